@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The golden interpreter: what an integer program means, in numpy.
+
+Slow and obvious. Every back end is compared with it by `==`. Sums run in float64 BLAS, which is exact because every
+accumulator is proven to lie within 32 bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlens.core.grid import Grid
+from bitlens.core.rescale import Rescale
+from bitlens.core.steps import StepTable
+from bitlens.graph.graph import Graph, GraphError, Node
+
+__all__ = ["interpret", "run_node"]
+
+IntArray = npt.NDArray[np.int64]
+
+_BATCH = 64  # images at once, so that patches stay in memory
+
+
+def interpret(graph: Graph, inputs: Mapping[str, npt.ArrayLike], *, keep: bool = False) -> dict[str, IntArray]:
+    """Run an integer graph.
+
+    Args:
+        graph: at the integer stage.
+        inputs: integers (N, H, W, C) of each input's grid, by input name.
+        keep: return every tensor, not only the outputs.
+
+    Returns:
+        int64 arrays (N, H, W, C) by tensor name; outputs under the names users see.
+
+    Raises:
+        GraphError: an input is missing, has the wrong shape, or holds an integer outside its grid.
+    """
+    arrays = {name: _checked(graph, name, inputs) for name in graph.inputs}
+    count = len(next(iter(arrays.values())))
+    parts = [
+        _run({name: array[begin : begin + _BATCH] for name, array in arrays.items()}, graph, keep)
+        for begin in range(0, max(1, count), _BATCH)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _checked(graph: Graph, name: str, inputs: Mapping[str, npt.ArrayLike]) -> IntArray:
+    if name not in inputs:
+        raise GraphError(f"{name}: input must be given")
+    array = np.asarray(inputs[name])
+    value = graph.value(name)
+    shape = value.shape or ()
+    fits = array.ndim == 4 and all(want in (None, got) for want, got in zip(shape, array.shape[1:], strict=True))
+    if not fits:
+        raise GraphError(f"{name}: shape must be (N, {', '.join(str(size or '?') for size in shape)}), not {array.shape}")
+    if array.dtype.kind not in "iub":
+        raise GraphError(f"{name}: dtype must be an integer type, not {array.dtype}")
+    for size, multiple in zip(array.shape[1:3], value.multiples, strict=True):
+        if size % multiple:
+            raise GraphError(f"{name}: height and width must be multiples of {value.multiples}, not {array.shape[1:3]}")
+    if value.grid is not None and not value.grid.contains(array):
+        raise GraphError(f"{name}: every integer must be on {value.grid}")
+    return array.astype(np.int64)
+
+
+def _run(arrays: dict[str, IntArray], graph: Graph, keep: bool) -> dict[str, IntArray]:
+    live = dict(arrays)
+    last_use = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs}
+    for i, node in enumerate(graph.nodes):
+        live[node.output] = run_node(node, [live[name] for name in node.inputs])
+        if not keep:
+            for name in node.inputs:
+                if last_use[name] == i and name not in graph.outputs:
+                    live.pop(name, None)
+    kept = {name: array for name, array in live.items() if name not in graph.inputs} if keep else {}
+    return kept | {graph.output_names.get(name, name): live[name] for name in graph.outputs}
+
+
+def run_node(node: Node, operands: list[IntArray]) -> IntArray:
+    """Run one integer op on arrays (N, H, W, C)."""
+    return _RUN[node.op](node.attrs, operands)
+
+
+def _windows(x: IntArray, attrs: Mapping[str, Any], fill: int) -> IntArray:
+    """Sliding windows, a view of (N, H', W', C, kh, kw)."""
+    top, left, bottom, right = attrs["pads"]
+    padded = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
+    (kh, kw), (sh, sw), (dh, dw) = attrs["kernel"], attrs["stride"], attrs["dilation"]
+    view = np.lib.stride_tricks.sliding_window_view(padded, (dh * (kh - 1) + 1, dw * (kw - 1) + 1), axis=(1, 2))
+    return np.asarray(view[:, ::sh, ::sw, :, ::dh, ::dw])
+
+
+def _conv(attrs: Mapping[str, Any], operands: list[IntArray]) -> IntArray:
+    weights, groups = attrs["weights"], attrs["groups"]
+    out_channels, kh, kw, depth = weights.shape
+    (x,) = operands
+    windows = _windows(x.astype(np.float64), attrs, 0)  # (N, H', W', C, kh, kw)
+    n, height, width = windows.shape[:3]
+    per_group = out_channels // groups
+    out = np.empty((n, height, width, out_channels), np.int64)
+    for g in range(groups):
+        patches = windows[..., g * depth : (g + 1) * depth, :, :].reshape(n * height * width, depth * kh * kw)
+        taps = weights[g * per_group : (g + 1) * per_group].transpose(0, 3, 1, 2).reshape(per_group, -1)
+        sums = patches @ taps.astype(np.float64).T  # (N*H'*W', O/g), exact below 2^53
+        out[..., g * per_group : (g + 1) * per_group] = sums.reshape(n, height, width, per_group)
+    return out if attrs["bias"] is None else out + np.asarray(attrs["bias"], np.int64)
+
+
+def _rescale(attrs: Mapping[str, Any], operands: list[IntArray]) -> IntArray:
+    grid = Grid.span(attrs["lo"], attrs["hi"])
+    return Rescale(attrs["multiplier"], attrs["addend"], attrs["shift"], grid).apply(operands[0])
+
+
+def _flatten(attrs: Mapping[str, Any], operands: list[IntArray]) -> IntArray:
+    return operands[0].reshape(len(operands[0]), 1, 1, -1)
+
+
+_RUN: dict[str, Callable[[Mapping[str, Any], list[IntArray]], IntArray]] = {
+    "conv": _conv,
+    "steps": lambda attrs, operands: StepTable(attrs["breakpoints"], attrs["values"]).apply(operands[0]),
+    "rescale": _rescale,
+    "max_pool": lambda attrs, operands: _windows(operands[0], attrs, -(1 << 31)).max(axis=(4, 5)),
+    "sum_pool": lambda attrs, operands: _windows(operands[0], attrs, 0).sum(axis=(4, 5)),
+    "add": lambda attrs, operands: operands[0] + operands[1],
+    "concat": lambda attrs, operands: np.concatenate(operands, axis=3),
+    "flatten": _flatten,
+}

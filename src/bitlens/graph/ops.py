@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one table of integer ops: opcode, operands, attributes, shape rule, range rule.
+
+Tensors are (height, width, channels), channels last, batch left out; height and width may be None (symbolic).
+The meaning of each op is in `docs/format.md` and, executable, in `interpret.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bitlens.core.bounds import conv_bounds
+from bitlens.core.grid import Grid
+from bitlens.core.steps import NEVER, StepTable
+from bitlens.graph.graph import Graph, GraphError, Node, Value
+
+__all__ = ["INTEGER_OPS", "IntegerOp", "Shape", "describe_outputs", "window_attrs"]
+
+Shape = tuple[int | None, int | None, int]
+Attrs = Mapping[str, Any]
+
+_WINDOW = ("kernel", "stride", "pads", "dilation")
+
+
+@dataclass(frozen=True)
+class IntegerOp:
+    """One row of the table.
+
+    Args:
+        opcode: its number in the file.
+        operands: least and most operands.
+        attrs: names of the attributes a node must have.
+        shape: operand shapes and attributes to the result's shape; raises `ValueError` with the rule that is broken.
+        range: operand grids and attributes to the smallest and largest result.
+        size_bound: whether its arithmetic depends on height and width, which fixes the program's size.
+    """
+
+    opcode: int
+    operands: tuple[int, int]
+    attrs: tuple[str, ...]
+    shape: Callable[[Sequence[Shape], Attrs], Shape]
+    range: Callable[[Sequence[Grid], Attrs], tuple[int, int]]
+    size_bound: bool = False
+
+
+def window_attrs(
+    kernel: tuple[int, int],
+    stride: tuple[int, int] = (1, 1),
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+    dilation: tuple[int, int] = (1, 1),
+) -> dict[str, Any]:
+    """The attributes of a sliding window; pads are (top, left, bottom, right)."""
+    return {"kernel": kernel, "stride": stride, "pads": pads, "dilation": dilation}
+
+
+def _slide(shape: Shape, attrs: Attrs) -> tuple[int | None, int | None]:
+    if min(*attrs["kernel"], *attrs["stride"], *attrs["dilation"]) < 1 or min(attrs["pads"]) < 0:
+        raise ValueError("kernel, stride and dilation must be at least 1 and pads at least 0")
+    sizes: list[int | None] = []
+    for axis in (0, 1):
+        kernel, stride, dilation = (attrs[name][axis] for name in ("kernel", "stride", "dilation"))
+        pads = (attrs["pads"][axis], attrs["pads"][axis + 2])
+        extent = dilation * (kernel - 1) + 1
+        if max(pads) >= extent and max(pads) > 0:
+            raise ValueError(f"pads must be smaller than the dilated kernel {extent}, not {max(pads)}")
+        size = shape[axis]
+        if size is None:
+            sizes.append(None)
+            continue
+        if size + sum(pads) < extent:
+            raise ValueError(f"the window of {extent} must fit the padded size {size + sum(pads)}")
+        sizes.append((size + sum(pads) - extent) // stride + 1)
+    return sizes[0], sizes[1]
+
+
+def _conv_shape(shapes: Sequence[Shape], attrs: Attrs) -> Shape:
+    channels = shapes[0][2]
+    weights, groups = attrs["weights"], attrs["groups"]
+    if groups < 1 or channels % groups or len(weights) % groups:
+        raise ValueError(f"groups must divide {channels} input and {len(weights)} output channels, not {groups}")
+    if weights.shape[1:] != (*attrs["kernel"], channels // groups):
+        raise ValueError(f"weights must be (O, {attrs['kernel']}, {channels // groups}), not {weights.shape}")
+    return (*_slide(shapes[0], attrs), len(weights))
+
+
+def _conv_range(grids: Sequence[Grid], attrs: Attrs) -> tuple[int, int]:
+    lo, hi = conv_bounds(attrs["weights"], grids[0], attrs["bias"], padded=any(attrs["pads"]))
+    return int(lo.min()), int(hi.max())
+
+
+def _per_channel(name: str) -> Callable[[Sequence[Shape], Attrs], Shape]:
+    def rule(shapes: Sequence[Shape], attrs: Attrs) -> Shape:
+        rows = len(attrs[name])
+        if rows not in (1, shapes[0][2]):
+            raise ValueError(f"{name} must have 1 or {shapes[0][2]} rows, not {rows}")
+        return shapes[0]
+
+    return rule
+
+
+def _steps_range(grids: Sequence[Grid], attrs: Attrs) -> tuple[int, int]:
+    table = StepTable(attrs["breakpoints"], attrs["values"])
+    reached = np.concatenate(  # values before the first and after each breakpoint that the operand can reach
+        [table.values[:, :1].ravel(), table.values[:, 1:][table.breakpoints <= min(grids[0].hi, NEVER - 1)].ravel()]
+    )
+    return int(reached.min()), int(reached.max())
+
+
+def _rescale_range(grids: Sequence[Grid], attrs: Attrs) -> tuple[int, int]:
+    return attrs["lo"], attrs["hi"]  # the clamp
+
+
+def _max_range(grids: Sequence[Grid], attrs: Attrs) -> tuple[int, int]:
+    return grids[0].lo, grids[0].hi
+
+
+def _sum_range(grids: Sequence[Grid], attrs: Attrs) -> tuple[int, int]:
+    taps = attrs["kernel"][0] * attrs["kernel"][1]
+    lo, hi = grids[0].lo * taps, grids[0].hi * taps
+    return (min(lo, 0), max(hi, 0)) if any(attrs["pads"]) else (lo, hi)
+
+
+def _same_shapes(shapes: Sequence[Shape], attrs: Attrs) -> Shape:
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"both operands must have one shape, not {shapes[0]} and {shapes[1]}")
+    return shapes[0]
+
+
+def _concat_shape(shapes: Sequence[Shape], attrs: Attrs) -> Shape:
+    if any(shape[:2] != shapes[0][:2] for shape in shapes):
+        raise ValueError(f"all operands must have one height and width, not {[shape[:2] for shape in shapes]}")
+    return (*shapes[0][:2], sum(shape[2] for shape in shapes))
+
+
+def _flatten_shape(shapes: Sequence[Shape], attrs: Attrs) -> Shape:
+    height, width, channels = shapes[0]
+    if height is None or width is None:
+        raise ValueError("height and width must be fixed")
+    return (1, 1, height * width * channels)
+
+
+INTEGER_OPS: dict[str, IntegerOp] = {
+    "conv": IntegerOp(1, (1, 1), (*_WINDOW, "groups", "weights", "weight_grid", "bias"), _conv_shape, _conv_range),
+    "steps": IntegerOp(2, (1, 1), ("breakpoints", "values"), _per_channel("values"), _steps_range),
+    "rescale": IntegerOp(
+        3, (1, 1), ("multiplier", "addend", "shift", "lo", "hi"), _per_channel("multiplier"), _rescale_range
+    ),
+    "max_pool": IntegerOp(4, (1, 1), _WINDOW, lambda s, a: (*_slide(s[0], a), s[0][2]), _max_range),
+    "sum_pool": IntegerOp(5, (1, 1), _WINDOW, lambda s, a: (*_slide(s[0], a), s[0][2]), _sum_range),
+    "add": IntegerOp(6, (2, 2), (), _same_shapes, lambda g, a: (g[0].lo + g[1].lo, g[0].hi + g[1].hi)),
+    "concat": IntegerOp(
+        7, (2, 255), (), _concat_shape, lambda g, a: (min(grid.lo for grid in g), max(grid.hi for grid in g))
+    ),
+    "flatten": IntegerOp(8, (1, 1), (), _flatten_shape, _max_range, size_bound=True),
+}
+
+
+def describe_outputs(graph: Graph, node: Node) -> tuple[Shape, tuple[int, int]]:
+    """The shape and range of a node's result, from its operands' values.
+
+    Raises:
+        GraphError: the node breaks a rule of the table.
+    """
+    op = INTEGER_OPS.get(node.op)
+    if op is None:
+        raise GraphError(f"{node.name}: op must be one of {', '.join(INTEGER_OPS)}, not {node.op}")
+    least, most = op.operands
+    if not least <= len(node.inputs) <= most or len(node.outputs) != 1:
+        raise GraphError(f"{node.name}: {node.op} must have {least} to {most} operands, not {len(node.inputs)}")
+    missing = [name for name in op.attrs if name not in node.attrs]
+    if missing:
+        raise GraphError(f"{node.name}: {node.op} must have the attribute {missing[0]}")
+    values = [graph.value(name) for name in node.inputs]
+    shapes, grids = _typed(node, values)
+    try:
+        return op.shape(shapes, node.attrs), op.range(grids, node.attrs)
+    except ValueError as error:
+        raise GraphError(f"{node.name}: {error}") from error
+
+
+def _typed(node: Node, values: Sequence[Value]) -> tuple[list[Shape], list[Grid]]:
+    shapes: list[Shape] = []
+    grids: list[Grid] = []
+    for value in values:
+        if value.grid is None or value.shape is None or len(value.shape) != 3 or value.shape[2] is None:
+            raise GraphError(f"{node.name}: operand {value.name} must be born earlier, with a grid and a shape (H, W, C)")
+        height, width, channels = value.shape
+        shapes.append((height, width, channels))
+        grids.append(value.grid)
+    return shapes, grids
