@@ -27,5 +27,7 @@ def pack_planes(codes: npt.ArrayLike, bits: int) -> bytes:
 def unpack_planes(data: bytes, count: int, bits: int) -> npt.NDArray[np.int64]:
     """Unpack `count` codes; the inverse of `pack_planes`. `data` holds bits * plane_bytes(count) bytes."""
     rows = np.frombuffer(data, np.uint8).reshape(bits, plane_bytes(count))
-    planes = np.unpackbits(rows, axis=1, count=count, bitorder="little").astype(np.int64)  # (bits, count)
-    return np.asarray((planes << np.arange(bits)[:, None]).sum(axis=0))
+    codes = np.zeros(count, np.int64)
+    for p in range(bits):
+        codes |= np.unpackbits(rows[p], count=count, bitorder="little").astype(np.int64) << p
+    return codes

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must hold of an integer program before it may be saved or run, whoever made it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bitlens.core.bounds import ACCUMULATOR_LIMIT
+from bitlens.core.grid import Grid
+from bitlens.graph.graph import Graph, GraphError, Node
+from bitlens.graph.ops import describe_outputs
+
+__all__ = ["check_program"]
+
+_LARGEST_PRODUCT = 1 << 62
+
+
+def check_program(graph: Graph) -> None:
+    """Check shapes, grids and ranges of every tensor.
+
+    Raises:
+        GraphError: one line that names the op, the rule and the value.
+    """
+    if not graph.inputs or not graph.outputs:
+        raise GraphError("program: must have at least one input and one output")
+    for name in graph.inputs:
+        _check_input(graph, name)
+    for node in graph.nodes:
+        _check_node(graph, node)
+    for name in graph.outputs:
+        if name not in graph.values:
+            raise GraphError(f"program: output {name} must be born in the program")
+    users = [graph.output_names.get(name, name) for name in graph.outputs]
+    if len(set(users)) < len(users):
+        raise GraphError(f"program: output names must be unique, not {', '.join(users)}")
+
+
+def _check_input(graph: Graph, name: str) -> None:
+    value = graph.value(name)
+    if value.grid is None or value.shape is None or len(value.shape) != 3 or value.shape[2] is None:
+        raise GraphError(f"{name}: input must have a grid and a shape (H, W, C)")
+    if min(value.multiples) < 1:
+        raise GraphError(f"{name}: multiples must be at least 1, not {value.multiples}")
+    for size, multiple in zip(value.shape[:2], value.multiples, strict=True):
+        if size is not None and multiple != 1:
+            raise GraphError(f"{name}: a fixed size must have multiple 1, not {multiple}")
+
+
+def _check_node(graph: Graph, node: Node) -> None:
+    shape, (lo, hi) = describe_outputs(graph, node)
+    grid = graph.value(node.output).grid
+    if lo < -ACCUMULATOR_LIMIT or hi > ACCUMULATOR_LIMIT:
+        raise GraphError(f"{node.name}: sums must stay within 32 bits, not reach [{lo}, {hi}]; use fewer bits or channels")
+    if grid is None:
+        raise GraphError(f"{node.name}: result must have a grid")
+    if node.op == "steps":
+        if not grid.contains(node.attrs["values"]):
+            raise GraphError(f"{node.name}: every value must be on its grid {grid}")
+    elif not grid.covers(_result_grid(graph, node, lo, hi)):
+        raise GraphError(f"{node.name}: results in [{lo}, {hi}] must be on its grid {grid}")
+    if node.op == "conv" and not node.attrs["weight_grid"].contains(node.attrs["weights"]):
+        raise GraphError(f"{node.name}: every weight must be on {node.attrs['weight_grid']}")
+    if node.op == "rescale":
+        _check_rescale(graph, node)
+    if graph.value(node.output).shape != shape:
+        raise GraphError(f"{node.name}: shape must be {shape}, not {graph.value(node.output).shape}")
+
+
+def _result_grid(graph: Graph, node: Node, lo: int, hi: int) -> Grid:
+    """The integers a result may hold: ops that only move values keep a common step of their operands."""
+    grids = [graph.value(name).grid for name in node.inputs]
+    moves = node.op in ("max_pool", "concat", "flatten")
+    step = 2 if moves and all(grid and grid.step == 2 and (grid.lo - lo) % 2 == 0 for grid in grids) else 1
+    return Grid(lo, hi, step)
+
+
+def _check_rescale(graph: Graph, node: Node) -> None:
+    operand = graph.value(node.inputs[0]).grid
+    assert operand is not None
+    largest = max(abs(operand.lo), abs(operand.hi))
+    products = np.abs(node.attrs["multiplier"]).astype(object) * largest + np.abs(node.attrs["addend"].astype(object))
+    if max(products) >= _LARGEST_PRODUCT:
+        raise GraphError(f"{node.name}: m*x + b must stay below 2^62, not reach {max(products)}")
+    if min(node.attrs["shift"]) < 0 or max(node.attrs["shift"]) > 62:
+        raise GraphError(f"{node.name}: shift must be 0 to 62, not {node.attrs['shift']}")

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bytes of a `.bitlens` file as an integer graph, bounds-checked (docs/format.md).
+
+Nothing in the file is believed: every size is compared with the bytes that are left before anything is allocated, and the
+finished graph goes through `check_program`, whatever the checksum said.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlens.core.grid import Grid, GridError
+from bitlens.core.planes import plane_bytes, unpack_planes
+from bitlens.core.steps import NEVER
+from bitlens.graph.encode import HEADER, MAGIC, VERSION
+from bitlens.graph.graph import Graph, GraphError, Node, Value
+from bitlens.graph.ops import INTEGER_OPS, window_attrs
+
+__all__ = ["FormatError", "decode"]
+
+_LONGEST_TEXT = 512
+_MOST_OPS = 65_535
+_MOST_CHANNELS = 1 << 20
+_OPS = {op.opcode: name for name, op in INTEGER_OPS.items()}
+
+
+class FormatError(GraphError):
+    """A file that is not a valid `.bitlens` file."""
+
+
+class _Cursor:
+    """Reads from a buffer and never past its end."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.at = 0
+
+    def take(self, count: int) -> bytes:
+        if count > len(self.data) - self.at:
+            raise FormatError(
+                f"file: offset {self.at} must be followed by {count} bytes, not {len(self.data) - self.at}"
+            )
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def unpack(self, layout: str) -> tuple[Any, ...]:
+        return struct.unpack("<" + layout, self.take(struct.calcsize("<" + layout)))
+
+    def number(self, layout: str) -> int:
+        (value,) = self.unpack(layout)
+        return int(value)
+
+    def array(self, dtype: npt.DTypeLike, count: int) -> npt.NDArray[Any]:
+        return np.frombuffer(self.take(np.dtype(dtype).itemsize * count), dtype)
+
+    def text(self, longest: int = _LONGEST_TEXT) -> str:
+        start = self.at
+        length = self.number("H")
+        if length > longest:
+            raise FormatError(f"file: text at offset {start} must have at most {longest} bytes, not {length}")
+        return self._utf8(length, start)
+
+    def long_text(self) -> str:
+        return self._utf8(self.number("I"), self.at)
+
+    def _utf8(self, length: int, start: int) -> str:
+        try:
+            return self.take(length).decode()
+        except UnicodeDecodeError:
+            raise FormatError(f"file: text at offset {start} must be UTF-8") from None
+
+    def grid(self) -> Grid:
+        start = self.at
+        try:
+            return Grid(*self.unpack("iiB"))
+        except GridError as error:
+            raise FormatError(f"file: offset {start}: {error}") from None
+
+    def floats(self, channels: int, default: float, what: str) -> npt.NDArray[np.float32]:
+        start = self.at
+        count = self.number("I")
+        if count not in (0, 1, channels):
+            raise FormatError(f"file: {what} at offset {start} must have 0, 1 or {channels} numbers, not {count}")
+        values = self.array("<f4", count).astype(np.float32)
+        if not np.all(np.isfinite(values)):
+            raise FormatError(f"file: {what} at offset {start} must be finite")
+        return np.array(default, np.float32) if count == 0 else values.reshape(()) if count == 1 else values
+
+
+def decode(data: bytes) -> Graph:
+    """Read a file's bytes; `graph.metadata` holds its strings.
+
+    Raises:
+        FormatError: the bytes are truncated, changed, of another version, or describe what cannot be.
+    """
+    if len(data) < HEADER.size or data[:8] != MAGIC:
+        raise FormatError("file: the first 8 bytes must be the .bitlens magic")
+    _, version, checksum, length = HEADER.unpack(data[: HEADER.size])
+    if version != VERSION:
+        raise FormatError(f"file: version must be {VERSION}, not {version}; use the bitlens release that wrote it")
+    if length != len(data):
+        raise FormatError(f"file: length must be {length} bytes as its header says, not {len(data)}")
+    if zlib.crc32(data[16:]) != checksum:
+        raise FormatError("file: checksum must match the content; the file is damaged")
+    cursor = _Cursor(data)
+    cursor.at = HEADER.size
+    graph = Graph()
+    for _ in range(cursor.number("H")):
+        key = cursor.text()
+        graph.metadata[key] = cursor.long_text()
+    _read_inputs(cursor, graph)
+    tensors = [*graph.inputs]
+    count = cursor.number("I")
+    if count > _MOST_OPS:
+        raise FormatError(f"file: ops must be at most {_MOST_OPS}, not {count}")
+    for _ in range(count):
+        _read_op(cursor, graph, tensors)
+    for _ in range(cursor.number("H")):
+        name, number = cursor.text(), cursor.number("I")
+        if number >= len(tensors):
+            raise FormatError(f"{name}: output must be a tensor number below {len(tensors)}, not {number}")
+        graph.outputs.append(tensors[number])
+        graph.output_names[tensors[number]] = name
+    if cursor.at != len(data):
+        raise FormatError(f"file: must end after the outputs at offset {cursor.at}, not {len(data)}")
+    return graph
+
+
+def _read_inputs(cursor: _Cursor, graph: Graph) -> None:
+    for _ in range(cursor.number("H")):
+        name = cursor.text()
+        height, width, channels, *multiples = cursor.unpack("5I")
+        if not 1 <= channels <= _MOST_CHANNELS:
+            raise FormatError(f"{name}: channels must be 1 to {_MOST_CHANNELS}, not {channels}")
+        grid = cursor.grid()
+        scale, offset = cursor.floats(channels, 1.0, "scale"), cursor.floats(channels, 0.0, "offset")
+        shape = (height or None, width or None, channels)
+        _add(graph, Value(name, shape, grid, scale, offset, (multiples[0], multiples[1])), name)
+        graph.inputs.append(name)
+
+
+def _add(graph: Graph, value: Value, name: str) -> None:
+    if not name or name in graph.values:
+        raise FormatError(f'file: tensor names must be unique and not empty, not "{name}"')
+    graph.values[name] = value
+
+
+def _read_op(cursor: _Cursor, graph: Graph, tensors: list[str]) -> None:
+    start = cursor.at
+    opcode = cursor.number("B")
+    if opcode not in _OPS:
+        raise FormatError(f"file: opcode at offset {start} must be one of {', '.join(map(str, _OPS))}, not {opcode}")
+    name, op = cursor.text(), _OPS[opcode]
+    numbers = cursor.unpack(f"{cursor.number('B')}I")
+    if any(number >= len(tensors) for number in numbers):
+        raise FormatError(f"{name}: operands must be tensor numbers below {len(tensors)}, not {max(numbers)}")
+    least, most = INTEGER_OPS[op].operands
+    if not least <= len(numbers) <= most:
+        raise FormatError(f"{name}: {op} must have {least} to {most} operands, not {len(numbers)}")
+    inputs = [tensors[number] for number in numbers]
+    grid = cursor.grid()
+    # scale and offset come before the payload, so their channel count is checked once the shape is known
+    scale, offset = _loose_floats(cursor, 1.0), _loose_floats(cursor, 0.0)
+    shapes = [graph.value(tensor).shape or () for tensor in inputs]
+    channels = int(shapes[0][2] or 0)
+    attrs = _PAYLOADS.get(op, _no_payload)(cursor, name, channels)
+    if op == "rescale":
+        attrs |= {"lo": grid.lo, "hi": grid.hi}
+    node = Node(op, name, inputs, [name], attrs)
+    try:
+        shape = INTEGER_OPS[op].shape(shapes, attrs)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise FormatError(f"{name}: {error}") from None
+    if not 1 <= shape[2] <= _MOST_CHANNELS:
+        raise FormatError(f"{name}: channels must be 1 to {_MOST_CHANNELS}, not {shape[2]}")
+    for what, array in (("scale", scale), ("offset", offset)):
+        if array.size not in (1, shape[2]) or not np.all(np.isfinite(array)):
+            raise FormatError(f"{name}: {what} must be 1 or {shape[2]} finite numbers, not {array.size}")
+    _add(graph, Value(name, shape, grid, scale, offset), name)
+    graph.nodes.append(node)
+    tensors.append(name)
+
+
+def _loose_floats(cursor: _Cursor, default: float) -> npt.NDArray[np.float32]:
+    values = cursor.array("<f4", cursor.number("I")).astype(np.float32)
+    return np.array(default, np.float32) if values.size == 0 else values.reshape(()) if values.size == 1 else values
+
+
+def _window(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]:
+    fields = cursor.unpack("10H")
+    return window_attrs(fields[0:2], fields[2:4], fields[4:8], fields[8:10])
+
+
+def _conv(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]:
+    attrs = _window(cursor, name, channels)
+    groups, out_channels = cursor.unpack("II")
+    kernel_h, kernel_w = attrs["kernel"]
+    if not 1 <= groups <= channels or channels % groups or kernel_h * kernel_w > 1 << 15:
+        raise FormatError(f"{name}: groups must divide {channels} channels, not {groups}, and kernels be at most 2^15")
+    grid = cursor.grid()
+    count = out_channels * kernel_h * kernel_w * (channels // groups)
+    codes = unpack_planes(cursor.take(grid.bits * plane_bytes(count)), count, grid.bits)
+    if count and codes.max() >= grid.levels:
+        raise FormatError(f"{name}: weight codes must be below {grid.levels}, not {codes.max()}")
+    weights = grid.decode(codes).reshape(out_channels, kernel_h, kernel_w, channels // groups).astype(np.int32)
+    has_bias = cursor.number("B")
+    if has_bias > 1:
+        raise FormatError(f"{name}: has_bias must be 0 or 1, not {has_bias}")
+    bias = cursor.array("<i4", out_channels).astype(np.int64) if has_bias else None
+    return attrs | {"groups": groups, "weights": weights, "weight_grid": grid, "bias": bias}
+
+
+def _steps(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]:
+    rows, count, width, kind = cursor.unpack("IHBB")
+    if rows not in (1, channels) or width not in (1, 2, 4) or kind > 1:
+        raise FormatError(
+            f"{name}: step tables must have 1 or {channels} rows, width 1, 2 or 4 and kind 0 or 1, "
+            f"not {rows}, {width}, {kind}"
+        )
+    table = cursor.array(f"<i{width}", rows * count).reshape(rows, count).astype(np.int64)
+    if np.any(np.diff(table, axis=1) < 0):
+        raise FormatError(f"{name}: breakpoints must be ascending")
+    breakpoints = np.where(table == (1 << (8 * width - 1)) - 1, NEVER, table)
+    if kind == 1:
+        values = cursor.array("<i4", rows * (count + 1)).reshape(rows, count + 1).astype(np.int64)
+        return {"breakpoints": breakpoints, "values": values}
+    pairs = cursor.array([("first", "<i4"), ("slope", "i1")], rows)
+    slopes = pairs["slope"].astype(np.int64)
+    if not np.all(np.isin(slopes, (-2, -1, 1, 2))):
+        raise FormatError(f"{name}: slopes must be -2, -1, 1 or 2")
+    used = (breakpoints != NEVER).sum(axis=1, keepdims=True)
+    values = pairs["first"].astype(np.int64)[:, None] + slopes[:, None] * np.minimum(np.arange(count + 1), used)
+    return {"breakpoints": breakpoints, "values": values}
+
+
+def _rescale(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]:
+    count = cursor.number("I")
+    if count not in (1, channels):
+        raise FormatError(f"{name}: rescale must have 1 or {channels} rows, not {count}")
+    rows = cursor.array([("m", "<i4"), ("b", "<i8"), ("s", "u1")], count)
+    if np.any(rows["s"] > 62):
+        raise FormatError(f"{name}: shift must be at most 62, not {rows['s'].max()}")
+    return {
+        "multiplier": rows["m"].astype(np.int64),
+        "addend": rows["b"].astype(np.int64),
+        "shift": rows["s"].astype(np.int64),
+    }
+
+
+def _no_payload(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]:
+    return {}
+
+
+_PAYLOADS: dict[str, Callable[[_Cursor, str, int], dict[str, Any]]] = {
+    "conv": _conv,
+    "steps": _steps,
+    "rescale": _rescale,
+    "max_pool": _window,
+    "sum_pool": _window,
+}

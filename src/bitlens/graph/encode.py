@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An integer graph as the bytes of a `.bitlens` file (docs/format.md)."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlens.core.grid import Grid
+from bitlens.core.planes import pack_planes
+from bitlens.core.steps import NEVER
+from bitlens.graph.graph import Graph, Node, Value
+from bitlens.graph.ops import INTEGER_OPS
+
+__all__ = ["HEADER", "MAGIC", "VERSION", "encode", "seal"]
+
+MAGIC = b"\x89BITLENS"
+VERSION = 1
+HEADER = struct.Struct("<8sIIQ")  # magic, version, CRC-32 of bytes 16.., length of the file
+
+_REGULAR, _EXPLICIT = 0, 1
+
+
+def encode(graph: Graph, metadata: dict[str, str]) -> bytes:
+    """Write an integer graph that `check_program` accepts; see docs/format.md for every field."""
+    out = bytearray()
+    out += struct.pack("<H", len(metadata))
+    for key, text in metadata.items():
+        raw = text.encode()
+        out += _text(key) + struct.pack("<I", len(raw)) + raw
+    number = {name: i for i, name in enumerate([*graph.inputs, *(node.output for node in graph.nodes)])}
+    out += struct.pack("<H", len(graph.inputs))
+    for name in graph.inputs:
+        value = graph.value(name)
+        out += _text(name) + struct.pack("<5I", *(size or 0 for size in value.shape or ()), *value.multiples)
+        out += _grid(value.grid) + _real(value)
+    out += struct.pack("<I", len(graph.nodes))
+    for node in graph.nodes:
+        value = graph.value(node.output)
+        out += struct.pack("<B", INTEGER_OPS[node.op].opcode) + _text(node.name)
+        out += struct.pack(f"<B{len(node.inputs)}I", len(node.inputs), *(number[name] for name in node.inputs))
+        out += _grid(value.grid) + _real(value) + _PAYLOADS.get(node.op, _nothing)(node)
+    out += struct.pack("<H", len(graph.outputs))
+    for name in graph.outputs:
+        out += _text(graph.output_names.get(name, name)) + struct.pack("<I", number[name])
+    return seal(HEADER.pack(MAGIC, VERSION, 0, 0) + bytes(out))
+
+
+def seal(data: bytes) -> bytes:
+    """Set the length and the checksum in the header of a file's bytes."""
+    body = struct.pack("<Q", len(data)) + data[HEADER.size :]
+    return data[:12] + struct.pack("<I", zlib.crc32(body)) + body
+
+
+def _text(text: str) -> bytes:
+    raw = text.encode()
+    return struct.pack("<H", len(raw)) + raw
+
+
+def _grid(grid: Grid | None) -> bytes:
+    assert grid is not None  # check_program has seen to it
+    return struct.pack("<iiB", grid.lo, grid.hi, grid.step)
+
+
+def _real(value: Value) -> bytes:
+    return _floats(value.scale, 1.0) + _floats(value.offset, 0.0)
+
+
+def _floats(array: npt.NDArray[np.float32], default: float) -> bytes:
+    flat = np.asarray(array, "<f4").reshape(-1)
+    if flat.size == 1 and flat[0] == default:
+        return struct.pack("<I", 0)
+    return struct.pack("<I", flat.size) + flat.tobytes()
+
+
+def _window(node: Node) -> bytes:
+    attrs = node.attrs
+    return struct.pack("<10H", *attrs["kernel"], *attrs["stride"], *attrs["pads"], *attrs["dilation"])
+
+
+def _conv(node: Node) -> bytes:
+    attrs = node.attrs
+    grid: Grid = attrs["weight_grid"]
+    weights = pack_planes(grid.encode(attrs["weights"]), grid.bits)
+    out = _window(node) + struct.pack("<II", attrs["groups"], len(attrs["weights"])) + _grid(grid) + weights
+    if attrs["bias"] is None:
+        return out + b"\0"
+    return out + b"\1" + np.asarray(attrs["bias"], "<i4").tobytes()
+
+
+def _steps(node: Node) -> bytes:
+    breakpoints, values = node.attrs["breakpoints"], node.attrs["values"]
+    rows, count = breakpoints.shape
+    used = breakpoints != NEVER
+    width = next(w for w in (1, 2, 4) if _fits(breakpoints[used], w))
+    table = np.where(used, breakpoints, (1 << (8 * width - 1)) - 1).astype(f"<i{width}")
+    slopes = _regular_slopes(values, used)
+    head = struct.pack("<IHBB", rows, count, width, _EXPLICIT if slopes is None else _REGULAR)
+    if slopes is None:
+        return head + table.tobytes() + values.astype("<i4").tobytes()
+    pairs = np.zeros(rows, [("first", "<i4"), ("slope", "i1")])
+    pairs["first"], pairs["slope"] = values[:, 0], slopes
+    return head + table.tobytes() + pairs.tobytes()
+
+
+def _fits(breakpoints: npt.NDArray[np.int64], width: int) -> bool:
+    """Whether all breakpoints lie below the largest number of a width, which means "never"."""
+    top = (1 << (8 * width - 1)) - 1
+    return width == 4 or bool(np.all((breakpoints >= -top - 1) & (breakpoints < top)))
+
+
+def _regular_slopes(values: npt.NDArray[np.int64], used: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64] | None:
+    """What each breakpoint of a row adds, where that is one number per row; None where it is not."""
+    steps = np.diff(values, axis=1)
+    if values.shape[1] == 1:
+        return np.ones(len(values), np.int64)
+    slopes = np.where(used[:, 0], steps[:, 0], 1)
+    regular = np.all((steps == slopes[:, None]) | ~used) and np.all(np.isin(slopes, (-2, -1, 1, 2)))
+    return slopes if regular else None
+
+
+def _rescale(node: Node) -> bytes:
+    attrs = node.attrs
+    rows = np.zeros(len(attrs["multiplier"]), [("m", "<i4"), ("b", "<i8"), ("s", "u1")])
+    rows["m"], rows["b"], rows["s"] = attrs["multiplier"], attrs["addend"], attrs["shift"]
+    return struct.pack("<I", len(rows)) + rows.tobytes()
+
+
+def _nothing(node: Node) -> bytes:
+    return b""
+
+
+_PAYLOADS: dict[str, Callable[[Node], Any]] = {
+    "conv": _conv,
+    "steps": _steps,
+    "rescale": _rescale,
+    "max_pool": _window,
+    "sum_pool": _window,
+}
