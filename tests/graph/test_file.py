@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+import errno
+import os
+import re
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from programs import Builder, chain_program, random_inputs, random_program
+
+from bitlens.core.grid import Grid
+from bitlens.graph.encode import seal
+from bitlens.graph.file import FormatError, Program
+from bitlens.graph.graph import GraphError
+
+
+@given(st.integers(0, 1 << 30))
+@settings(deadline=None, max_examples=40)
+def test_a_file_gives_back_its_program(seed: int) -> None:
+    program = random_program(seed)
+    again = Program.from_bytes(program.to_bytes())
+    x = random_inputs(program, 2, seed)
+    kept, kept_again = program.run(x, keep=True), again.run(x, keep=True)
+    assert kept.keys() == kept_again.keys()
+    assert all(np.array_equal(kept[name], kept_again[name]) for name in kept)
+    assert again.to_bytes() == program.to_bytes()
+
+
+def test_names_scales_and_metadata_travel(tmp_path: Path) -> None:
+    program = chain_program(0)
+    program.graph.metadata["source"] = "abc"
+    program.graph.output_names[program.graph.outputs[0]] = "logits"
+    program.save(tmp_path / "m.bitlens")
+    again = Program.load(tmp_path / "m.bitlens")
+    assert again.metadata["source"] == "abc"
+    assert again.metadata["tool"].startswith("bitlens")
+    assert again.graph.value("image").scale == np.float32(1 / 255)
+    assert [*again.run(random_inputs(again, 1, 0))] == ["logits"]
+
+
+def test_symbolic_sizes_travel() -> None:
+    b = Builder()
+    x = b.input((None, None, 3), Grid.unsigned(8))
+    b.graph.values[x] = b.graph.value(x).with_(multiples=(2, 4))
+    y = b.conv(x, np.random.default_rng(0), 4, Grid.odd(1), (3, 3))
+    again = Program.from_bytes(b.program(y).to_bytes())
+    assert again.graph.value(x).multiples == (2, 4)
+    assert again.graph.value(y).shape == (None, None, 4)
+    assert again.run(random_inputs(again, 1, 0, (4, 8)))[y].shape == (1, 2, 6, 4)
+    with pytest.raises(GraphError, match=r"^image: height and width must be multiples of \(2, 4\), not \(4, 6\)$"):
+        again.run(random_inputs(again, 1, 0, (4, 6)))
+
+
+def test_weights_are_stored_at_their_true_width() -> None:
+    sizes = []
+    for bits in (1, 2, 4):
+        b = Builder()
+        x = b.input((1, 1, 1024), Grid.unsigned(1))
+        sizes.append(len(b.program(b.conv(x, np.random.default_rng(0), 512, Grid.odd(bits))).to_bytes()))
+    assert sizes[1] - sizes[0] == 1024 * 512 // 8
+    assert sizes[2] - sizes[0] == 3 * 1024 * 512 // 8
+
+
+@pytest.fixture(scope="module")
+def data() -> bytes:
+    return chain_program(3).to_bytes()
+
+
+def test_every_truncation_is_refused(data: bytes) -> None:
+    for length in range(len(data)):
+        with pytest.raises(FormatError, match="^file: "):
+            Program.from_bytes(data[:length])
+        with pytest.raises(FormatError):
+            Program.from_bytes(seal(data[:length]) if length >= 24 else data[:length])
+
+
+def test_every_flipped_bit_is_refused(data: bytes) -> None:
+    for at in range(0, len(data), 7):
+        changed = bytearray(data)
+        changed[at] ^= 1 << at % 8
+        with pytest.raises(FormatError):
+            Program.from_bytes(bytes(changed))
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=400)
+def test_resealed_mutations_are_refused_or_legal(data: bytes, draws: st.DataObject) -> None:
+    changed = bytearray(data)
+    for _ in range(draws.draw(st.integers(1, 4))):
+        at = draws.draw(st.integers(16, len(changed) - 5))
+        if draws.draw(st.booleans()):
+            changed[at] ^= 1 << draws.draw(st.integers(0, 7))
+        else:
+            number = draws.draw(st.sampled_from([0, 1, 127, 255, 65535, 1 << 20, (1 << 31) - 1, (1 << 32) - 1]))
+            changed[at : at + 4] = struct.pack("<I", number)
+    try:
+        program = Program.from_bytes(seal(bytes(changed)))
+    except FormatError as error:
+        assert "\n" not in str(error)
+    else:
+        assert len(program.to_bytes()) > 24
+
+
+def test_a_longer_file_is_refused(data: bytes) -> None:
+    with pytest.raises(FormatError, match=f"^file: length must be {len(data)} bytes as its header says, not"):
+        Program.from_bytes(data + b"\0")
+    with pytest.raises(FormatError, match="^file: must end after the outputs at offset"):
+        Program.from_bytes(seal(data + b"\0"))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda d: b"\x89PNG" + d[4:], "file: the first 8 bytes must be the .bitlens magic"),
+        (
+            lambda d: d[:8] + b"\x02\0\0\0" + d[12:],
+            "file: version must be 1, not 2; use the bitlens release that wrote it",
+        ),
+        (lambda d: d[:-1] + bytes([d[-1] ^ 1]), "file: checksum must match the content; the file is damaged"),
+        (lambda d: seal(d[:-4] + b"\xff\0\0\0"), "conv9: output must be a tensor number below 11, not 255"),
+    ],
+)
+def test_errors(data: bytes, change: object, sentence: str) -> None:
+    with pytest.raises(FormatError, match=f"^{re.escape(sentence)}$"):
+        Program.from_bytes(change(data))  # type: ignore[operator]
+
+
+def test_a_path_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "m.bitlens"
+    path.write_bytes(b"hello")
+    with pytest.raises(FormatError, match=f"^{path}: file: the first 8 bytes must be the .bitlens magic$"):
+        Program.load(path)
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program, path = chain_program(0), tmp_path / "m.bitlens"
+    path.write_bytes(b"old")
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        program.save(path)
+    assert path.read_bytes() == b"old"
+    assert [*tmp_path.iterdir()] == [path]
