@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/conv/packing.h"
+
+#include <cstring>
+
+namespace bitlens {
+namespace {
+
+// Size of one unit of a row: a 64-bit word, 4 bytes, one byte, one int32.
+size_t unit_bytes(Family family) {
+  switch (family) {
+    case Family::kBits:
+    case Family::kTernary:
+      return 8;
+    case Family::kDepth:
+      return 1;
+    case Family::kBytes:
+    case Family::kWords:
+      return 4;
+  }
+  return 0;
+}
+
+int32_t round_up(int32_t value, int32_t unit) { return (value + unit - 1) / unit * unit; }
+
+// Lanes that stand side by side in a plain panel.
+int32_t lanes_of(const PanelShape& shape) {
+  if (shape.family == Family::kDepth) return kBlock;
+  if (shape.family == Family::kWords) return round_up(shape.channels, 16);
+  return 16;
+}
+
+}  // namespace
+
+size_t row_bytes(const PanelShape& shape) {
+  return unit_bytes(shape.family) * static_cast<size_t>(shape.weight_planes) * static_cast<size_t>(shape.depth);
+}
+
+size_t panel_bytes(Packing, const PanelShape& shape) {
+  const auto lanes = static_cast<size_t>(lanes_of(shape));
+  const size_t groups = (static_cast<size_t>(shape.channels) + lanes - 1) / lanes;
+  return (groups * lanes * row_bytes(shape) + 63) / 64 * 64;
+}
+
+void pack_panel(Packing packing, const PanelShape& shape, const uint8_t* rows, uint8_t* panel) {
+  std::memset(panel, 0, panel_bytes(packing, shape));
+  const auto lanes = static_cast<size_t>(lanes_of(shape));
+  const size_t unit = unit_bytes(shape.family);
+  const size_t units = row_bytes(shape) / unit;  // (planes, depth) in one index
+  for (size_t n = 0; n < static_cast<size_t>(shape.channels); ++n) {
+    const uint8_t* row = rows + n * row_bytes(shape);
+    uint8_t* group = panel + n / lanes * lanes * units * unit;
+    for (size_t k = 0; k < units; ++k) std::memcpy(group + (k * lanes + n % lanes) * unit, row + k * unit, unit);
+  }
+}
+
+}  // namespace bitlens
