@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Readers of public data sets, and augmentation (numpy)."""
+
+from bitlens.data.augment import centred, scattered
+from bitlens.data.cifar10 import cifar10
+from bitlens.data.dataset import DataError, Dataset, Split
+from bitlens.data.digits import digits
+
+__all__ = ["DataError", "Dataset", "Split", "centred", "cifar10", "digits", "scattered"]

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Placing images on a larger canvas of zeros: at random for training, centred for testing.
+
+A 32x32 image at a random place of a 40x40 canvas is the usual "pad 4 and crop" without losing a border.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["centred", "scattered"]
+
+_UInt8 = npt.NDArray[np.uint8]
+
+
+def centred(images: _UInt8, size: int) -> _UInt8:
+    """Put images (N, H, W, C) into the middle of (N, size, size, C); an odd rest goes to the bottom and right."""
+    n, height, width, channels = images.shape
+    out = np.zeros((n, size, size, channels), np.uint8)
+    top, left = (size - height) // 2, (size - width) // 2
+    out[:, top : top + height, left : left + width] = images
+    return out
+
+
+def scattered(images: _UInt8, size: int, rng: np.random.Generator, flip: bool) -> _UInt8:
+    """Put images (N, H, W, C) at random places of (N, size, size, C).
+
+    Args:
+        images: uint8.
+        size: side of the canvas, at least H and W.
+        rng: source of the places.
+        flip: mirror every other image left to right, by chance.
+    """
+    n, height, width, channels = images.shape
+    out = np.zeros((n, size, size, channels), np.uint8)
+    tops = rng.integers(0, size - height + 1, n)
+    lefts = rng.integers(0, size - width + 1, n)
+    mirrored = rng.random(n) < 0.5 if flip else np.zeros(n, bool)
+    for i in range(n):
+        image = images[i, :, ::-1] if mirrored[i] else images[i]
+        out[i, tops[i] : tops[i] + height, lefts[i] : lefts[i] + width] = image
+    return out

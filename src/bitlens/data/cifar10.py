@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CIFAR-10: 60,000 colour images of 32x32 in ten classes.
+
+Reads the first of these that a folder holds: `cifar10_jpeg.npz` (JPEG copies, grouped by class; decoded once into a
+cache), `cifar-10-batches-py` (the public Python batches) or `cifar-10-batches-bin` (the public binary batches).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import pickle
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlens.data.dataset import DataError, Dataset, Split, folder
+
+__all__ = ["CLASSES", "cifar10"]
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+_ROW = 3 * 32 * 32
+_UInt8 = npt.NDArray[np.uint8]
+
+
+def cifar10(path: str | Path | None, cache: str | Path | None = None) -> Dataset:
+    """Read CIFAR-10.
+
+    Args:
+        path: folder that holds one of the forms above, directly or as `cifar-10-batches-py` / `-bin`.
+        cache: folder for decoded images; the user's cache folder when None.
+
+    Returns:
+        50,000 training and 10,000 test images, uint8 (N, 32, 32, 3), in the file's order (shuffle them).
+
+    Raises:
+        DataError: nothing of CIFAR-10 is there, or a file is damaged.
+    """
+    root = folder(path, "CIFAR-10")
+    if (root / "cifar10_jpeg.npz").is_file():
+        return _cached_jpeg(root / "cifar10_jpeg.npz", cache)
+    for place in (root / "cifar-10-batches-py", root):
+        if (place / "data_batch_1").is_file():
+            return _dataset(lambda name: _python_batch(place / name))
+    for place in (root / "cifar-10-batches-bin", root):
+        if (place / "data_batch_1.bin").is_file():
+            return _dataset(lambda name: _binary_batch(place / f"{name}.bin"))
+    raise DataError(f"{root}: must hold cifar10_jpeg.npz, data_batch_1 or data_batch_1.bin, not none of them")
+
+
+def _dataset(read: Any) -> Dataset:
+    parts = [read(f"data_batch_{i}") for i in range(1, 6)]
+    train = Split(np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]))
+    return Dataset(train, Split(*read("test_batch")), CLASSES)
+
+
+def _images(rows: _UInt8) -> _UInt8:
+    return np.ascontiguousarray(rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))  # (N, 3072) -> (N, 32, 32, 3)
+
+
+def _python_batch(file: Path) -> tuple[_UInt8, npt.NDArray[np.int64]]:
+    try:
+        with file.open("rb") as stream:
+            batch = _ArrayUnpickler(stream, encoding="latin1").load()
+        return _images(np.asarray(batch["data"], np.uint8)), np.asarray(batch["labels"], np.int64)
+    except (OSError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
+        raise DataError(f"{file}: must be a CIFAR-10 python batch ({_short(error)})") from error
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Loads arrays and plain containers only: a data file must not run code."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.split(".")[0] == "numpy" and name in ("_reconstruct", "ndarray", "dtype"):
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"{module}.{name} is not allowed")
+
+
+def _binary_batch(file: Path) -> tuple[_UInt8, npt.NDArray[np.int64]]:
+    try:
+        raw = np.frombuffer(file.read_bytes(), np.uint8)
+    except OSError as error:
+        raise DataError(f"{file}: must be a CIFAR-10 binary batch ({_short(error)})") from error
+    if raw.size == 0 or raw.size % (_ROW + 1):
+        raise DataError(f"{file}: length must be a multiple of {_ROW + 1} bytes, not {raw.size}")
+    rows = raw.reshape(-1, _ROW + 1)
+    return _images(rows[:, 1:]), rows[:, 0].astype(np.int64)
+
+
+def _cached_jpeg(file: Path, cache: str | Path | None) -> Dataset:
+    stat = file.stat()
+    key = hashlib.sha256(f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:16]
+    store = _cache_folder(cache) / f"cifar10-{key}.npz"
+    if store.is_file():
+        try:
+            return _from_arrays(np.load(store))
+        except (OSError, ValueError, KeyError, EOFError, DataError):
+            store.unlink(missing_ok=True)  # a damaged cache is made again
+    arrays = _decode(file)
+    _save(store, arrays)
+    return _from_arrays(arrays)
+
+
+def _from_arrays(arrays: Any) -> Dataset:
+    train, test = (Split(arrays[f"images_{part}"], arrays[f"labels_{part}"]) for part in ("train", "test"))
+    return Dataset(train, test, CLASSES)
+
+
+def _decode(file: Path) -> dict[str, npt.NDArray[Any]]:
+    from PIL import Image
+
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    try:
+        with np.load(file) as packed:
+            for part in ("train", "test"):
+                offsets, raw, labels = (packed[f"{key}_{part}"] for key in ("offsets", "jpeg", "labels"))
+                images = np.empty((len(labels), 32, 32, 3), np.uint8)
+                for i in range(len(labels)):
+                    picture = Image.open(io.BytesIO(raw[offsets[i] : offsets[i + 1]].tobytes()))
+                    images[i] = np.asarray(picture.convert("RGB"))
+                arrays |= {f"images_{part}": images, f"labels_{part}": labels.astype(np.int64)}
+    except Exception as error:
+        raise DataError(f"{file}: must be an npz of CIFAR-10 JPEGs ({_short(error)})") from error
+    return arrays
+
+
+def _cache_folder(cache: str | Path | None) -> Path:
+    if cache is not None:
+        place = Path(cache)
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(f"{place}: cache must be a writable folder ({_short(error)})") from error
+        return place
+    base = os.environ.get("XDG_CACHE_HOME")
+    place = (Path(base) if base else Path.home() / ".cache") / "bitlens"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        place = Path(tempfile.gettempdir()) / f"bitlens-{os.getuid()}"
+        place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def _save(store: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
+    partial = store.with_name(f"{store.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as stream:
+            np.savez(stream, **arrays)  # type: ignore[arg-type]
+        partial.replace(store)
+    except OSError:
+        partial.unlink(missing_ok=True)  # a cache that cannot be written costs time, nothing else
+
+
+def _short(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:120]

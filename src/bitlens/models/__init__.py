@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The zoo of nets (torch), one net a file."""
+
+from bitlens.models.digits import DigitsNet
+from bitlens.models.dorefa_svhn import DoReFaSVHN
+
+__all__ = ["DigitsNet", "DoReFaSVHN"]

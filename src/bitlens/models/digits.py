@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small net for 8x8 digits: two low-bit convolutions between 8-bit ends."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from bitlens.nn import BatchNorm2d, QuantConv2d, QuantLinear
+from bitlens.quant import Spec
+
+__all__ = ["DigitsNet"]
+
+
+class DigitsNet(nn.Module):
+    """conv-BN, conv-BN-pool, conv-BN-pool, linear.
+
+    Args:
+        spec: how it is quantized.
+        classes: outputs.
+    """
+
+    def __init__(self, spec: Spec, classes: int = 10) -> None:
+        super().__init__()
+        self.conv0 = QuantConv2d(
+            1,
+            16,
+            3,
+            padding=1,
+            bias=False,
+            input_quantizer=spec.input_quantizer(),
+            weight_quantizer=spec.end_weight_quantizer(spec.first),
+            gradient_quantizer=spec.gradient_quantizer(spec.first, 0),
+        )
+        self.bn0 = BatchNorm2d(16)
+
+        def middle(inputs: int, outputs: int, seed: int) -> QuantConv2d:
+            return QuantConv2d(
+                inputs,
+                outputs,
+                3,
+                padding=1,
+                bias=False,
+                input_quantizer=spec.activation_quantizer(),
+                weight_quantizer=spec.weight_quantizer(),
+                gradient_quantizer=spec.gradient_quantizer(spec.middle, seed),
+            )
+
+        self.conv1, self.bn1 = middle(16, 32, 1), BatchNorm2d(32)
+        self.pool1 = nn.MaxPool2d(2)  # -> 4
+        self.conv2, self.bn2 = middle(32, 64, 2), BatchNorm2d(64)
+        self.pool2 = nn.MaxPool2d(2)  # -> 2
+        self.flatten = nn.Flatten()
+        self.fc = QuantLinear(
+            256,
+            classes,
+            input_quantizer=spec.activation_quantizer(spec.last.activation),
+            weight_quantizer=spec.end_weight_quantizer(spec.last),
+            gradient_quantizer=spec.gradient_quantizer(spec.last, 3),
+            bias_quantizer=spec.bias_quantizer(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return class scores (N, classes) of images (N, 1, 8, 8), float32 in [0, 1]."""
+        x = self.bn0(self.conv0(x))
+        x = self.pool1(self.bn1(self.conv1(x)))
+        x = self.pool2(self.bn2(self.conv2(x)))
+        scores: Tensor = self.fc(self.flatten(x))
+        return scores

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers that compute on integers (torch): the framework's layers plus quantizers."""
+
+from bitlens.nn.conv import QuantConv2d
+from bitlens.nn.freeze import freeze
+from bitlens.nn.layer import QuantLayer
+from bitlens.nn.linear import QuantLinear
+from bitlens.nn.norm import BatchNorm2d
+
+__all__ = ["BatchNorm2d", "QuantConv2d", "QuantLayer", "QuantLinear", "freeze"]

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batch normalization whose evaluation is the reference arithmetic, operation by operation.
+
+    inv = 1/sqrt(var + eps);  a = gamma*inv;  b = beta - mean*a;  y = x*a + b      each correctly rounded in float32
+
+Product and sum are separate operations (no fused multiply-add), so that the compiler's thresholds meet the trained net.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bitlens.quant.base import is_exporting
+
+__all__ = ["BatchNorm2d"]
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """`torch.nn.BatchNorm2d` with the reference arithmetic in evaluation; training is torch's own."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the normalized input, (N, C, H, W)."""
+        if self.training or self.running_mean is None or self.running_var is None:
+            return super().forward(input)
+        if is_exporting():
+            return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
+        a = (self.running_var + self.eps).sqrt().reciprocal()
+        if self.weight is not None:
+            a = self.weight * a
+        b = self.running_mean * a
+        b = -b if self.bias is None else self.bias - b
+        shape = (1, -1, 1, 1)
+        return input * a.view(shape) + b.view(shape)

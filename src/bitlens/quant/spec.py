@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One string says how a net is quantized: `w1a2g6`, with further keys after commas.
+
+    >>> Spec.parse("w1a2g6,first=w8a8,last=w8a8,weight=dorefa,activation=clip").weight_bits
+    1
+
+32 bits mean float. Nets ask a spec for fresh quantizers, so a net's file never names a family.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from torch import nn
+
+from bitlens.quant.base import QuantError, Quantizer
+from bitlens.quant.dorefa import DoReFaActivation, DoReFaGradient, DoReFaWeight
+from bitlens.quant.uniform import AccumulatorBias, NarrowWeight, UnsignedInput
+
+__all__ = ["Bits", "Spec"]
+
+FLOAT = 32
+_ACTIVATIONS = ("clip", "cabs")
+_BITS = re.compile(r"w(\d+)(?:a(\d+))?(?:g(\d+))?")
+_WEIGHTS = {"dorefa": DoReFaWeight}
+
+
+@dataclass(frozen=True)
+class Bits:
+    """Bits of weights, activations and gradients of a group of layers; 32 means float."""
+
+    weight: int
+    activation: int = FLOAT
+    gradient: int = FLOAT
+
+    @classmethod
+    def parse(cls, key: str, text: str) -> Bits:
+        """Read `w1a2g6`; a or g left out are float.
+
+        Args:
+            key: the name that errors speak of.
+            text: the string.
+
+        Raises:
+            QuantError: the string has another form or a number is out of range.
+        """
+        match = _BITS.fullmatch(text.strip())
+        if match is None:
+            raise QuantError(f'{key}: bits must look like w1a2g6, not "{text}"')
+        weight, activation, gradient = (int(group) if group else FLOAT for group in match.groups())
+        for name, value, most in (("w", weight, 8), ("a", activation, 16), ("g", gradient, 16)):
+            if value != FLOAT and not 1 <= value <= most:
+                raise QuantError(f"{key}: {name} must be 1 to {most} or 32, not {value}")
+        return cls(weight, activation, gradient)
+
+    def __str__(self) -> str:
+        return f"w{self.weight}a{self.activation}g{self.gradient}"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """How a net is quantized.
+
+    Args:
+        middle: bits of all layers but the ends.
+        first, last: bits of the ends; float where the middle is all float, else w8a8.
+        weight: family of the middle's weights: "dorefa".
+        activation: bound of the middle's activations: "clip" or "cabs".
+    """
+
+    middle: Bits
+    first: Bits
+    last: Bits
+    weight: str = "dorefa"
+    activation: str = "clip"
+
+    @classmethod
+    def parse(cls, text: str, **keys: str) -> Spec:
+        """Read a spec string; keys may also be given as arguments, which win.
+
+        Raises:
+            QuantError: an unknown key or a bad value; the sentence names it.
+        """
+        head, *rest = [part.strip() for part in text.split(",")]
+        found: dict[str, str] = {}
+        for part in rest:
+            name, equals, value = part.partition("=")
+            if not equals:
+                raise QuantError(f'bits: every part after the first must be key=value, not "{part}"')
+            found[name.strip()] = value.strip()
+        found |= keys
+        allowed = ("first", "last", "weight", "activation")
+        for name in found:
+            if name not in allowed:
+                raise QuantError(f"bits: key must be one of {', '.join(allowed)}, not {name}")
+        middle = Bits.parse("bits", head)
+        ends = "w32a32" if middle.weight == FLOAT and middle.activation == FLOAT else "w8a8"
+        weight, activation = found.get("weight", "dorefa"), found.get("activation", "clip")
+        if weight not in _WEIGHTS:
+            raise QuantError(f"bits: weight must be one of {', '.join(_WEIGHTS)}, not {weight}")
+        if activation not in _ACTIVATIONS:
+            raise QuantError(f"bits: activation must be one of {', '.join(_ACTIVATIONS)}, not {activation}")
+        first, last = (Bits.parse(end, found.get(end, ends)) for end in ("first", "last"))
+        return cls(middle, first, last, weight, activation)
+
+    def __str__(self) -> str:
+        """The whole string; parsing it gives this spec again."""
+        return f"{self.middle},first={self.first},last={self.last},weight={self.weight},activation={self.activation}"
+
+    def input_quantizer(self) -> Quantizer | None:
+        """A quantizer of the images, or None for float."""
+        return None if self.first.activation == FLOAT else UnsignedInput(self.first.activation)
+
+    def activation_quantizer(self, bits: int | None = None) -> nn.Module:
+        """A quantizer with its bound for the input of a middle layer; ReLU for float.
+
+        Args:
+            bits: other bits than the middle's, for the input of the last layer.
+        """
+        bits = self.middle.activation if bits is None else bits
+        return nn.ReLU() if bits == FLOAT else DoReFaActivation(bits, self.activation)
+
+    def weight_quantizer(self) -> Quantizer | None:
+        """A quantizer of a middle layer's weights, or None for float."""
+        return None if self.middle.weight == FLOAT else _WEIGHTS[self.weight](self.middle.weight)
+
+    def end_weight_quantizer(self, end: Bits) -> Quantizer | None:
+        """A quantizer of the weights of the first or last layer, or None for float."""
+        if end.weight == FLOAT:
+            return None
+        return NarrowWeight(end.weight) if end.weight > 1 else DoReFaWeight(1)
+
+    def gradient_quantizer(self, bits: Bits, seed: int) -> DoReFaGradient | None:
+        """A quantizer of the gradient at a convolution's output, or None for float."""
+        return None if bits.gradient == FLOAT else DoReFaGradient(bits.gradient, seed)
+
+    def bias_quantizer(self) -> AccumulatorBias | None:
+        """A quantizer of the last layer's bias, or None when that layer is float."""
+        whole = self.last.weight != FLOAT and self.last.activation != FLOAT
+        return AccumulatorBias() if whole else None

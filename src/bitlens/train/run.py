@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`run` is what `bitlens train` calls; `load_run` gives the trained net back.
+
+    >>> run("dorefa_cifar10", data="cifar10", out="runs/w1a2", bits="w1a2g6", resume=True)
+    >>> net = freeze(load_run("runs/w1a2"))
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from bitlens.quant import Spec
+from bitlens.train.catalog import find_recipe
+from bitlens.train.checkpoint import load_checkpoint, write_atomically
+from bitlens.train.loop import Trainer
+from bitlens.train.recipe import TrainError
+
+__all__ = ["load_run", "pick_device", "read_config", "run"]
+
+_FIXED = ("recipe", "bits", "epochs", "seed", "batch", "rate", "device", "threads")
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device of a name; "auto" takes CUDA where there is one.
+
+    Raises:
+        TrainError: the device does not exist here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.split(":")[0] not in ("cpu", "cuda") or (name.startswith("cuda") and not torch.cuda.is_available()):
+        raise TrainError(f"device: must be one of auto, cpu, cuda and exist here, not {name}")
+    return torch.device(name)
+
+
+def run(
+    recipe: str,
+    data: str | Path | None = None,
+    out: str | Path = "run",
+    bits: str | None = None,
+    epochs: int | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    threads: int | None = None,
+    seed: int = 0,
+    cache: str | Path | None = None,
+    every_steps: int = 0,
+) -> dict[str, Any]:
+    """Train a recipe's net and leave the run in a folder.
+
+    Args:
+        recipe: name in the catalog.
+        data: folder of the data set; none needed for `digits`.
+        out: the run's folder; made when missing.
+        bits: spec string; the recipe's when None.
+        epochs: length; the recipe's when None.
+        resume: continue a run of this folder where it stopped; starts anew in an empty folder.
+        device: "auto", "cpu" or "cuda".
+        threads: torch's threads; all cores when None.
+        seed: of weights, data order, augmentation and gradient noise.
+        cache: folder for decoded images; the user's cache folder when None.
+        every_steps: also write a checkpoint after so many steps; 0 for epochs' ends only.
+
+    Returns:
+        The result, also in `result.json`: test_accuracy (of the last epoch), epochs, bits, recipe.
+
+    Raises:
+        TrainError: the run cannot start or continue.
+        bitlens.data.DataError: the data is missing or damaged.
+        bitlens.quant.QuantError: the spec string is wrong.
+    """
+    chosen = find_recipe(recipe)
+    spec = Spec.parse(bits or chosen.bits)
+    length = chosen.epochs if epochs is None else epochs
+    if length < 1:
+        raise TrainError(f"epochs: must be at least 1, not {length}")
+    place = pick_device(device)
+    if threads is not None:
+        if threads < 1:
+            raise TrainError(f"threads: must be at least 1, not {threads}")
+        torch.set_num_threads(threads)
+    folder = Path(out)
+    config = _config(chosen.name, str(spec), length, seed, chosen.batch, chosen.rate, str(place))
+    continued = _prepare(folder, config, resume)
+    dataset = chosen.data(data, cache)
+    _seed(seed)
+    net = chosen.net(spec).to(place, memory_format=torch.channels_last)
+    trainer = Trainer(chosen, net, dataset, folder, length, seed, every_steps)
+    if continued:
+        trainer.restore()
+    metrics = trainer.run()
+    result = {
+        "recipe": chosen.name,
+        "bits": str(spec),
+        "epochs": length,
+        "test_accuracy": metrics[-1]["test_accuracy"],
+        "seconds": round(sum(line["seconds"] for line in metrics), 1),
+    }
+    _write_json(folder / "result.json", result)
+    return result
+
+
+def read_config(out: str | Path) -> dict[str, Any]:
+    """Return a run's configuration.
+
+    Raises:
+        TrainError: the folder holds no run.
+    """
+    path = Path(out) / "config.json"
+    try:
+        config: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise TrainError(f"{out}: must be a run's folder with config.json ({type(error).__name__})") from error
+    return config
+
+
+def load_run(out: str | Path) -> nn.Module:
+    """Return the trained net of a run, on the CPU, in evaluation mode, not frozen.
+
+    Raises:
+        TrainError: the folder holds no run, or its checkpoint is damaged.
+    """
+    config = read_config(out)
+    net = find_recipe(config["recipe"]).net(Spec.parse(config["bits"]))
+    path = Path(out) / "checkpoint.pt"
+    state = load_checkpoint(path)
+    try:
+        net.load_state_dict(state["net"])
+    except (KeyError, RuntimeError) as error:
+        raise TrainError(f"{path}: must be a checkpoint of this net ({str(error).splitlines()[0]})") from error
+    return net.to(memory_format=torch.channels_last).eval()
+
+
+def _config(recipe: str, bits: str, epochs: int, seed: int, batch: int, rate: float, device: str) -> dict[str, Any]:
+    return {
+        "recipe": recipe,
+        "bits": bits,
+        "epochs": epochs,
+        "seed": seed,
+        "batch": batch,
+        "rate": rate,
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+    }
+
+
+def _prepare(folder: Path, config: dict[str, Any], resume: bool) -> bool:
+    """Make the folder and its config.json; return whether there is a checkpoint to continue."""
+    there = (folder / "checkpoint.pt").is_file()
+    if there and not resume:
+        raise TrainError(f"{folder}: must be empty for a new run, not hold one already (continue it with --resume)")
+    if there:
+        old = read_config(folder)
+        for key in _FIXED:
+            if old.get(key) != config[key]:
+                raise TrainError(f"{folder}: {key} must be {old.get(key)} to continue this run, not {config[key]}")
+        return True
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainError(f"{folder}: must be a writable folder ({error.strerror})") from error
+    _write_json(folder / "config.json", config)
+    return False
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    text = json.dumps(content, indent=2) + "\n"
+    write_atomically(path, lambda stream: (stream.write(text.encode()), None)[1])
+
+
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - for the user's own code
+    torch.manual_seed(seed)
