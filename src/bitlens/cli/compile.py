@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`bitlens compile`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+__all__ = ["EXAMPLE", "add_arguments", "run"]
+
+EXAMPLE = "bitlens compile w1a2g6.onnx -o w1a2g6.bitlens"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    parser.add_argument("model", metavar="M.onnx", help="a QONNX model")
+    parser.add_argument("-o", "--output", metavar="M.bitlens", required=True, type=Path)
+    parser.add_argument("--json", action="store_true", help="print one line of JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compile and save."""
+    import bitlens
+
+    program = bitlens.compile(arguments.model, progress=sys.stderr.isatty())
+    program.save(arguments.output)
+    size = arguments.output.stat().st_size
+    source = Path(arguments.model).stat().st_size
+    if arguments.json:
+        print(json.dumps({"output": str(arguments.output), "bytes": size, "source_bytes": source}))
+    else:
+        print(f"{arguments.output}: {len(program.graph.nodes)} ops, {size:,} bytes ({source / size:.1f}x smaller)")
+    return 0

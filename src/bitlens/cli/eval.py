@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`bitlens eval`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+__all__ = ["EXAMPLE", "add_arguments", "run"]
+
+EXAMPLE = "bitlens eval w1a2g6.bitlens --data cifar10"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    parser.add_argument("model", metavar="M.bitlens")
+    parser.add_argument("--data", metavar="DIR", help="folder of the data set")
+    parser.add_argument("--recipe", metavar="NAME", help="whose test set; default: the recipe the model was trained by")
+    parser.add_argument("--backend", choices=["engine", "golden"], default="engine")
+    parser.add_argument("--threads", metavar="N", type=int, help="default: all cores")
+    parser.add_argument("--isa", choices=["portable", "avx2", "avx512", "neon"], help="force an instruction set")
+    parser.add_argument("--limit", metavar="N", type=int, help="only the first N test images")
+    parser.add_argument("--cache", metavar="DIR", help="folder for decoded images")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure and print the accuracy."""
+    from bitlens.results.forms import open_form
+    from bitlens.results.line import accuracy, test_images
+
+    form = open_form(arguments.model, backend=arguments.backend, threads=arguments.threads, isa=arguments.isa)
+    recipe = arguments.recipe or form.metadata.get("recipe", "")
+    images, labels = test_images(recipe, arguments.data, arguments.cache, arguments.limit)
+    value = accuracy(form, images, labels)
+    if arguments.json:
+        print(json.dumps({"accuracy": value, "images": len(labels), "backend": arguments.backend, "recipe": recipe}))
+    else:
+        print(f"{arguments.model}: accuracy {value:.4f} on {len(labels)} test images of {recipe}, {arguments.backend}")
+    return 0

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`bitlens inspect`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+__all__ = ["EXAMPLE", "add_arguments", "run"]
+
+EXAMPLE = "bitlens inspect m.bitlens"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    parser.add_argument("model", metavar="M.bitlens")
+    parser.add_argument("--size", metavar="HxW", help="height and width for a program of symbolic size, such as 480x640")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print a program's layers."""
+    from bitlens.graph.file import Program
+    from bitlens.results.inspect import inspect_program, parse_size, render
+
+    report = inspect_program(Program.load(arguments.model), parse_size(arguments.size))
+    print(json.dumps(report) if arguments.json else render(report))
+    return 0

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`bitlens train`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+__all__ = ["EXAMPLE", "add_arguments", "run"]
+
+EXAMPLE = "bitlens train dorefa_cifar10 --data cifar10 --out runs/w1a2g6 --bits w1a2g6 --resume"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags; they are the arguments of `bitlens.train.run`."""
+    parser.add_argument("recipe", metavar="RECIPE", help="digits, mnist, dorefa_cifar10, ...")
+    parser.add_argument("--data", metavar="DIR", help="folder of the data set (digits needs none)")
+    parser.add_argument("--out", metavar="RUN", required=True, help="folder of the run")
+    parser.add_argument("--bits", metavar="SPEC", help="bits of weights, activations, gradients: w1a2g6; 32 is float")
+    parser.add_argument("--epochs", metavar="N", type=int, help="length of the run")
+    parser.add_argument("--resume", action="store_true", help="continue the run in RUN bit-identically, or start it")
+    parser.add_argument("--device", metavar="NAME", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--threads", metavar="N", type=int, help="default: all cores")
+    parser.add_argument("--seed", metavar="N", type=int, default=0)
+    parser.add_argument("--cache", metavar="DIR", help="folder for decoded images")
+    parser.add_argument("--every-steps", metavar="N", type=int, default=0, help="also save a checkpoint every N steps")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, and print the result."""
+    from bitlens import train
+
+    flags = {key: value for key, value in vars(arguments).items() if key not in ("command", "json", "version")}
+    result = train.run(**flags)
+    if arguments.json:
+        print(json.dumps(result))
+    else:
+        print(f"{result['recipe']} {result['bits']}: test accuracy {result['test_accuracy']:.4f}, in {arguments.out}")
+    return 0
