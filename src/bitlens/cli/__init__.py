@@ -33,8 +33,8 @@ EXTRAS = {
     "PIL": "train",
     "onnx": "compile",
     "onnxscript": "export",
-    "onnxruntime": "dev",
-    "sklearn": "dev",
+    "onnxruntime": "demo",
+    "sklearn": "demo",
     "matplotlib": "plots",
 }
 

@@ -17,7 +17,7 @@ from bitlens.core.steps import NEVER
 from bitlens.graph.graph import Graph, Node, Value
 from bitlens.graph.ops import INTEGER_OPS
 
-__all__ = ["HEADER", "MAGIC", "VERSION", "encode", "seal"]
+__all__ = ["HEADER", "MAGIC", "VERSION", "encode", "seal", "table_bytes"]
 
 MAGIC = b"\x89BITLENS"
 VERSION = 1
@@ -106,6 +106,11 @@ def _steps(node: Node) -> bytes:
     pairs = np.zeros(rows, [("first", "<i4"), ("slope", "i1")])
     pairs["first"], pairs["slope"] = values[:, 0], slopes
     return head + table.tobytes() + pairs.tobytes()
+
+
+def table_bytes(node: Node) -> int:
+    """Bytes of a `steps` node's table and values."""
+    return len(_steps(node)) - 8
 
 
 def _fits(breakpoints: npt.NDArray[np.int64], width: int) -> bool:

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a program is made of: per layer its op, shapes, grids, bits, bytes, bit operations and kernel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bitlens.core.grid import Grid
+from bitlens.core.planes import plane_bytes
+from bitlens.graph.file import Program
+from bitlens.graph.graph import Graph, GraphError, Node
+
+__all__ = ["inspect_program", "parse_size", "render"]
+
+Report = dict[str, Any]
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """Read "480x640" as (480, 640).
+
+    Raises:
+        GraphError: the text is something else.
+    """
+    if text is None:
+        return None
+    words = text.lower().split("x")
+    if len(words) != 2 or not all(word.isdigit() and int(word) for word in words):
+        raise GraphError(f"size: must be HEIGHTxWIDTH such as 480x640, not {text}")
+    return int(words[0]), int(words[1])
+
+
+def inspect_program(program: Program, size: tuple[int, int] | None = None) -> Report:
+    """Describe a program.
+
+    Args:
+        program: any.
+        size: height and width where the program's are symbolic; without it sizes and kernels stay open.
+
+    Returns:
+        {"metadata", "bytes", "float_bytes", "macs", "bit_operations", "layers": [one dict a layer]}, ready for JSON.
+        A bit operation is one product of a weight bit and an activation bit: macs * W * A.
+    """
+    graph = program.graph
+    sized = _with_size(graph, size)
+    kernels = _kernels(program, size) if sized else {}
+    layers = [_layer(graph, sized, node, kernels.get(node.name, "")) for node in graph]
+    known = [layer for layer in layers if layer["macs"] is not None]
+    return {
+        "metadata": program.metadata,
+        "bytes": len(program.to_bytes()),
+        "float_bytes": 4 * sum(layer["weights"] for layer in layers),
+        "macs": sum(layer["macs"] for layer in known) if sized else None,
+        "bit_operations": sum(layer["bit_operations"] for layer in known) if sized else None,
+        "layers": layers,
+    }
+
+
+def _with_size(graph: Graph, size: tuple[int, int] | None) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor, empty where it stays symbolic."""
+    from bitlens.graph.ops import describe_outputs
+
+    sized = graph.copy()
+    for name in sized.inputs:
+        value = sized.value(name)
+        height, width, channels = value.shape or ()
+        if (height is None or width is None) and size is None:
+            return {}
+        fixed = (height or (size or (0, 0))[0], width or (size or (0, 0))[1], channels)
+        sized.values[name] = value.with_(shape=fixed)
+    for node in sized:
+        shape, _ = describe_outputs(sized, node)
+        sized.values[node.output] = sized.value(node.output).with_(shape=shape)
+    return {name: tuple(size or 0 for size in value.shape or ()) for name, value in sized.values.items()}
+
+
+def _kernels(program: Program, size: tuple[int, int] | None) -> dict[str, str]:
+    """Which kernel the engine runs for each op here; empty where the engine is not built."""
+    try:
+        from bitlens.runtime import Session
+    except ImportError:
+        return {}
+    symbolic = any(None in (program.graph.value(name).shape or ()) for name in program.graph.inputs)
+    session = Session(program, threads=1, size=size if symbolic else None)
+    return {layer.name: layer.kernel for layer in session.layers}
+
+
+def _layer(graph: Graph, sized: dict[str, tuple[int, ...]], node: Node, kernel: str) -> Report:
+    operand, result = graph.value(node.inputs[0]), graph.value(node.output)
+    report: Report = {
+        "name": node.name,
+        "op": node.op,
+        "input": list(sized.get(operand.name) or operand.shape or ()),
+        "output": list(sized.get(result.name) or result.shape or ()),
+        "input_grid": str(operand.grid),
+        "output_grid": str(result.grid),
+        "weight_grid": "",
+        "weights": 0,
+        "bytes": _payload_bytes(node),
+        "macs": 0 if sized else None,
+        "bit_operations": 0 if sized else None,
+        "kernel": kernel,
+    }
+    if node.op == "conv":
+        weights, grid = node.attrs["weights"], node.attrs["weight_grid"]
+        report |= {"weight_grid": str(grid), "weights": int(weights.size)}
+        if sized:
+            height, width, _ = sized[result.name]
+            report["macs"] = int(weights.size) * height * width
+            report["bit_operations"] = report["macs"] * grid.bits * _bits(operand.grid)
+    return report
+
+
+def _bits(grid: Grid | None) -> int:
+    return grid.bits if grid is not None else 32
+
+
+def _payload_bytes(node: Node) -> int:
+    """Bytes of an op's weights or tables in the file, without its few bytes of description."""
+    if node.op == "conv":
+        grid: Grid = node.attrs["weight_grid"]
+        bias = 0 if node.attrs["bias"] is None else 4 * len(node.attrs["bias"])
+        return grid.bits * plane_bytes(int(node.attrs["weights"].size)) + bias
+    if node.op == "steps":
+        from bitlens.graph.encode import table_bytes
+
+        return table_bytes(node)
+    return 13 * len(node.attrs["multiplier"]) if node.op == "rescale" else 0
+
+
+def render(report: Report) -> str:
+    """The report as text: one line a layer, then totals."""
+    head = ["layer", "op", "input", "output", "weights", "grids w, in -> out", "bytes", "MAC", "bit operations", "kernel"]
+    rows = [head]
+    for layer in report["layers"]:
+        weights = f"{layer['weight_grid']}, " if layer["weight_grid"] else ""
+        rows.append(
+            [
+                layer["name"],
+                layer["op"],
+                _shape(layer["input"]),
+                _shape(layer["output"]),
+                f"{layer['weights']:,}" if layer["weights"] else "",
+                f"{weights}{layer['input_grid']} -> {layer['output_grid']}",
+                f"{layer['bytes']:,}" if layer["bytes"] else "",
+                f"{layer['macs']:,}" if layer["macs"] else "",
+                f"{layer['bit_operations']:,}" if layer["bit_operations"] else "",
+                layer["kernel"],
+            ]
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines += [f"{key}: {text}" for key, text in report["metadata"].items() if "\n" not in text]
+    lines.append(
+        f"file: {report['bytes']:,} bytes; float32 weights would be {report['float_bytes']:,} "
+        f"({report['float_bytes'] / report['bytes']:.1f}x)"
+    )
+    if report["macs"] is not None:
+        lines.append(f"per image: {report['macs']:,} MAC, {report['bit_operations']:,} bit operations (MAC * W * A)")
+    return "\n".join(lines)
+
+
+def _shape(shape: list[int | None]) -> str:
+    return "x".join("?" if size is None else str(int(np.int64(size))) for size in shape)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The line from a trained run to an accuracy: export, test images, accuracy of any form."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlens.results.forms import Form
+
+if TYPE_CHECKING:
+    import onnx
+    from torch import nn
+
+__all__ = ["accuracy", "export_run", "frozen_run", "net_accuracy", "test_images", "to_batch"]
+
+_BATCH = 500
+
+
+def frozen_run(run: str | os.PathLike[str]) -> nn.Module:
+    """The net of a run, its weights stored as integers, in evaluation mode."""
+    from bitlens.nn import freeze
+    from bitlens.train import load_run
+
+    return freeze(load_run(run))
+
+
+def export_run(run: str | os.PathLike[str]) -> onnx.ModelProto:
+    """Freeze and export the net of a run; the model remembers recipe, bits and class names."""
+    import torch
+
+    from bitlens.qonnx.export import export
+    from bitlens.train import find_recipe, read_config
+
+    config = read_config(run)
+    recipe = find_recipe(config["recipe"])
+    net = frozen_run(run)
+    channels = next(layer.in_channels for layer in net.modules() if isinstance(layer, torch.nn.Conv2d))
+    model = export(net, torch.zeros(1, channels, recipe.size, recipe.size))
+    for key, text in (("name", f"{config['recipe']} {config['bits']}"), ("recipe", config["recipe"])):
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, text
+    return model
+
+
+def test_images(
+    recipe: str, data: str | None = None, cache: str | None = None, limit: int | None = None
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """The test images of a recipe as its net sees them, uint8 (N, H, W, C), and their labels (N,)."""
+    from bitlens.data import centred
+    from bitlens.train import find_recipe
+
+    chosen = find_recipe(recipe)
+    test = chosen.data(Path(data) if data else None, cache).test
+    images = centred(test.images[:limit], chosen.size)
+    return images, test.labels[:limit]
+
+
+def accuracy(form: Form, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> float:
+    """Share of images whose largest output (the first one) is at the label."""
+    right = 0
+    for begin in range(0, len(images), _BATCH):
+        (scores, *_) = form.run(images[begin : begin + _BATCH], real=True).values()
+        right += int((scores.reshape(len(scores), -1).argmax(axis=1) == labels[begin : begin + _BATCH]).sum())
+    return right / len(images)
+
+
+def net_accuracy(net: nn.Module, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> float:
+    """The same for a torch net."""
+    import torch
+
+    right = 0
+    with torch.no_grad():
+        for begin in range(0, len(images), _BATCH):
+            scores: Any = net(to_batch(images[begin : begin + _BATCH]))
+            right += int((scores.argmax(1).numpy() == labels[begin : begin + _BATCH]).sum())
+    return right / len(images)
+
+
+def to_batch(images: npt.NDArray[np.uint8]) -> Any:
+    """uint8 (N, H, W, C) as the float tensor (N, C, H, W) in [0, 1] that nets take."""
+    import torch
+
+    from bitlens.train import to_tensor
+
+    return to_tensor(images, torch.device("cpu"))
