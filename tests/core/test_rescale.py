@@ -12,7 +12,9 @@ from bitlens.core.steps import StepTable, find_steps
 f = np.float32
 
 
-@given(st.floats(-0.03125, 0.03125, width=32), st.sampled_from([5, 6, 7, 8]), st.integers(-3000, 100), st.integers(1, 5000))
+@given(
+    st.floats(-0.03125, 0.03125, width=32), st.sampled_from([5, 6, 7, 8]), st.integers(-3000, 100), st.integers(1, 5000)
+)
 @settings(deadline=None, max_examples=60)
 def test_a_found_rescale_equals_the_table_everywhere(scale: float, bits: int, lo: int, length: int) -> None:
     grid = Grid.unsigned(bits)

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from programs import chain_program, random_inputs
 
 import bitlens
+
+from programs import chain_program, random_inputs
 
 SCRIPT = """
 import json, sys
@@ -44,14 +45,18 @@ def test_a_program_runs_with_numpy_alone(tmp_path: Path) -> None:
     assert native is not None
     script = SCRIPT.format(folder=str(folder), model=str(tmp_path / "m.bitlens"), images=str(tmp_path / "x.npy"))
     if native.parent != Path(bitlens.__file__).parent / "runtime":  # an editable install keeps it elsewhere
-        finder = f"import importlib.util as u\ns = u.spec_from_file_location('bitlens.runtime._native', {str(native)!r})\n"
+        finder = (
+            f"import importlib.util as u\ns = u.spec_from_file_location('bitlens.runtime._native', {str(native)!r})\n"
+        )
         finder += "sys.modules['bitlens.runtime._native'] = m = u.module_from_spec(s)\ns.loader.exec_module(m)\n"
         script = script.replace("import bitlens\n", finder + "import bitlens\n")
     done = subprocess.run([sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["equal"]
-    heavy = [name for name in report["modules"] if name.split(".")[0] in ("torch", "onnx", "onnxruntime", "tqdm", "PIL")]
+    heavy = [
+        name for name in report["modules"] if name.split(".")[0] in ("torch", "onnx", "onnxruntime", "tqdm", "PIL")
+    ]
     assert not heavy
 
 

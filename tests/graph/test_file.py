@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from programs import Builder, chain_program, random_inputs, random_program
 
 from bitlens.core.grid import Grid
 from bitlens.graph.encode import seal
 from bitlens.graph.file import FormatError, Program
 from bitlens.graph.graph import GraphError
+
+from programs import Builder, chain_program, random_inputs, random_program
 
 
 @given(st.integers(0, 1 << 30))

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from programs import chain_program, random_inputs
 
 from bitlens.core.grid import Grid
 from bitlens.graph.graph import GraphError, Node
 from bitlens.graph.interpret import run_node
 from bitlens.graph.ops import window_attrs
+
+from programs import chain_program, random_inputs
 
 
 @st.composite

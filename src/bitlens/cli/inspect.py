@@ -14,7 +14,9 @@ EXAMPLE = "bitlens inspect m.bitlens"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     parser.add_argument("model", metavar="M.bitlens")
-    parser.add_argument("--size", metavar="HxW", help="height and width for a program of symbolic size, such as 480x640")
+    parser.add_argument(
+        "--size", metavar="HxW", help="height and width for a program of symbolic size, such as 480x640"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

@@ -20,7 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     parser.add_argument("model", metavar="M.bitlens")
     parser.add_argument("--input", metavar="X", required=True, help="an array (.npy: N, H, W, C) or a picture")
-    parser.add_argument("-o", "--output", metavar="Y.npz", type=Path, help="outputs by name; without it they are printed")
+    parser.add_argument(
+        "-o", "--output", metavar="Y.npz", type=Path, help="outputs by name; without it they are printed"
+    )
     parser.add_argument("--backend", choices=["engine", "golden"], default="engine")
     parser.add_argument("--threads", metavar="N", type=int, help="default: all cores")
     parser.add_argument("--isa", choices=["portable", "avx2", "avx512", "neon"], help="force an instruction set")
@@ -39,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps({name: array.tolist() for name, array in outputs.items()}))
         return 0
     buffer = io.BytesIO()
-    np.savez(buffer, **outputs)
+    np.savez(buffer, allow_pickle=False, **outputs)
     write_atomically(arguments.output, buffer.getvalue())
     print(f"{arguments.output}: {', '.join(f'{n} {a.shape}' for n, a in outputs.items())}", file=sys.stderr)
     return 0

@@ -45,4 +45,4 @@ def border_weights(
         int64 (row classes, column classes, O).
     """
     taps = np.asarray(weights, np.int64).sum(axis=3)  # (O, kh, kw)
-    return np.einsum("rh,ohw,cw->rco", rows.astype(np.int64), taps, columns.astype(np.int64))
+    return np.asarray(np.einsum("rh,ohw,cw->rco", rows.astype(np.int64), taps, columns.astype(np.int64)))

@@ -198,9 +198,9 @@ def _apply(operator: Operator, x: FloatArray) -> FloatArray:
 def _quantize(operator: Quantize, x: FloatArray) -> FloatArray:
     v = np.asarray(x / np.asarray(operator.scale, np.float32) + np.asarray(operator.zero_point, np.float32))
     if operator.rounding == "SIGN":
-        return np.where(v >= 0, np.float32(1), np.float32(-1))
+        return np.asarray(np.where(v >= 0, np.float32(1), np.float32(-1)))
     v = np.minimum(np.maximum(v, np.float32(operator.lo)), np.float32(operator.hi))
-    return ROUNDINGS[operator.rounding](v)
+    return np.asarray(ROUNDINGS[operator.rounding](v))
 
 
 def is_monotone(chain: Chain) -> bool:

@@ -37,12 +37,14 @@ class Rescale:
     def apply(self, x: npt.ArrayLike) -> IntArray:
         """Requantize integers (..., C) to int64 of the same shape."""
         wide = (np.asarray(x, np.int64) * self.multiplier + self.addend) >> self.shift
-        return np.clip(wide, self.grid.lo, self.grid.hi)
+        return np.asarray(np.clip(wide, self.grid.lo, self.grid.hi))
 
     def merged(self) -> Rescale:
         """One row when all channels are alike, else itself."""
-        rows = np.stack([self.multiplier, self.addend, self.shift])
-        return Rescale(*rows[:, :1], self.grid) if np.all(rows == rows[:, :1]) else self
+        rows = np.stack([self.multiplier, self.addend, self.shift])  # (3, n)
+        if np.any(rows != rows[:, :1]):
+            return self
+        return Rescale(self.multiplier[:1], self.addend[:1], self.shift[:1], self.grid)
 
 
 def find_rescale(table: StepTable, lo: npt.ArrayLike, hi: npt.ArrayLike, grid: Grid) -> Rescale | None:
@@ -72,13 +74,13 @@ def find_rescale(table: StepTable, lo: npt.ArrayLike, hi: npt.ArrayLike, grid: G
     ]
     if any(row is None for row in found):
         return None
-    multiplier, addend, shift = (np.array(column, np.int64) for column in zip(*[row for row in found if row], strict=True))
+    multiplier, addend, shift = (
+        np.array(column, np.int64) for column in zip(*[row for row in found if row], strict=True)
+    )
     return Rescale(multiplier, addend, shift, grid)
 
 
-def _find_row(
-    breakpoints: IntArray, values: IntArray, lo: int, hi: int, grid: Grid
-) -> tuple[int, int, int] | None:
+def _find_row(breakpoints: IntArray, values: IntArray, lo: int, hi: int, grid: Grid) -> tuple[int, int, int] | None:
     count = len(breakpoints)
     first = int(values[0])
     if count == 0:

@@ -53,7 +53,7 @@ class StepTable:
         out = np.broadcast_to(self.values[:, 0], x.shape).copy()
         for j in range(self.breakpoints.shape[1]):
             out += (x >= self.breakpoints[:, j]) * (self.values[:, j + 1] - self.values[:, j])
-        return out
+        return np.asarray(out)
 
     def _search(self, x: npt.NDArray[np.int64]) -> IntArray:
         if len(self.breakpoints) == 1:

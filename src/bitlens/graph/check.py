@@ -49,8 +49,12 @@ def _check_input(graph: Graph, name: str) -> None:
 def _check_node(graph: Graph, node: Node) -> None:
     shape, (lo, hi) = describe_outputs(graph, node)
     grid = graph.value(node.output).grid
+    if node.op == "conv" and not node.attrs["weight_grid"].contains(node.attrs["weights"]):
+        raise GraphError(f"{node.name}: every weight must be on {node.attrs['weight_grid']}")
     if lo < -ACCUMULATOR_LIMIT or hi > ACCUMULATOR_LIMIT:
-        raise GraphError(f"{node.name}: sums must stay within 32 bits, not reach [{lo}, {hi}]; use fewer bits or channels")
+        raise GraphError(
+            f"{node.name}: sums must stay within 32 bits, not reach [{lo}, {hi}]; use fewer bits or channels"
+        )
     if grid is None:
         raise GraphError(f"{node.name}: result must have a grid")
     if node.op == "steps":
@@ -58,8 +62,6 @@ def _check_node(graph: Graph, node: Node) -> None:
             raise GraphError(f"{node.name}: every value must be on its grid {grid}")
     elif not grid.covers(_result_grid(graph, node, lo, hi)):
         raise GraphError(f"{node.name}: results in [{lo}, {hi}] must be on its grid {grid}")
-    if node.op == "conv" and not node.attrs["weight_grid"].contains(node.attrs["weights"]):
-        raise GraphError(f"{node.name}: every weight must be on {node.attrs['weight_grid']}")
     if node.op == "rescale":
         _check_rescale(graph, node)
     if graph.value(node.output).shape != shape:
@@ -82,4 +84,4 @@ def _check_rescale(graph: Graph, node: Node) -> None:
     if max(products) >= _LARGEST_PRODUCT:
         raise GraphError(f"{node.name}: m*x + b must stay below 2^62, not reach {max(products)}")
     if min(node.attrs["shift"]) < 0 or max(node.attrs["shift"]) > 62:
-        raise GraphError(f"{node.name}: shift must be 0 to 62, not {node.attrs['shift']}")
+        raise GraphError(f"{node.name}: shift must be 0 to 62, not {int(max(node.attrs['shift'], key=abs))}")

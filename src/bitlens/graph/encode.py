@@ -6,7 +6,6 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -94,11 +93,12 @@ def _conv(node: Node) -> bytes:
 
 
 def _steps(node: Node) -> bytes:
-    breakpoints, values = node.attrs["breakpoints"], node.attrs["values"]
+    breakpoints: npt.NDArray[np.int64] = node.attrs["breakpoints"]
+    values: npt.NDArray[np.int64] = node.attrs["values"]
     rows, count = breakpoints.shape
     used = breakpoints != NEVER
     width = next(w for w in (1, 2, 4) if _fits(breakpoints[used], w))
-    table = np.where(used, breakpoints, (1 << (8 * width - 1)) - 1).astype(f"<i{width}")
+    table: npt.NDArray[np.int32] = np.where(used, breakpoints, (1 << (8 * width - 1)) - 1).astype(f"<i{width}")
     slopes = _regular_slopes(values, used)
     head = struct.pack("<IHBB", rows, count, width, _EXPLICIT if slopes is None else _REGULAR)
     if slopes is None:
@@ -140,7 +140,7 @@ def _nothing(node: Node) -> bytes:
     return b""
 
 
-_PAYLOADS: dict[str, Callable[[Node], Any]] = {
+_PAYLOADS: dict[str, Callable[[Node], bytes]] = {
     "conv": _conv,
     "steps": _steps,
     "rescale": _rescale,

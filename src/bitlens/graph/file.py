@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A compiled program and its `.bitlens` file.
 
-    >>> program = Program.load("digits.bitlens")      # doctest: +SKIP
-    >>> program.run(images)["logits"].shape           # golden, numpy; for speed use bitlens.Session   # doctest: +SKIP
-    (10, 1, 1, 10)
+>>> program = Program.load("digits.bitlens")      # doctest: +SKIP
+>>> program.run(images)["logits"].shape           # golden, numpy; for speed use bitlens.Session   # doctest: +SKIP
+(10, 1, 1, 10)
 """
 
 from __future__ import annotations

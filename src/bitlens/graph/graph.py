@@ -111,7 +111,9 @@ class Graph:
 
     def copy(self) -> Graph:
         """A copy whose nodes and tables may be changed freely; arrays are shared."""
-        nodes = [replace(node, inputs=[*node.inputs], outputs=[*node.outputs], attrs={**node.attrs}) for node in self.nodes]
+        nodes = [
+            replace(node, inputs=[*node.inputs], outputs=[*node.outputs], attrs={**node.attrs}) for node in self.nodes
+        ]
         return Graph(
             [*self.inputs],
             [*self.outputs],

@@ -56,7 +56,9 @@ def _checked(graph: Graph, name: str, inputs: Mapping[str, npt.ArrayLike]) -> In
     shape = value.shape or ()
     fits = array.ndim == 4 and all(want in (None, got) for want, got in zip(shape, array.shape[1:], strict=True))
     if not fits:
-        raise GraphError(f"{name}: shape must be (N, {', '.join(str(size or '?') for size in shape)}), not {array.shape}")
+        raise GraphError(
+            f"{name}: shape must be (N, {', '.join(str(size or '?') for size in shape)}), not {array.shape}"
+        )
     if array.dtype.kind not in "iub":
         raise GraphError(f"{name}: dtype must be an integer type, not {array.dtype}")
     for size, multiple in zip(array.shape[1:3], value.multiples, strict=True):

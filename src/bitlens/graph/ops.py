@@ -187,8 +187,11 @@ def _typed(node: Node, values: Sequence[Value]) -> tuple[list[Shape], list[Grid]
     grids: list[Grid] = []
     for value in values:
         if value.grid is None or value.shape is None or len(value.shape) != 3 or value.shape[2] is None:
-            raise GraphError(f"{node.name}: operand {value.name} must be born earlier, with a grid and a shape (H, W, C)")
+            raise GraphError(
+                f"{node.name}: operand {value.name} must be born earlier, with a grid and a shape (H, W, C)"
+            )
         height, width, channels = value.shape
+        assert channels is not None
         shapes.append((height, width, channels))
         grids.append(value.grid)
     return shapes, grids

@@ -97,12 +97,13 @@ def time_interleaved(runs: Mapping[str, Callable[[], Any]], seconds: float) -> d
 def _random_images(program: Program, batch: int, size: tuple[int, int] | None) -> npt.NDArray[Any]:
     value = program.graph.value(program.graph.inputs[0])
     assert value.grid is not None
-    height, width, channels = value.shape or ()
+    height, width, channels = value.shape or (None, None, None)
+    assert channels is not None
     if (height is None or width is None) and size is None:
         raise GraphError("bench: size must be given for a program of symbolic size (--size HxW)")
     shape = (batch, height or (size or (0, 0))[0], width or (size or (0, 0))[1], channels)
     integers = value.grid.decode(np.random.default_rng(0).integers(0, value.grid.levels, shape))
-    return integers.astype(np.uint8 if 0 <= value.grid.lo and value.grid.hi <= 255 else np.int32)
+    return integers.astype(np.uint8 if value.grid.lo >= 0 and value.grid.hi <= 255 else np.int32)
 
 
 def render(report: Report) -> str:

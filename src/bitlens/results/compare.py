@@ -115,17 +115,19 @@ def compare_net(net: nn.Module, program: Program, images: npt.NDArray[np.uint8])
     import torch
 
     from bitlens.nn.layer import QuantLayer
-    from bitlens.quant import Quantizer
+    from bitlens.quant.base import FixedScale
     from bitlens.results.line import to_batch
 
     convs = [node for node in program.graph if node.op == "conv"]
     layers = [
         (name, layer)
         for name, layer in net.named_modules()
-        if isinstance(layer, QuantLayer) and isinstance(layer.input_quantizer, Quantizer)
+        if isinstance(layer, QuantLayer) and isinstance(layer.input_quantizer, FixedScale)
     ]
     if len(convs) != len(layers):
-        raise CompareError(f"diff: the net must have as many layers as the program has convs, not {len(layers)} and {len(convs)}")
+        raise CompareError(
+            f"diff: the net must have as many layers as the program has convs, not {len(layers)} and {len(convs)}"
+        )
     order: list[str] = []
     golden: dict[str, npt.NDArray[np.int64]] = {}
     rows: dict[str, Report] = {}
@@ -137,7 +139,7 @@ def compare_net(net: nn.Module, program: Program, images: npt.NDArray[np.uint8])
             order.append(name)
         node = convs[order.index(name)]
         quantizer = layer.input_quantizer
-        assert isinstance(quantizer, Quantizer)
+        assert isinstance(quantizer, FixedScale)
         integers, scale = quantizer.codes(x)
         want = _as_torch(golden[node.inputs[0]], x.dim())
         got = integers.numpy().astype(np.int64)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The forms in which a compiled program runs, behind one face: the engine on each instruction set, and golden.
 
-    >>> open_form("m.bitlens").run(images)            # the engine
-    >>> open_form("m.bitlens", backend="golden").run(images)
+>>> open_form("m.bitlens").run(images)            # the engine
+>>> open_form("m.bitlens", backend="golden").run(images)
 """
 
 from __future__ import annotations

@@ -131,7 +131,18 @@ def _payload_bytes(node: Node) -> int:
 
 def render(report: Report) -> str:
     """The report as text: one line a layer, then totals."""
-    head = ["layer", "op", "input", "output", "weights", "grids w, in -> out", "bytes", "MAC", "bit operations", "kernel"]
+    head = [
+        "layer",
+        "op",
+        "input",
+        "output",
+        "weights",
+        "grids w, in -> out",
+        "bytes",
+        "MAC",
+        "bit operations",
+        "kernel",
+    ]
     rows = [head]
     for layer in report["layers"]:
         weights = f"{layer['weight_grid']}, " if layer["weight_grid"] else ""

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ __all__ = ["accuracy", "export_run", "frozen_run", "net_accuracy", "test_images"
 _BATCH = 500
 
 
-def frozen_run(run: str | os.PathLike[str]) -> nn.Module:
+def frozen_run(run: str | Path) -> nn.Module:
     """The net of a run, its weights stored as integers, in evaluation mode."""
     from bitlens.nn import freeze
     from bitlens.train import load_run
@@ -29,7 +28,7 @@ def frozen_run(run: str | os.PathLike[str]) -> nn.Module:
     return freeze(load_run(run))
 
 
-def export_run(run: str | os.PathLike[str]) -> onnx.ModelProto:
+def export_run(run: str | Path) -> onnx.ModelProto:
     """Freeze and export the net of a run; the model remembers recipe, bits and class names."""
     import torch
 
@@ -40,7 +39,7 @@ def export_run(run: str | os.PathLike[str]) -> onnx.ModelProto:
     recipe = find_recipe(config["recipe"])
     net = frozen_run(run)
     channels = next(layer.in_channels for layer in net.modules() if isinstance(layer, torch.nn.Conv2d))
-    model = export(net, torch.zeros(1, channels, recipe.size, recipe.size))
+    model: onnx.ModelProto = export(net, torch.zeros(1, channels, recipe.size, recipe.size))
     for key, text in (("name", f"{config['recipe']} {config['bits']}"), ("recipe", config["recipe"])):
         entry = model.metadata_props.add()
         entry.key, entry.value = key, text

@@ -109,10 +109,14 @@ def onnxruntime_peers(
             per_channel=True,
         )
         sessions = [
-            onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"]) for path in (paths[0], paths[2])
+            onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            for path in (paths[0], paths[2])
         ]
     version = onnxruntime.__version__
-    return {f"onnxruntime {version} {kind}": _runner(session, name) for kind, session in zip(("float32", "int8"), sessions, strict=True)}
+    return {
+        f"onnxruntime {version} {kind}": _runner(session, name)
+        for kind, session in zip(("float32", "int8"), sessions, strict=True)
+    }
 
 
 def _real(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -129,5 +133,3 @@ def _runner(session: Any, name: str) -> Callable[[npt.NDArray[np.uint8]], Any]:
         return session.run(None, {name: ready[id(images)]})[0]
 
     return run
-
-
