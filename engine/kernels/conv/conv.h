@@ -85,7 +85,9 @@ struct ConvTraits {
 };
 
 // How a kernel wants its panel, see PANELS; `kPlain` is the layout written there.
-enum class Packing : uint32_t { kPlain = 0 };
+//   kTapQuads  kDepth: int8 [ceil(depth / 4)][4 v][4 c][4 j][4 taps], channel 16c + 4v + j: the order in which unpack
+//              instructions, which work inside 128 bits, interleave four taps. Taps past depth are zero.
+enum class Packing : uint32_t { kPlain = 0, kTapQuads = 1 };
 
 struct ConvKernel {
   const char* name;

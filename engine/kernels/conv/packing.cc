@@ -30,13 +30,23 @@ int32_t lanes_of(const PanelShape& shape) {
   return 16;
 }
 
+// Rows of one byte a tap into the order of kTapQuads.
+void pack_tap_quads(const PanelShape& shape, const uint8_t* rows, uint8_t* panel) {
+  const auto depth = static_cast<size_t>(shape.depth);
+  for (size_t n = 0; n < static_cast<size_t>(shape.channels); ++n) {
+    const size_t lane = n % 16 / 4 * 64 + n / 16 * 16 + n % 4 * 4;
+    for (size_t tap = 0; tap < depth; ++tap) panel[tap / 4 * 256 + lane + tap % 4] = rows[n * depth + tap];
+  }
+}
+
 }  // namespace
 
 size_t row_bytes(const PanelShape& shape) {
   return unit_bytes(shape.family) * static_cast<size_t>(shape.weight_planes) * static_cast<size_t>(shape.depth);
 }
 
-size_t panel_bytes(Packing, const PanelShape& shape) {
+size_t panel_bytes(Packing packing, const PanelShape& shape) {
+  if (packing == Packing::kTapQuads) return (static_cast<size_t>(shape.depth) + 3) / 4 * 4 * kBlock;
   const auto lanes = static_cast<size_t>(lanes_of(shape));
   const size_t groups = (static_cast<size_t>(shape.channels) + lanes - 1) / lanes;
   return (groups * lanes * row_bytes(shape) + 63) / 64 * 64;
@@ -44,6 +54,10 @@ size_t panel_bytes(Packing, const PanelShape& shape) {
 
 void pack_panel(Packing packing, const PanelShape& shape, const uint8_t* rows, uint8_t* panel) {
   std::memset(panel, 0, panel_bytes(packing, shape));
+  if (packing == Packing::kTapQuads) {
+    pack_tap_quads(shape, rows, panel);
+    return;
+  }
   const auto lanes = static_cast<size_t>(lanes_of(shape));
   const size_t unit = unit_bytes(shape.family);
   const size_t units = row_bytes(shape) / unit;  // (planes, depth) in one index

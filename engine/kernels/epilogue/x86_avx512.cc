@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+// Epilogues for AVX-512 (F, BW, VL, DQ). Sixteen channels are one register, and the mask of a compare is sixteen bits
+// of the packed output.
+#if !defined(__AVX512F__) || !defined(__AVX512BW__) || !defined(__AVX512VL__) || !defined(__AVX512DQ__)
+#error "compile this file with the flags of BITLENS_AVX512_FLAGS (CMakeLists.txt)"
+#endif
+
+#include <immintrin.h>
+
+#include "kernels/conv/conv.h"
+#include "kernels/epilogue/epilogue.h"
+
+namespace bitlens {
+namespace {
+
+const int32_t* row_of(const EpilogueTile& tile, int32_t pixel) { return tile.sums + int64_t{pixel} * kBlock; }
+
+uint8_t* out_of(const EpilogueTile& tile, int32_t pixel) {
+  return tile.out + static_cast<size_t>(pixel) * tile.pixel_stride;
+}
+
+// The low `bytes` (1..8) bytes of `bits`, and not one more.
+inline void store_low_bytes(uint8_t* out, uint64_t bits, int32_t bytes) {
+  if (bytes == 8) {
+    __builtin_memcpy(out, &bits, 8);
+    return;
+  }
+  if (bytes & 4) {
+    const auto word = static_cast<uint32_t>(bits);
+    __builtin_memcpy(out, &word, 4);
+    out += 4;
+    bits >>= 32;
+  }
+  if (bytes & 2) {
+    const auto word = static_cast<uint16_t>(bits);
+    __builtin_memcpy(out, &word, 2);
+    out += 2;
+    bits >>= 16;
+  }
+  if (bytes & 1) *out = static_cast<uint8_t>(bits);
+}
+
+// The first `count` (1..16) lanes as bytes, cut to 8 bits.
+inline void store_bytes(uint8_t* out, __m512i words, int32_t count) {
+  const __m128i bytes = _mm512_cvtepi32_epi8(words);
+  if (count >= 16) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), bytes);
+    return;
+  }
+  if (count & 8) {
+    store_low_bytes(out, static_cast<uint64_t>(_mm_cvtsi128_si64(bytes)), 8);
+    if (count > 8) store_low_bytes(out + 8, static_cast<uint64_t>(_mm_extract_epi64(bytes, 1)), count - 8);
+  } else {
+    store_low_bytes(out, static_cast<uint64_t>(_mm_cvtsi128_si64(bytes)), count);
+  }
+}
+
+// The first `count` (1..16) lanes as words.
+inline void store_words(uint8_t* out, __m512i words, int32_t count) {
+  if (count >= 16) {
+    _mm512_storeu_si512(out, words);
+  } else {
+    _mm512_mask_storeu_epi32(out, static_cast<__mmask16>((1u << count) - 1), words);
+  }
+}
+
+// 16 masks of 16 channels -> 64 bits.
+inline uint64_t join(__mmask16 a, __mmask16 b, __mmask16 c, __mmask16 d) {
+  return _cvtmask64_u64(_mm512_kunpackd(_mm512_kunpackw(d, c), _mm512_kunpackw(b, a)));
+}
+
+// Channels of a block, in groups of 16, of which kGroups are in use.
+template <int kGroups>
+inline uint64_t passed(const __m512i sums[], const int32_t* limits) {
+  __mmask16 masks[4] = {0, 0, 0, 0};
+  for (int g = 0; g < kGroups; ++g) masks[g] = _mm512_cmpgt_epi32_mask(sums[g], _mm512_load_si512(limits + 16 * g));
+  return join(masks[0], masks[1], masks[2], masks[3]);
+}
+
+// plane p = first[p] xor (passed_l & toggles[l][p]) over all levels l, 64 channels at once.
+// kLevels and kPlanes are 0 when only known at run time; known ones let the compiler keep limits and masks in
+// registers.
+template <int kGroups, int kLevels, int kPlanes>
+void steps_planes(const EpilogueTile& tile) {
+  const int32_t levels = kLevels > 0 ? kLevels : tile.levels;
+  const int32_t planes = kPlanes > 0 ? kPlanes : tile.planes;
+  const auto* limits = static_cast<const int32_t*>(tile.table);
+  const auto* first = reinterpret_cast<const uint64_t*>(limits + int64_t{kBlock} * levels);
+  const uint64_t* toggles = first + planes;
+  const int32_t bytes = (tile.channels + 7) / 8;
+  for (int32_t pixel = 0; pixel < tile.pixels; ++pixel) {
+    __m512i sums[kGroups];
+    for (int g = 0; g < kGroups; ++g) sums[g] = _mm512_load_si512(row_of(tile, pixel) + 16 * g);
+    uint64_t out[kPlanes > 0 ? kPlanes : 32];
+    for (int32_t p = 0; p < planes; ++p) out[p] = first[p];
+    for (int32_t level = 0; level < levels; ++level) {
+      const uint64_t mask = passed<kGroups>(sums, limits + int64_t{kBlock} * level);
+      for (int32_t p = 0; p < planes; ++p) out[p] ^= mask & toggles[level * planes + p];
+    }
+    for (int32_t p = 0; p < planes; ++p) {
+      store_low_bytes(out_of(tile, pixel) + static_cast<size_t>(p) * tile.plane_stride, out[p], bytes);
+    }
+  }
+}
+
+template <int kGroups>
+void steps_planes_of(const EpilogueTile& tile) {
+  if (tile.levels == 1 && tile.planes == 1) {
+    steps_planes<kGroups, 1, 1>(tile);
+  } else if (tile.levels == 3 && tile.planes == 2) {
+    steps_planes<kGroups, 3, 2>(tile);
+  } else {
+    steps_planes<kGroups, 0, 0>(tile);
+  }
+}
+
+// Calls store(out bytes of the pixel, sums, channel, count) for each pixel and each 16 channels.
+template <typename Store>
+inline void for_groups(const EpilogueTile& tile, Store store) {
+  for (int32_t pixel = 0; pixel < tile.pixels; ++pixel) {
+    for (int32_t n = 0; n < tile.channels; n += 16) {
+      const int32_t left = tile.channels - n;
+      store(out_of(tile, pixel), _mm512_load_si512(row_of(tile, pixel) + n), n, left < 16 ? left : 16);
+    }
+  }
+}
+
+// Eight lanes of clamp((multiplier * sums + addend) >> shift, lo, hi). vpmuldq multiplies the low signed halves of
+// 64-bit lanes exactly; the sum wraps to 64 bits and the shift is arithmetic, as in the portable row.
+inline __m256i rescale8(__m256i sums, const EpilogueTile& tile, int32_t n) {
+  const auto* multiplier = static_cast<const int32_t*>(tile.table);
+  const auto* addend = reinterpret_cast<const int64_t*>(multiplier + kBlock);
+  const int64_t* shift = addend + kBlock;
+  const __m256i factors = _mm256_load_si256(reinterpret_cast<const __m256i*>(multiplier + n));
+  const __m512i product = _mm512_mul_epi32(_mm512_cvtepi32_epi64(sums), _mm512_cvtepi32_epi64(factors));
+  const __m512i sum = _mm512_add_epi64(product, _mm512_load_si512(addend + n));
+  const __m512i moved = _mm512_srav_epi64(sum, _mm512_load_si512(shift + n));
+  const __m512i low = _mm512_max_epi64(moved, _mm512_set1_epi64(tile.lo));
+  return _mm512_cvtepi64_epi32(_mm512_min_epi64(low, _mm512_set1_epi64(tile.hi)));
+}
+
+inline __m512i rescale16(__m512i sums, const EpilogueTile& tile, int32_t n) {
+  const __m256i low = rescale8(_mm512_castsi512_si256(sums), tile, n);
+  const __m256i high = rescale8(_mm512_extracti64x4_epi64(sums, 1), tile, n + 8);
+  return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+}
+
+// scale * sums + offset; the value fits 32 bits, so 32-bit wrapping on the way is harmless.
+inline __m512i plain16(__m512i sums, const EpilogueTile& tile, int32_t n) {
+  const __m512i offset = _mm512_load_si512(static_cast<const int32_t*>(tile.table) + n);
+  const __m512i scaled =
+      tile.scale == 2 ? _mm512_add_epi32(sums, sums) : _mm512_mullo_epi32(sums, _mm512_set1_epi32(tile.scale));
+  return _mm512_add_epi32(scaled, offset);
+}
+
+// The number of limits below the sum, for 16 channels with their own rows: a bisection that every lane walks in step.
+// Invariant: the answer lies in low .. low + width; each round halves width, rounding down, until it is 0.
+inline __m512i count_below(__m512i sums, const int32_t* limits, int32_t n, int32_t levels) {
+  const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const __m512i row = _mm512_mullo_epi32(_mm512_add_epi32(lane, _mm512_set1_epi32(n)), _mm512_set1_epi32(levels));
+  __m512i low = _mm512_setzero_si512();
+  for (int32_t width = levels; width > 0;) {
+    const int32_t half = width - width / 2;  // 1..width: look at limit low + half - 1
+    const __m512i index = _mm512_add_epi32(_mm512_add_epi32(row, low), _mm512_set1_epi32(half - 1));
+    const __mmask16 below = _mm512_cmpgt_epi32_mask(sums, _mm512_i32gather_epi32(index, limits, 4));
+    low = _mm512_mask_add_epi32(low, below, low, _mm512_set1_epi32(half));
+    width -= half;
+  }
+  return low;
+}
+
+inline __m512i search16(__m512i sums, const EpilogueTile& tile, int32_t n) {
+  const auto* limits = static_cast<const int32_t*>(tile.table);
+  const int32_t* values = limits + int64_t{kBlock} * tile.levels;
+  const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const __m512i channel = _mm512_add_epi32(lane, _mm512_set1_epi32(n));
+  const __m512i row = _mm512_mullo_epi32(channel, _mm512_set1_epi32(tile.levels + 1));
+  const __m512i index = _mm512_add_epi32(row, count_below(sums, limits, n, tile.levels));
+  return _mm512_i32gather_epi32(index, values, 4);
+}
+
+}  // namespace
+
+void epilogue_steps_planes_avx512(const EpilogueTile& tile) {
+  switch ((tile.channels + 15) / 16) {
+    case 1:
+      return steps_planes_of<1>(tile);
+    case 2:
+      return steps_planes_of<2>(tile);
+    case 3:
+      return steps_planes_of<3>(tile);
+    default:
+      return steps_planes_of<4>(tile);
+  }
+}
+
+void epilogue_steps_bytes_avx512(const EpilogueTile& tile) {
+  const auto* first = static_cast<const int32_t*>(tile.table);
+  const int32_t* limits = first + kBlock;
+  const int32_t* deltas = limits + int64_t{kBlock} * tile.levels;
+  for_groups(tile, [&](uint8_t* out, __m512i sums, int32_t n, int32_t count) {
+    __m512i values = _mm512_load_si512(first + n);
+    for (int32_t level = 0; level < tile.levels; ++level) {
+      const int64_t at = int64_t{kBlock} * level + n;
+      const __mmask16 above = _mm512_cmpgt_epi32_mask(sums, _mm512_load_si512(limits + at));
+      values = _mm512_mask_add_epi32(values, above, values, _mm512_load_si512(deltas + at));
+    }
+    store_bytes(out + n, values, count);
+  });
+}
+
+void epilogue_search_bytes_avx512(const EpilogueTile& tile) {
+  for_groups(tile, [&](uint8_t* out, __m512i sums, int32_t n, int32_t count) {
+    store_bytes(out + n, search16(sums, tile, n), count);
+  });
+}
+
+void epilogue_search_words_avx512(const EpilogueTile& tile) {
+  for_groups(tile, [&](uint8_t* out, __m512i sums, int32_t n, int32_t count) {
+    store_words(out + 4 * n, search16(sums, tile, n), count);
+  });
+}
+
+void epilogue_rescale_bytes_avx512(const EpilogueTile& tile) {
+  const __m512i base = _mm512_set1_epi32(tile.base);
+  for_groups(tile, [&](uint8_t* out, __m512i sums, int32_t n, int32_t count) {
+    store_bytes(out + n, _mm512_sub_epi32(rescale16(sums, tile, n), base), count);
+  });
+}
+
+void epilogue_rescale_words_avx512(const EpilogueTile& tile) {
+  for_groups(tile, [&](uint8_t* out, __m512i sums, int32_t n, int32_t count) {
+    store_words(out + 4 * n, rescale16(sums, tile, n), count);
+  });
+}
+
+// Codes (v - lo) / step: step is 1 or 2 for all grids but hand-made ones, which take the portable row.
+void epilogue_store_planes_avx512(const EpilogueTile& tile) {
+  if (tile.step != 1 && tile.step != 2) {
+    epilogue_store_planes(tile);
+    return;
+  }
+  const __m512i lo = _mm512_set1_epi32(tile.lo);
+  const __m128i halve = _mm_cvtsi32_si128(tile.step - 1);
+  const uint64_t used = tile.channels == kBlock ? ~uint64_t{0} : (uint64_t{1} << tile.channels) - 1;
+  for (int32_t pixel = 0; pixel < tile.pixels; ++pixel) {
+    __m512i codes[4];
+    for (int g = 0; g < 4; ++g) {
+      codes[g] = _mm512_setzero_si512();
+      if (16 * g >= tile.channels) continue;
+      const __m512i value = plain16(_mm512_load_si512(row_of(tile, pixel) + 16 * g), tile, 16 * g);
+      codes[g] = _mm512_srl_epi32(_mm512_sub_epi32(value, lo), halve);
+    }
+    for (int32_t p = 0; p < tile.planes; ++p) {
+      const __m512i bit = _mm512_set1_epi32(1 << p);
+      const uint64_t mask = join(_mm512_test_epi32_mask(codes[0], bit), _mm512_test_epi32_mask(codes[1], bit),
+                                 _mm512_test_epi32_mask(codes[2], bit), _mm512_test_epi32_mask(codes[3], bit));
+      store_low_bytes(out_of(tile, pixel) + static_cast<size_t>(p) * tile.plane_stride, mask & used,
+                      (tile.channels + 7) / 8);
+    }
+  }
+}
+
+void epilogue_store_bytes_avx512(const EpilogueTile& tile) {
+  const __m512i base = _mm512_set1_epi32(tile.base);
+  for_groups(tile, [&](uint8_t* out, __m512i sums, int32_t n, int32_t count) {
+    store_bytes(out + n, _mm512_sub_epi32(plain16(sums, tile, n), base), count);
+  });
+}
+
+void epilogue_store_words_avx512(const EpilogueTile& tile) {
+  for_groups(tile, [&](uint8_t* out, __m512i sums, int32_t n, int32_t count) {
+    store_words(out + 4 * n, plain16(sums, tile, n), count);
+  });
+}
+
+}  // namespace bitlens
