@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from programs import Builder, chain_program
 
 from bitlens.core.grid import Grid
 from bitlens.graph.check import check_program
 from bitlens.graph.graph import Graph, GraphError, Node, Value
 from bitlens.graph.ops import describe_outputs, window_attrs
+
+from programs import Builder, chain_program
 
 
 def _graph() -> Graph:
@@ -44,7 +45,7 @@ def _value(name: str, **changes: object) -> Callable[[Graph], None]:
         (_value("image", multiples=(3, 1)), "image: a fixed size must have multiple 1, not 3"),
         (_value("steps1", grid=None), "steps1: result must have a grid"),
         (_value("steps1", grid=Grid.unsigned(1)), "steps1: every value must be on its grid unsigned 1"),
-        (_value("conv2", grid=Grid.span(0, 3)), "conv2: results in [-135, 135] must be on its grid unsigned 2"),
+        (_value("conv2", grid=Grid.span(0, 3)), "conv2: results in [-72, 93] must be on its grid unsigned 2"),
         (_value("conv2", shape=(1, 2, 5)), "conv2: shape must be (9, 7, 5), not (1, 2, 5)"),
         (_set("conv2", groups=2), "conv2: groups must divide 5 input and 5 output channels, not 2"),
         (_set("conv2", kernel=(1, 3)), "conv2: weights must be (O, (1, 3), 5), not (5, 3, 3, 5)"),
@@ -56,7 +57,7 @@ def _value(name: str, **changes: object) -> Callable[[Graph], None]:
         ),
         (_set("conv2", weight_grid=Grid.ternary(), weights=np.full((5, 3, 3, 5), 3)), "conv2: every weight must be on ternary"),
         (
-            _set("conv2", weights=np.full((5, 3, 3, 5), 1 << 30)),
+            _set("conv2", weights=np.full((5, 3, 3, 5), 1 << 30), weight_grid=Grid.span(0, 1 << 30)),
             "conv2: sums must stay within 32 bits, not reach [0, 144955146240]; use fewer bits or channels",
         ),
         (_set("steps1", values=np.zeros((3, 4), int)), "steps1: values must have 1 or 5 rows, not 3"),
@@ -66,8 +67,14 @@ def _value(name: str, **changes: object) -> Callable[[Graph], None]:
             "rescale5: m*x + b must stay below 2^62, not reach 4611686018434822349",
         ),
         (lambda g: _node(g, "add6").inputs.append("conv2"), "add6: add must have 2 to 2 operands, not 3"),
-        (lambda g: _node(g, "add6").inputs.__setitem__(1, "image"), "add6: both operands must have one shape, not (9, 7, 5) and (9, 7, 3)"),
-        (lambda g: setattr(_node(g, "add6"), "op", "Relu"), "add6: op must be one of conv, steps, rescale, max_pool, sum_pool, add, concat, flatten, not Relu"),
+        (
+            lambda g: _node(g, "add6").inputs.__setitem__(1, "image"),
+            "add6: both operands must have one shape, not (9, 7, 5) and (9, 7, 3)",
+        ),
+        (
+            lambda g: setattr(_node(g, "add6"), "op", "Relu"),
+            "add6: op must be one of conv, steps, rescale, max_pool, sum_pool, add, concat, flatten, not Relu",
+        ),
         (lambda g: _node(g, "conv2").attrs.pop("groups"), "conv2: conv must have the attribute groups"),
         (
             lambda g: _node(g, "add6").inputs.__setitem__(0, "nowhere"),
