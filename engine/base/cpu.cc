@@ -72,4 +72,12 @@ bool isa_mask(const char* isa, uint32_t* mask) {
   return true;
 }
 
+uint32_t isa_lead(const char* isa) {
+  if (isa == nullptr) return 0;
+  if (std::strcmp(isa, "avx2") == 0) return kAvx2;
+  if (std::strcmp(isa, "avx512") == 0) return kAvx512;
+  if (std::strcmp(isa, "neon") == 0) return kNeon;
+  return 0;
+}
+
 }  // namespace bitlens

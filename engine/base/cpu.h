@@ -29,6 +29,9 @@ uint32_t cpu_features();
 // nullptr. Returns false for another name.
 bool isa_mask(const char* isa, uint32_t* mask);
 
+// The one feature without which asking for `isa` makes no sense: AVX2, AVX-512, NEON; 0 for the others.
+uint32_t isa_lead(const char* isa);
+
 }  // namespace bitlens
 
 #endif  // BITLENS_BASE_CPU_H_

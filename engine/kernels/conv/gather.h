@@ -11,14 +11,9 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace bitlens {
+#include "kernels/window.h"
 
-// The sliding window of an op, as in the file.
-struct Window {
-  int32_t kernel_h, kernel_w, stride_h, stride_w;
-  int32_t pad_top, pad_left, pad_bottom, pad_right;
-  int32_t dilation_h, dilation_w;
-};
+namespace bitlens {
 
 struct Gather {
   const uint8_t* input;  // first byte of the channel slice of pixel 0

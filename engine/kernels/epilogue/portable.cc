@@ -124,7 +124,8 @@ void epilogue_store_planes(const EpilogueTile& tile) {
     for (int32_t p = 0; p < tile.planes; ++p) {
       uint64_t bits = 0;
       for (int32_t n = 0; n < tile.channels; ++n) {
-        const int64_t code = (int64_t{tile.scale} * sums[n] + offset[n] - tile.lo) / tile.step;
+        const auto value = static_cast<int32_t>(int64_t{tile.scale} * sums[n] + offset[n]);
+        const int64_t code = (int64_t{value} - tile.lo) / tile.step;
         bits |= static_cast<uint64_t>(code >> p & 1) << n;
       }
       store_plane(tile, pixel, p, bits);

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "program/model.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+
+#include "base/cpu.h"
+#include "base/error.h"
+#include "base/threads.h"
+#include "program/ingest.h"
+#include "program/plan.h"
+#include "program/program.h"
+
+namespace bitlens {
+namespace {
+
+uint32_t features_of(const char* isa) {
+  const char* source = "isa";
+  if (isa == nullptr || *isa == '\0') {
+    isa = std::getenv("BITLENS_ISA");
+    source = "BITLENS_ISA";
+  }
+  uint32_t mask;
+  if (!isa_mask(isa, &mask)) {
+    fail(ErrorCode::kArgument, "%s: must be portable, avx2, avx512 or neon, not %.64s", source, isa);
+  }
+  const uint32_t lead = isa_lead(isa);
+  if ((lead & ~cpu_features()) != 0) {
+    fail(ErrorCode::kArgument, "%s: must be what this processor has, not %.64s", source, isa);
+  }
+  return mask & cpu_features();
+}
+
+Target target_of(const bitlens_options& options) {
+  if (options.height < 0 || options.width < 0) {
+    fail(ErrorCode::kArgument, "size: height and width must be at least 0, not %d and %d", options.height,
+         options.width);
+  }
+  Target target;
+  target.features = features_of(options.isa);
+  target.height = options.height;
+  target.width = options.width;
+  target.keep = options.keep != 0;
+  if (options.memory_limit != 0) target.memory_limit = options.memory_limit;
+  return target;
+}
+
+int64_t elements(const PlanTensor& t) { return int64_t{t.height} * t.width * t.channels; }
+
+}  // namespace
+
+Model::Model(const uint8_t* bytes, size_t size, const bitlens_options& options) {
+  if (options.threads < 0) fail(ErrorCode::kArgument, "threads: must be at least 0, not %d", options.threads);
+  threads_ = options.threads == 0 ? available_threads() : std::min(options.threads, kMostThreads);
+  plan_ = make_plan(read_program(bytes, size), target_of(options));
+  runner_ = std::make_unique<Runner>(plan_.data(), plan_.size());
+}
+
+size_t Model::arena_bytes() const {
+  const PlanHeader& header = runner_->header();
+  return header.arena_bytes + static_cast<size_t>(threads_) * header.scratch_bytes;
+}
+
+void Model::use_arena(void* memory, size_t bytes) {
+  if (bytes < arena_bytes()) {
+    fail(ErrorCode::kArgument, "arena: must have at least %zu bytes, not %zu", arena_bytes(), bytes);
+  }
+  if (memory == nullptr || reinterpret_cast<uintptr_t>(memory) % kAlignment != 0) {
+    fail(ErrorCode::kArgument, "arena: address must be a multiple of %zu", kAlignment);
+  }
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (lent_busy_) fail(ErrorCode::kBusy, "model: must not be running when its arena changes");
+  lent_ = static_cast<uint8_t*>(memory);
+}
+
+std::unique_ptr<Model::Workspace> Model::make_workspace(int arenas) const {
+  const PlanHeader& header = runner_->header();
+  auto workspace = std::make_unique<Workspace>();
+  workspace->arena_memory.resize(header.arena_bytes * static_cast<size_t>(arenas));
+  workspace->scratch.resize(header.scratch_bytes * static_cast<size_t>(threads_));
+  for (int i = 0; i < arenas; ++i) {
+    workspace->arenas.emplace_back(plan_.data(),
+                                   workspace->arena_memory.data() + header.arena_bytes * static_cast<size_t>(i));
+  }
+  return workspace;
+}
+
+// Memory for the time of one run: the caller's arena, an idle workspace, or a new one.
+class Model::Lease {
+ public:
+  Lease(Model* model, int arenas) : model_(model) {
+    {
+      const std::lock_guard<std::mutex> lock(model_->mutex_);
+      if (model_->lent_ != nullptr) {
+        if (model_->lent_busy_)
+          fail(ErrorCode::kBusy, "model: must not be running already when its arena is the caller's");
+        model_->lent_busy_ = lent_ = true;
+      } else {
+        auto& idle = model_->idle_;
+        const auto fits = [arenas](const auto& w) { return w->arenas.size() >= static_cast<size_t>(arenas); };
+        const auto found = std::find_if(idle.begin(), idle.end(), fits);
+        if (found != idle.end()) {
+          workspace_ = std::move(*found);
+          idle.erase(found);
+        }
+      }
+    }
+    if (lent_) {
+      lent_arena_.emplace_back(model_->plan_.data(), model_->lent_);
+    } else if (workspace_ == nullptr) {
+      workspace_ = model_->make_workspace(arenas);
+    }
+  }
+  Lease(const Lease&) = delete;
+  Lease& operator=(const Lease&) = delete;
+
+  ~Lease() {
+    const std::lock_guard<std::mutex> lock(model_->mutex_);
+    if (lent_) {
+      model_->lent_busy_ = false;
+      return;
+    }
+    auto& idle = model_->idle_;
+    // the largest workspaces stay: one of all arenas serves every later run
+    if (idle.size() < static_cast<size_t>(kMostThreads)) idle.push_back(std::move(workspace_));
+  }
+
+  int arenas() const { return static_cast<int>(lent_ ? 1 : workspace_->arenas.size()); }
+  const Arena& arena(int i) const { return lent_ ? lent_arena_[0] : workspace_->arenas[static_cast<size_t>(i)]; }
+  uint8_t* scratch() {
+    return lent_ ? model_->lent_ + model_->runner_->header().arena_bytes : workspace_->scratch.data();
+  }
+
+ private:
+  Model* model_;
+  bool lent_ = false;
+  std::vector<Arena> lent_arena_;
+  std::unique_ptr<Workspace> workspace_;
+};
+
+void Model::run_image(const Arena& arena, uint8_t* scratch, int threads, size_t image, const bitlens_view* inputs,
+                      int32_t* const* outputs, int32_t* const* kept) const {
+  const PlanHeader& header = runner_->header();
+  const auto* in = runner_->array<PlanPort>(header.inputs);
+  for (uint64_t i = 0; i < header.inputs.count; ++i) {
+    const Tensor& tensor = arena[in[i].tensor];
+    int32_t stray = 0;
+    if (!ingest(inputs[i], image, tensor, &stray)) {
+      fail(ErrorCode::kInput, "%s: every integer must be on the grid [%d, %d] by %d, not %d", runner_->text(in[i].name),
+           tensor.lo, tensor.hi, tensor.step, stray);
+    }
+  }
+  runner_->run(arena, scratch, threads);
+  const auto* tensors = runner_->array<PlanTensor>(header.tensors);
+  const auto read = [&](uint32_t tensor, int32_t* out) {
+    runner_->read(arena[tensor], out + static_cast<int64_t>(image) * elements(tensors[tensor]));
+  };
+  const auto* out = runner_->array<PlanPort>(header.outputs);
+  for (uint64_t i = 0; i < header.outputs.count; ++i) read(out[i].tensor, outputs[i]);
+  const auto* keep = runner_->array<uint32_t>(header.kept);
+  for (uint64_t i = 0; kept != nullptr && i < header.kept.count; ++i) read(keep[i], kept[i]);
+}
+
+void Model::run(size_t images, const bitlens_view* inputs, int32_t* const* outputs, int32_t* const* kept) {
+  // as many images at once as there are threads, or one after the other on all threads
+  const bool many = threads_ > 1 && images >= static_cast<size_t>(threads_);
+  Lease lease(this, many ? threads_ : 1);
+  const uint64_t scratch_bytes = runner_->header().scratch_bytes;
+  if (!many || lease.arenas() == 1) {
+    for (size_t i = 0; i < images; ++i) run_image(lease.arena(0), lease.scratch(), threads_, i, inputs, outputs, kept);
+    return;
+  }
+  std::mutex error_mutex;
+  Error error{};
+  size_t failed = images;  // the first image that failed, whatever the order of the threads
+  parallel_for(static_cast<int64_t>(images), threads_, [&](int64_t image, int worker) {
+    try {
+      uint8_t* scratch = lease.scratch() + scratch_bytes * static_cast<uint64_t>(worker);
+      run_image(lease.arena(worker), scratch, 1, static_cast<size_t>(image), inputs, outputs, kept);
+    } catch (const Error& caught) {
+      const std::lock_guard<std::mutex> lock(error_mutex);
+      if (static_cast<size_t>(image) < failed) failed = static_cast<size_t>(image), error = caught;
+    }
+  });
+  if (failed < images) throw error;
+}
+
+}  // namespace bitlens

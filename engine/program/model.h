@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// A model that is open: its plan, and the memory of its runs.
+#ifndef BITLENS_PROGRAM_MODEL_H_
+#define BITLENS_PROGRAM_MODEL_H_
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "base/aligned.h"
+#include "bitlens.h"
+#include "program/execute.h"
+
+namespace bitlens {
+
+class Model {
+ public:
+  // Throws Error.
+  Model(const uint8_t* bytes, size_t size, const bitlens_options& options);
+
+  void use_arena(void* memory, size_t bytes);
+  void run(size_t images, const bitlens_view* inputs, int32_t* const* outputs, int32_t* const* kept);
+
+  const Runner& runner() const { return *runner_; }
+  int threads() const { return threads_; }
+  // Arena and scratch of one image on all threads.
+  size_t arena_bytes() const;
+
+ private:
+  // Memory of one call of run: an arena for each image in flight, scratch for each thread.
+  struct Workspace {
+    AlignedBytes arena_memory, scratch;
+    std::vector<Arena> arenas;
+  };
+  class Lease;
+
+  std::unique_ptr<Workspace> make_workspace(int arenas) const;
+  void run_image(const Arena& arena, uint8_t* scratch, int threads, size_t image, const bitlens_view* inputs,
+                 int32_t* const* outputs, int32_t* const* kept) const;
+
+  AlignedBytes plan_;
+  std::unique_ptr<Runner> runner_;
+  int threads_ = 1;
+
+  std::mutex mutex_;  // of what follows
+  std::vector<std::unique_ptr<Workspace>> idle_;
+  uint8_t* lent_ = nullptr;  // the caller's arena
+  bool lent_busy_ = false;
+};
+
+}  // namespace bitlens
+
+#endif  // BITLENS_PROGRAM_MODEL_H_

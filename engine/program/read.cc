@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bytes of a `.bitlens` file as a Program. Nothing in the file is believed: every count is compared with the bytes
+// that are left before memory is taken for it.
+#include <cmath>
+#include <cstring>
+#include <unordered_set>
+
+#include "base/crc32.h"
+#include "base/error.h"
+#include "base/reader.h"
+#include "program/program.h"
+
+namespace bitlens {
+namespace {
+
+constexpr uint8_t kMagic[8] = {0x89, 'B', 'I', 'T', 'L', 'E', 'N', 'S'};
+constexpr uint32_t kVersion = 1;
+constexpr size_t kHeaderBytes = 24;
+constexpr size_t kLargestFile = 0x7fffffff;
+constexpr uint32_t kMostOps = 65535;
+constexpr uint32_t kLongestText = 512;
+constexpr int64_t kMostTaps = 1 << 15;
+
+constexpr ErrorCode kFormat = ErrorCode::kFormat;
+
+struct FileReader {
+  Reader in;
+  Program program;
+  std::unordered_set<std::string> names;
+
+  std::string text() {
+    const size_t start = in.at();
+    const uint32_t count = in.u16();
+    if (count > kLongestText) {
+      fail(kFormat, "file: text at offset %zu must have at most %u bytes, not %u", start, kLongestText, count);
+    }
+    return in.utf8(count);
+  }
+
+  Grid grid() {
+    const size_t start = in.at();
+    Grid grid;
+    grid.lo = in.i32();
+    grid.hi = in.i32();
+    grid.step = in.u8();
+    if ((grid.step != 1 && grid.step != 2) || grid.hi < grid.lo || (int64_t{grid.hi} - grid.lo) % grid.step != 0) {
+      fail(kFormat,
+           "file: offset %zu: grid: step must be 1 or 2 and hi a whole number of steps above lo, not [%d, %d] by %d",
+           start, grid.lo, grid.hi, grid.step);
+    }
+    return grid;
+  }
+
+  std::vector<float> floats(const char* what) {
+    const size_t start = in.at();
+    const uint32_t count = in.u32();
+    const uint8_t* bytes = in.take(uint64_t{4} * count);
+    std::vector<float> values(count);
+    if (count > 0) std::memcpy(values.data(), bytes, uint64_t{4} * count);
+    for (float value : values) {
+      if (!std::isfinite(value)) fail(kFormat, "file: %s at offset %zu must be finite", what, start);
+    }
+    return values;
+  }
+
+  void add_tensor(TensorInfo tensor) {
+    if (tensor.name.empty() || !names.insert(tensor.name).second) {
+      fail(kFormat, "file: tensor names must be unique and not empty, not \"%s\"", tensor.name.c_str());
+    }
+    const int64_t channels = tensor.shape.channels;
+    if (channels < 1 || channels > kMostChannels) {
+      fail(kFormat, "%s: channels must be 1 to %lld, not %lld", tensor.name.c_str(),
+           static_cast<long long>(kMostChannels), static_cast<long long>(channels));
+    }
+    check_real(tensor, tensor.scale, "scale");
+    check_real(tensor, tensor.offset, "offset");
+    program.tensors.push_back(std::move(tensor));
+  }
+
+  static void check_real(const TensorInfo& tensor, const std::vector<float>& values, const char* what) {
+    if (values.size() > 1 && values.size() != static_cast<size_t>(tensor.shape.channels)) {
+      fail(kFormat, "%s: %s must be 1 or %lld finite numbers, not %zu", tensor.name.c_str(), what,
+           static_cast<long long>(tensor.shape.channels), values.size());
+    }
+  }
+
+  void read_header(const uint8_t* data, size_t size) {
+    if (size < kHeaderBytes || std::memcmp(data, kMagic, sizeof kMagic) != 0) {
+      fail(kFormat, "file: the first 8 bytes must be the .bitlens magic");
+    }
+    in.take(sizeof kMagic);
+    const uint32_t version = in.u32();
+    if (version != kVersion) {
+      fail(kFormat, "file: version must be %u, not %u; use the bitlens release that wrote it", kVersion, version);
+    }
+    const uint32_t checksum = in.u32();
+    const uint64_t length = in.u64();
+    if (length != size) {
+      fail(kFormat, "file: length must be %llu bytes as its header says, not %zu",
+           static_cast<unsigned long long>(length), size);
+    }
+    if (size > kLargestFile) fail(kFormat, "file: file must be at most %zu bytes, not %zu", kLargestFile, size);
+    if (crc32(data + 16, size - 16) != checksum) {
+      fail(kFormat, "file: checksum must match the content; the file is damaged");
+    }
+  }
+
+  void read_metadata() {
+    for (uint32_t count = in.u16(); count > 0; --count) {
+      text();
+      in.utf8(in.u32());
+    }
+  }
+
+  void read_inputs() {
+    program.input_count = in.u16();
+    for (uint32_t i = 0; i < program.input_count; ++i) {
+      TensorInfo tensor;
+      tensor.name = text();
+      tensor.shape.height = in.u32();
+      tensor.shape.width = in.u32();
+      tensor.shape.channels = in.u32();
+      tensor.height_multiple = in.u32();
+      tensor.width_multiple = in.u32();
+      tensor.grid = grid();
+      tensor.scale = floats("scale");
+      tensor.offset = floats("offset");
+      add_tensor(std::move(tensor));
+    }
+  }
+
+  void read_window(Op* op, const char* name) {
+    Window& w = op->window;
+    for (int32_t* field : {&w.kernel_h, &w.kernel_w, &w.stride_h, &w.stride_w, &w.pad_top, &w.pad_left, &w.pad_bottom,
+                           &w.pad_right, &w.dilation_h, &w.dilation_w}) {
+      *field = in.u16();
+    }
+    if (w.kernel_h < 1 || w.kernel_w < 1 || w.stride_h < 1 || w.stride_w < 1 || w.dilation_h < 1 || w.dilation_w < 1) {
+      fail(kFormat, "%s: kernel, stride and dilation must be at least 1 and pads at least 0", name);
+    }
+    if (int64_t{w.kernel_h} * w.kernel_w > kMostTaps) {
+      fail(kFormat, "%s: kernel must have at most %lld taps, not %d x %d", name, static_cast<long long>(kMostTaps),
+           w.kernel_h, w.kernel_w);
+    }
+  }
+
+  void read_conv(Op* op, const char* name, uint32_t channels) {
+    read_window(op, name);
+    op->groups = in.u32();
+    op->out_channels = in.u32();
+    if (op->groups < 1 || op->out_channels < 1 || int64_t{op->out_channels} > kMostChannels ||
+        channels % op->groups != 0 || op->out_channels % op->groups != 0) {
+      fail(kFormat, "%s: groups must divide %u input and %u output channels, not %u", name, channels, op->out_channels,
+           op->groups);
+    }
+    op->weight_grid = grid();
+    // at most 2^20 * 2^15 * 2^20: fits 64 bits
+    const auto taps = static_cast<uint64_t>(op->window.kernel_h) * static_cast<uint64_t>(op->window.kernel_w);
+    op->weight_count = uint64_t{op->out_channels} * taps * (channels / op->groups);
+    const auto bits = static_cast<uint64_t>(op->weight_grid.bits());
+    op->weights = in.take(bits * ((op->weight_count + 7) / 8));
+    const uint8_t has_bias = in.u8();
+    if (has_bias > 1) fail(kFormat, "%s: has_bias must be 0 or 1, not %u", name, has_bias);
+    if (has_bias == 0) return;
+    Reader numbers(in.take(uint64_t{4} * op->out_channels), size_t{4} * op->out_channels);
+    op->bias.resize(op->out_channels);
+    for (int32_t& bias : op->bias) bias = numbers.i32();
+  }
+
+  void read_steps(Op* op, const char* name, uint32_t channels) {
+    op->rows = in.u32();
+    op->breakpoint_count = in.u16();
+    const uint8_t width = in.u8();
+    const uint8_t kind = in.u8();
+    if ((op->rows != 1 && op->rows != channels) || (width != 1 && width != 2 && width != 4) || kind > 1) {
+      fail(kFormat, "%s: step tables must have 1 or %u rows, width 1, 2 or 4 and kind 0 or 1, not %u, %u, %u", name,
+           channels, op->rows, width, kind);
+    }
+    const uint64_t count = uint64_t{op->rows} * op->breakpoint_count;
+    if (count * width > in.left()) in.take(count * width);  // says so before memory is taken
+    const int64_t never = (int64_t{1} << (8 * width - 1)) - 1;
+    op->breakpoints.resize(count);
+    for (uint64_t i = 0; i < count; ++i) {
+      const int64_t breakpoint = in.signed_number(width);
+      op->breakpoints[i] = breakpoint == never ? kNever : static_cast<int32_t>(breakpoint);
+      if (i % op->breakpoint_count != 0 && op->breakpoints[i] < op->breakpoints[i - 1]) {
+        fail(kFormat, "%s: breakpoints must be ascending", name);
+      }
+    }
+    if (kind == 0) {
+      read_regular_values(op, name);
+    } else {
+      read_explicit_values(op);
+    }
+  }
+
+  void read_explicit_values(Op* op) {
+    const uint64_t count = uint64_t{op->rows} * (op->breakpoint_count + uint64_t{1});
+    if (count * 4 > in.left()) in.take(count * 4);
+    op->values.resize(count);
+    for (int32_t& value : op->values) value = in.i32();
+  }
+
+  void read_regular_values(Op* op, const char* name) {
+    if (uint64_t{5} * op->rows > in.left()) in.take(uint64_t{5} * op->rows);
+    const TensorInfo& result = pending;
+    const uint32_t count = op->breakpoint_count;
+    for (uint32_t row = 0; row < op->rows; ++row) {
+      int64_t value = in.i32();
+      const auto slope = static_cast<int8_t>(in.u8());
+      if (slope != -2 && slope != -1 && slope != 1 && slope != 2) {
+        fail(kFormat, "%s: slopes must be -2, -1, 1 or 2", name);
+      }
+      for (uint32_t j = 0; j <= count; ++j) {
+        if (j > 0 && op->breakpoints[uint64_t{row} * count + j - 1] != kNever) value += slope;
+        if (!result.grid.contains(value)) {
+          fail(kFormat, "%s: every value must be on its grid [%d, %d] by %d, not %lld", name, result.grid.lo,
+               result.grid.hi, result.grid.step, static_cast<long long>(value));
+        }
+        op->values.push_back(static_cast<int32_t>(value));
+      }
+    }
+  }
+
+  void read_rescale(Op* op, const char* name, uint32_t channels) {
+    op->rows = in.u32();
+    if (op->rows != 1 && op->rows != channels) {
+      fail(kFormat, "%s: rescale must have 1 or %u rows, not %u", name, channels, op->rows);
+    }
+    if (uint64_t{13} * op->rows > in.left()) in.take(uint64_t{13} * op->rows);
+    for (uint32_t row = 0; row < op->rows; ++row) {
+      op->multiplier.push_back(in.i32());
+      op->addend.push_back(in.signed_number(8));
+      op->shift.push_back(in.u8());
+      if (op->shift.back() > 62) fail(kFormat, "%s: shift must be at most 62, not %u", name, op->shift.back());
+    }
+  }
+
+  void read_operands(Op* op, const char* name) {
+    const uint8_t count = in.u8();
+    const uint8_t least = op->opcode == Opcode::kAdd || op->opcode == Opcode::kConcat ? 2 : 1;
+    const uint8_t most = op->opcode == Opcode::kConcat ? 255 : least;
+    for (uint8_t i = 0; i < count; ++i) {
+      op->operands.push_back(in.u32());
+      if (op->operands.back() >= program.tensors.size()) {
+        fail(kFormat, "%s: operands must be tensor numbers below %zu, not %u", name, program.tensors.size(),
+             op->operands.back());
+      }
+    }
+    if (count < least || count > most) {
+      fail(kFormat, "%s: %s must have %u to %u operands, not %u", name, opcode_name(op->opcode), least, most, count);
+    }
+  }
+
+  TensorInfo pending;  // the result of the op being read
+
+  void read_op() {
+    const size_t start = in.at();
+    const uint8_t opcode = in.u8();
+    if (opcode < 1 || opcode > 8) {
+      fail(kFormat, "file: opcode at offset %zu must be one of 1, 2, 3, 4, 5, 6, 7, 8, not %u", start, opcode);
+    }
+    Op op;
+    op.opcode = static_cast<Opcode>(opcode);
+    op.result = static_cast<uint32_t>(program.tensors.size());
+    pending = TensorInfo();
+    pending.name = text();
+    const std::string name = pending.name;
+    read_operands(&op, name.c_str());
+    pending.grid = grid();
+    pending.scale = floats("scale");
+    pending.offset = floats("offset");
+    const auto channels = static_cast<uint32_t>(program.tensors[op.operands[0]].shape.channels);
+    if (op.opcode == Opcode::kConv) read_conv(&op, name.c_str(), channels);
+    if (op.opcode == Opcode::kSteps) read_steps(&op, name.c_str(), channels);
+    if (op.opcode == Opcode::kRescale) read_rescale(&op, name.c_str(), channels);
+    if (op.opcode == Opcode::kMaxPool || op.opcode == Opcode::kSumPool) read_window(&op, name.c_str());
+    std::vector<Shape> shapes;
+    for (uint32_t operand : op.operands) shapes.push_back(program.tensors[operand].shape);
+    pending.shape = result_shape(op, name, shapes);
+    program.ops.push_back(std::move(op));
+    add_tensor(std::move(pending));
+  }
+
+  void read_outputs() {
+    std::unordered_set<std::string> users;
+    for (uint32_t count = in.u16(); count > 0; --count) {
+      Program::Output output{text(), in.u32()};
+      if (output.tensor >= program.tensors.size()) {
+        fail(kFormat, "%s: output must be a tensor number below %zu, not %u", output.name.c_str(),
+             program.tensors.size(), output.tensor);
+      }
+      if (!users.insert(output.name).second) {
+        fail(kFormat, "program: output names must be unique, not %s", output.name.c_str());
+      }
+      program.outputs.push_back(std::move(output));
+    }
+  }
+};
+
+}  // namespace
+
+Program read_program(const uint8_t* data, size_t size) {
+  FileReader reader{Reader(data, size), {}, {}, {}};
+  reader.read_header(data, size);
+  reader.read_metadata();
+  reader.read_inputs();
+  const uint32_t count = reader.in.u32();
+  if (count > kMostOps) fail(kFormat, "file: ops must be at most %u, not %u", kMostOps, count);
+  for (uint32_t i = 0; i < count; ++i) reader.read_op();
+  reader.read_outputs();
+  if (reader.in.left() > 0) {
+    fail(kFormat, "file: must end after the outputs at offset %zu, not %zu", reader.in.at(), size);
+  }
+  check_program(reader.program);
+  return std::move(reader.program);
+}
+
+}  // namespace bitlens

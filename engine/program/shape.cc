@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// Shape rules of the ops. Height and width are 0 while symbolic.
+#include "base/error.h"
+#include "program/program.h"
+
+namespace bitlens {
+namespace {
+
+constexpr ErrorCode kFormat = ErrorCode::kFormat;
+
+// One axis of a sliding window.
+int64_t slide(const char* name, int64_t size, int64_t kernel, int64_t stride, int64_t before, int64_t after,
+              int64_t dilation) {
+  const int64_t extent = dilation * (kernel - 1) + 1;
+  const int64_t most = before > after ? before : after;
+  if (most >= extent && most > 0) {
+    fail(kFormat, "%s: pads must be smaller than the dilated kernel %lld, not %lld", name,
+         static_cast<long long>(extent), static_cast<long long>(most));
+  }
+  if (size == 0) return 0;
+  const int64_t padded = size + before + after;
+  if (padded < extent) {
+    fail(kFormat, "%s: the window of %lld must fit the padded size %lld", name, static_cast<long long>(extent),
+         static_cast<long long>(padded));
+  }
+  return (padded - extent) / stride + 1;
+}
+
+Shape flat(const char* name, const Shape& shape) {
+  if (shape.height == 0 || shape.width == 0) fail(kFormat, "%s: height and width must be fixed", name);
+  const int64_t pixels =
+      shape.height > kMostChannels || shape.width > kMostChannels ? kMostChannels + 1 : shape.height * shape.width;
+  // At most 2^40 pixels times 2^20 channels: fits 63 bits.
+  return {1, 1, pixels * shape.channels};
+}
+
+}  // namespace
+
+Shape result_shape(const Op& op, const std::string& name, const std::vector<Shape>& operands) {
+  const Window& w = op.window;
+  Shape shape = operands[0];
+  switch (op.opcode) {
+    case Opcode::kConv:
+    case Opcode::kMaxPool:
+    case Opcode::kSumPool:
+      shape.height = slide(name.c_str(), shape.height, w.kernel_h, w.stride_h, w.pad_top, w.pad_bottom, w.dilation_h);
+      shape.width = slide(name.c_str(), shape.width, w.kernel_w, w.stride_w, w.pad_left, w.pad_right, w.dilation_w);
+      if (op.opcode == Opcode::kConv) shape.channels = op.out_channels;
+      return shape;
+    case Opcode::kAdd:
+      if (!(operands[1] == shape)) fail(kFormat, "%s: both operands must have one shape", name.c_str());
+      return shape;
+    case Opcode::kConcat:
+      shape.channels = 0;
+      for (const Shape& operand : operands) {
+        if (operand.height != shape.height || operand.width != shape.width) {
+          fail(kFormat, "%s: all operands must have one height and width", name.c_str());
+        }
+        shape.channels += operand.channels;
+      }
+      return shape;
+    case Opcode::kFlatten:
+      return flat(name.c_str(), shape);
+    case Opcode::kSteps:
+    case Opcode::kRescale:
+      return shape;
+  }
+  return shape;
+}
+
+}  // namespace bitlens

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "program/strip.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/conv/gather.h"
+
+namespace bitlens {
+namespace {
+
+class Strip {
+ public:
+  explicit Strip(const StripJob& job)
+      : job_(job),
+        step_(*job.step),
+        inputs_(reinterpret_cast<const uint32_t*>(job.plan + step_.inputs.offset)),
+        out_((*job.arena)[step_.output]) {
+    const size_t tile = static_cast<size_t>(step_.strip_pixels) * kBlock;
+    sums_ = reinterpret_cast<int32_t*>(job.scratch);
+    second_ = sums_ + tile;
+    patches_ = reinterpret_cast<uint8_t*>(second_ + tile);
+  }
+
+  void run() {
+    for (int32_t block = job_.block_begin; block < job_.block_end; ++block) {
+      channel_ = block * kBlock;
+      channels_ = std::min(kBlock, out_.channels - channel_);
+      produce(block);
+      finish(block);
+    }
+  }
+
+ private:
+  const Tensor& input(size_t operand) const { return (*job_.arena)[inputs_[operand]]; }
+
+  void produce(int32_t block) {
+    switch (step_.producer) {
+      case Producer::kConv:
+        return convolve(block);
+      case Producer::kLoad:
+        return load(input(0), job_.first, job_.pixels, channel_, channels_, sums_);
+      case Producer::kAdd:
+        return add();
+      case Producer::kMaxPool:
+        return pool([](int32_t a, int32_t b) { return std::max(a, b); });
+      case Producer::kSumPool:
+        return pool([](int32_t a, int32_t b) { return a + b; });
+      case Producer::kConcat:
+        return concat();
+      case Producer::kPoolSame:
+        return;
+    }
+  }
+
+  void load(const Tensor& tensor, int64_t first, int32_t pixels, int32_t channel, int32_t channels,
+            int32_t* sums) const {
+    job_.loads[static_cast<size_t>(tensor.storage)]({&tensor, first, pixels, channel, channels, sums});
+  }
+
+  void add() {
+    load(input(0), job_.first, job_.pixels, channel_, channels_, sums_);
+    load(input(1), job_.first, job_.pixels, channel_, channels_, second_);
+    for (int32_t p = 0; p < job_.pixels; ++p) {
+      for (int32_t n = p * kBlock; n < p * kBlock + channels_; ++n) sums_[n] += second_[n];
+    }
+  }
+
+  // Copies lanes of the second tile to their place in the first.
+  void merge(int32_t lane, int32_t channels) {
+    for (int32_t p = 0; p < job_.pixels; ++p) {
+      std::memcpy(sums_ + p * kBlock + lane, second_ + p * kBlock, static_cast<size_t>(channels) * 4);
+    }
+  }
+
+  void concat() {
+    int32_t begin = 0;  // channel of the result where an operand begins
+    for (size_t i = 0; i < step_.inputs.count; ++i) {
+      const Tensor& operand = input(i);
+      const int32_t from = std::max(begin, channel_), to = std::min(begin + operand.channels, channel_ + channels_);
+      if (from < to) {
+        const bool whole = from == channel_;
+        load(operand, job_.first, job_.pixels, from - begin, to - from, whole ? sums_ : second_);
+        if (!whole) merge(from - channel_, to - from);
+      }
+      begin += operand.channels;
+    }
+  }
+
+  // Folds the taps inside the image; a sum over none is 0.
+  template <typename Combine>
+  void pool(Combine combine) {
+    const Tensor& in = input(0);
+    const Window& w = step_.window;
+    for (int32_t p = 0; p < job_.pixels; ++p) {
+      int32_t* sums = sums_ + p * kBlock;
+      std::memset(sums, 0, kBlock * sizeof *sums);
+      const int64_t y = (job_.first + p) / out_.width * w.stride_h - w.pad_top;
+      const int64_t x = (job_.first + p) % out_.width * w.stride_w - w.pad_left;
+      bool first = true;
+      for (int32_t tap = 0; tap < w.kernel_h * w.kernel_w; ++tap) {
+        const int64_t in_y = y + int64_t{tap / w.kernel_w} * w.dilation_h;
+        const int64_t in_x = x + int64_t{tap % w.kernel_w} * w.dilation_w;
+        if (in_y < 0 || in_y >= in.height || in_x < 0 || in_x >= in.width) continue;
+        load(in, in_y * in.width + in_x, 1, channel_, channels_, first ? sums : second_);
+        for (int32_t n = 0; n < channels_ && !first; ++n) sums[n] = combine(sums[n], second_[n]);
+        first = false;
+      }
+    }
+  }
+
+  // Bytes from pixel 0 of the operand to the first channel of a group (or of a block of channels).
+  size_t slice(const PlanPiece& piece) const {
+    const PlanConv& conv = step_.conv;
+    if (conv.family == Family::kDepth) return static_cast<size_t>(piece.first);
+    const auto channel = static_cast<size_t>(piece.group) * static_cast<size_t>(conv.group_channels);
+    const Storage storage = input(0).storage;
+    return storage == Storage::kPlanes ? channel / 8 : storage == Storage::kBytes ? channel : 4 * channel;
+  }
+
+  void gather_patches(const PlanPiece& piece) {
+    const Tensor& in = input(0);
+    const PlanConv& conv = step_.conv;
+    Gather g{};
+    g.input = in.data + slice(piece);
+    g.pixel_stride = in.pixel_stride;
+    g.plane_stride = in.plane_stride;
+    g.height = in.height;
+    g.width = in.width;
+    g.planes = conv.activation_planes;
+    g.out_width = out_.width;
+    g.window = step_.window;
+    g.tap_bytes = conv.family == Family::kDepth ? static_cast<size_t>(piece.channels) : conv.tap_bytes;
+    g.tap_stride = conv.tap_stride;
+    g.pad = job_.plan + conv.pad;
+    g.patch_stride = conv.patch_stride;
+    g.patch_plane_stride = conv.patch_plane_stride;
+    gather(g, job_.first, job_.pixels, patches_);
+  }
+
+  void convolve(int32_t block) {
+    const PlanConv& conv = step_.conv;
+    const auto* pieces = reinterpret_cast<const PlanPiece*>(job_.plan + conv.pieces.offset);
+    const auto* end = pieces + conv.pieces.count;
+    const auto* piece = std::lower_bound(pieces, end, block * kBlock,
+                                         [](const PlanPiece& p, int32_t first) { return p.first < first; });
+    for (; piece != end && piece->first < channel_ + channels_; ++piece) {
+      const int32_t patches_of = conv.family == Family::kDepth ? block : piece->group;
+      if (conv.direct == 0 && gathered_ != patches_of) {
+        gather_patches(*piece);
+        gathered_ = patches_of;
+      }
+      const bool whole = piece->first == channel_;
+      ConvTile tile{};
+      tile.patches = conv.direct == 0 ? patches_ : input(0).data + static_cast<size_t>(job_.first) * conv.patch_stride;
+      tile.patch_stride = conv.patch_stride;
+      tile.plane_stride = conv.patch_plane_stride;
+      tile.panel = job_.plan + piece->panel;
+      tile.sums = whole ? sums_ : second_;
+      tile.pixels = job_.pixels;
+      tile.channels = piece->channels;
+      tile.depth = conv.depth;
+      tile.weight_planes = conv.weight_planes;
+      tile.activation_planes = conv.activation_planes;
+      tile.weight_scale = conv.weight_scale;
+      tile.weight_shift = conv.weight_shift;
+      job_.conv(tile);
+      if (!whole) merge(piece->first - channel_, piece->channels);
+    }
+  }
+
+  void finish(int32_t block) {
+    const PlanEpilogue& e = step_.epilogue;
+    const auto channel = static_cast<size_t>(channel_);
+    EpilogueTile tile{};
+    tile.sums = sums_;
+    tile.table = job_.plan + e.table + static_cast<uint64_t>(block) * e.table_stride;
+    tile.out = out_.data + static_cast<size_t>(job_.first) * out_.pixel_stride +
+               (out_.storage == Storage::kPlanes  ? channel / 8
+                : out_.storage == Storage::kBytes ? channel
+                                                  : 4 * channel);
+    tile.pixel_stride = out_.pixel_stride;
+    tile.plane_stride = out_.plane_stride;
+    tile.pixels = job_.pixels;
+    tile.channels = channels_;
+    tile.levels = e.levels;
+    tile.planes = out_.planes;
+    tile.scale = e.scale;
+    tile.lo = out_.lo;
+    tile.hi = out_.hi;
+    tile.step = out_.step;
+    tile.base = out_.base();
+    job_.epilogue(tile);
+  }
+
+  const StripJob& job_;
+  const PlanStep& step_;
+  const uint32_t* inputs_;
+  const Tensor& out_;
+  int32_t* sums_;
+  int32_t* second_;
+  uint8_t* patches_;
+  int32_t channel_ = 0, channels_ = 0;
+  int32_t gathered_ = -1;  // group (depthwise: block) whose patches lie in scratch
+};
+
+}  // namespace
+
+void run_strip(const StripJob& job) { Strip(job).run(); }
+
+}  // namespace bitlens

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// The engine's C API as a Python module: the one file that knows Python. session.py is what people use.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bitlens.h"
+
+namespace nb = nanobind;
+
+namespace {
+
+// The engine's message, as an exception of its own that session.py turns into a SessionError.
+struct EngineError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+void check(bitlens_code code, const bitlens_status& status) {
+  if (code != BITLENS_OK) throw EngineError(status.message);
+}
+
+std::vector<float> floats(const float* values, size_t count) { return {values, values + count}; }
+
+// name, (H, W, C), (lo, hi, step), scale, offset
+nb::tuple describe(const bitlens_tensor& t) {
+  return nb::make_tuple(t.name, nb::make_tuple(t.height, t.width, t.channels), nb::make_tuple(t.lo, t.hi, t.step),
+                        floats(t.scale, t.scale_count), floats(t.offset, t.offset_count));
+}
+
+using Input = nb::ndarray<nb::ro, nb::ndim<4>, nb::device::cpu>;
+using Output = nb::ndarray<int32_t, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
+
+class Model {
+ public:
+  Model(nb::bytes data, int threads, std::optional<std::string> isa, int height, int width, bool keep) {
+    bitlens_options options{};
+    options.threads = threads;
+    options.isa = isa ? isa->c_str() : nullptr;
+    options.height = height;
+    options.width = width;
+    options.keep = keep;
+    bitlens_status status;
+    const void* bytes = data.c_str();
+    const size_t size = data.size();
+    bitlens_code code;
+    {
+      nb::gil_scoped_release released;
+      code = bitlens_open(bytes, size, &options, &model_, &status);
+    }
+    check(code, status);
+  }
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+  ~Model() { bitlens_close(model_); }
+
+  nb::list inputs() const { return list(bitlens_input_count(model_), bitlens_input); }
+  nb::list outputs() const { return list(bitlens_output_count(model_), bitlens_output); }
+  nb::list kept() const { return list(bitlens_kept_count(model_), bitlens_kept); }
+
+  // name, op, result, kernel, storage, in shape, out shape
+  nb::list layers() const {
+    nb::list out;
+    for (size_t i = 0; i < bitlens_layer_count(model_); ++i) {
+      const bitlens_layer l = bitlens_layer_at(model_, i);
+      out.append(nb::make_tuple(l.name, l.op, l.result, l.kernel, l.storage,
+                                nb::make_tuple(l.in_height, l.in_width, l.in_channels),
+                                nb::make_tuple(l.out_height, l.out_width, l.out_channels)));
+    }
+    return out;
+  }
+
+  int threads() const { return bitlens_threads(model_); }
+
+  size_t arena_bytes() const { return bitlens_arena_bytes(model_); }
+
+  // Shapes and dtypes have been checked by session.py: uint8 or int32 (N, H, W, C), channels contiguous.
+  void run(const std::vector<Input>& inputs, const std::vector<Output>& outputs, const std::vector<Output>& kept) {
+    std::vector<bitlens_view> views;
+    for (const Input& input : inputs) {
+      views.push_back({input.data(), input.dtype() == nb::dtype<uint8_t>() ? BITLENS_U8 : BITLENS_I32, input.stride(0),
+                       input.stride(1), input.stride(2)});
+    }
+    std::vector<int32_t*> out, keep;
+    for (const Output& output : outputs) out.push_back(output.data());
+    for (const Output& output : kept) keep.push_back(output.data());
+    const size_t images = inputs.at(0).shape(0);
+    bitlens_status status;
+    bitlens_code code;
+    {
+      nb::gil_scoped_release released;
+      code = bitlens_run(model_, images, views.data(), out.data(), keep.empty() ? nullptr : keep.data(), &status);
+    }
+    check(code, status);
+  }
+
+ private:
+  nb::list list(size_t count, bitlens_tensor (*at)(const bitlens_model*, size_t)) const {
+    nb::list out;
+    for (size_t i = 0; i < count; ++i) out.append(describe(at(model_, i)));
+    return out;
+  }
+
+  bitlens_model* model_ = nullptr;
+};
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+  nb::exception<EngineError>(m, "EngineError");
+  nb::class_<Model>(m, "Model")
+      .def(nb::init<nb::bytes, int, std::optional<std::string>, int, int, bool>(), nb::arg("data"), nb::arg("threads"),
+           nb::arg("isa").none(), nb::arg("height"), nb::arg("width"), nb::arg("keep"))
+      .def_prop_ro("inputs", &Model::inputs)
+      .def_prop_ro("outputs", &Model::outputs)
+      .def_prop_ro("kept", &Model::kept)
+      .def_prop_ro("layers", &Model::layers)
+      .def_prop_ro("threads", &Model::threads)
+      .def_prop_ro("arena_bytes", &Model::arena_bytes)
+      .def("run", &Model::run, nb::arg("inputs"), nb::arg("outputs"), nb::arg("kept"));
+}

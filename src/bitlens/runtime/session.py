@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A program, ready to run: the Python face of the engine.
+
+    >>> session = Session("digits.bitlens", threads=2)      # doctest: +SKIP
+    >>> session.run(images)["logits"].shape                 # uint8 images (N, H, W, C)   # doctest: +SKIP
+    (10, 1, 1, 10)
+
+A session may be used by several threads at once (the GIL is released while it runs) and after `fork`. Results never depend on
+the number of threads or on the processor.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlens.core.grid import Grid
+from bitlens.runtime import _native
+
+__all__ = ["Layer", "Session", "SessionError", "Source", "Tensor"]
+
+IntArray = npt.NDArray[np.int32]
+FloatArray = npt.NDArray[np.float32]
+
+
+class SessionError(ValueError):
+    """A model that cannot be opened or an input that does not fit; one line that names the model, layer or input."""
+
+
+class _HasBytes(Protocol):
+    def to_bytes(self) -> bytes: ...
+
+
+Source = str | os.PathLike[str] | bytes | _HasBytes
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input, an output or a kept tensor.
+
+    Args:
+        name: its name.
+        shape: (height, width, channels).
+        grid: the integers it holds.
+        scale, offset: real = scale * integer + offset; float32 (1,) or (channels,).
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    grid: Grid
+    scale: FloatArray
+    offset: FloatArray
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One step of the plan: an op, together with the requantization that ends it.
+
+    Args:
+        name: the op's name in the program.
+        op: what runs, such as "conv+steps"; "convert" changes a tensor's storage.
+        result: the tensor it writes.
+        kernel: the kernel chosen for this processor.
+        storage: of the result: "planes" (bit planes), "bytes" or "words" (32 bits).
+        in_shape, out_shape: (height, width, channels) of the first operand and of the result.
+    """
+
+    name: str
+    op: str
+    result: str
+    kernel: str
+    storage: str
+    in_shape: tuple[int, int, int]
+    out_shape: tuple[int, int, int]
+
+
+class Session:
+    """An integer program planned for this processor and one image size.
+
+    Args:
+        source: path of a `.bitlens` file, its bytes, or a `Program`.
+        threads: how many to use; None: as many as the process may (affinity and cgroup quota).
+        isa: "portable", "avx2", "avx512" or "neon" to force kernels; None: the environment's BITLENS_ISA, else the best here.
+        size: (height, width) of inputs whose size the program leaves open.
+
+    Raises:
+        SessionError: the file is damaged, the size does not fit, the processor lacks the instruction set.
+        OSError: the file cannot be read.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        threads: int | None = None,
+        isa: str | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> None:
+        if threads is not None and threads < 1:
+            raise SessionError(f"threads: must be at least 1, not {threads}")
+        if size is not None and (len(size) != 2 or min(size) < 1):
+            raise SessionError(f"size: must be (height, width), both at least 1, not {size}")
+        self._data, self._place = _read(source)
+        self._options = (threads or 0, isa, *(size or (0, 0)))
+        self._model = self._open(keep=False)
+        self._keeper: _native.Model | None = None  # the same plan, every tensor in memory of its own
+
+    def _open(self, keep: bool) -> _native.Model:
+        try:
+            return _native.Model(self._data, *self._options, keep)
+        except _native.EngineError as error:
+            raise SessionError(f"{self._place}{error}") from None
+
+    @property
+    def inputs(self) -> dict[str, Tensor]:
+        """The inputs by name, in order."""
+        return {fields[0]: _tensor(fields) for fields in self._model.inputs}
+
+    @property
+    def outputs(self) -> dict[str, Tensor]:
+        """The outputs by name, in order."""
+        return {fields[0]: _tensor(fields) for fields in self._model.outputs}
+
+    @property
+    def layers(self) -> list[Layer]:
+        """What runs, with which kernel, in order."""
+        return [Layer(*fields) for fields in self._model.layers]
+
+    @property
+    def threads(self) -> int:
+        """How many threads runs use."""
+        return self._model.threads
+
+    @property
+    def arena_bytes(self) -> int:
+        """Memory of one image's run: every tensor, and scratch for each thread."""
+        return self._model.arena_bytes
+
+    def run(
+        self, x: npt.ArrayLike | Mapping[str, npt.ArrayLike], *, real: bool = False, keep: bool = False
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Run a batch.
+
+        Args:
+            x: one array (N, H, W, C), or one per input name. uint8 and other integers are taken as the integers of the input's
+                grid; float arrays are real values and are quantized by it (half up, clipped to its ends).
+            real: return scale * integer + offset, float32, for the outputs.
+            keep: return every tensor that is written to memory too, by its name in the program. Sums that are requantized
+                while they are in registers never are.
+
+        Returns:
+            int32 (float32 with `real`) arrays (N, H, W, C) by output name; kept tensors are int32.
+
+        Raises:
+            SessionError: an input is missing, has the wrong shape or dtype, or holds an integer outside its grid.
+        """
+        arrays = self._checked(x)
+        count = len(arrays[0])
+        model = self._model
+        if keep:
+            model = self._keeper = self._keeper or self._open(keep=True)
+        kept = {fields[0]: np.empty((count, *fields[1]), np.int32) for fields in model.kept} if keep else {}
+        outputs = {name: np.empty((count, *tensor.shape), np.int32) for name, tensor in self.outputs.items()}
+        try:
+            model.run(arrays, [*outputs.values()], [*kept.values()])
+        except _native.EngineError as error:
+            raise SessionError(str(error)) from None
+        if real:
+            return kept | {name: _real(array, self.outputs[name]) for name, array in outputs.items()}
+        return kept | outputs
+
+    def _checked(self, x: npt.ArrayLike | Mapping[str, npt.ArrayLike]) -> list[npt.NDArray[Any]]:
+        inputs = self.inputs
+        if not isinstance(x, Mapping):
+            if len(inputs) != 1:
+                raise SessionError(f"inputs: must be given by name ({', '.join(inputs)}), not as one array")
+            x = dict.fromkeys(inputs, x)
+        unknown = [name for name in x if name not in inputs]
+        if unknown:
+            raise SessionError(f"{unknown[0]}: input must be one of {', '.join(inputs)}")
+        missing = [name for name in inputs if name not in x]
+        if missing:
+            raise SessionError(f"{missing[0]}: input must be given")
+        arrays = [_integers(tensor, np.asarray(x[name])) for name, tensor in inputs.items()]
+        counts = {name: len(array) for name, array in zip(inputs, arrays, strict=True)}
+        if len(set(counts.values())) > 1:
+            raise SessionError(f"inputs: all must have one batch size, not {counts}")
+        return arrays
+
+
+def _read(source: Source) -> tuple[bytes, str]:
+    """The bytes of a source, and what errors about them begin with."""
+    if isinstance(source, bytes):
+        return source, ""
+    if isinstance(source, (str, os.PathLike)):
+        return Path(source).read_bytes(), f"{os.fspath(source)}: "
+    return source.to_bytes(), ""
+
+
+def _tensor(fields: tuple[str, tuple[int, int, int], tuple[int, int, int], list[float], list[float]]) -> Tensor:
+    name, shape, grid, scale, offset = fields
+    return Tensor(name, shape, Grid(*grid), np.asarray(scale, np.float32), np.asarray(offset, np.float32))
+
+
+def _integers(tensor: Tensor, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Turn what a user gives into uint8 or int32 (N, H, W, C), channels contiguous."""
+    if array.ndim != 4 or array.shape[1:] != tensor.shape:
+        raise SessionError(f"{tensor.name}: shape must be (N, {', '.join(map(str, tensor.shape))}), not {array.shape}")
+    if array.dtype.kind == "f":
+        array = _quantize(tensor, array)
+    if array.dtype.kind not in "iu":
+        raise SessionError(f"{tensor.name}: dtype must be an integer or float type, not {array.dtype}")
+    if array.dtype not in (np.uint8, np.int32):
+        if not tensor.grid.contains(array):
+            raise SessionError(f"{tensor.name}: every integer must be on the grid {tensor.grid}")
+        array = array.astype(np.int32)
+    contiguous = array.strides[3] == array.itemsize and array.dtype.isnative
+    aligned = all(stride >= 0 and stride % array.itemsize == 0 for stride in array.strides)
+    return array if contiguous and aligned else np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+
+
+def _quantize(tensor: Tensor, array: npt.NDArray[Any]) -> IntArray:
+    """floor(x / scale + 1/2) in float32, clipped to the grid; an odd grid counts steps of 2 from its lower end."""
+    if not np.all(np.isfinite(array)):
+        raise SessionError(f"{tensor.name}: every number must be finite")
+    grid = tensor.grid
+    units = array.astype(np.float32)
+    if np.any(tensor.offset):
+        units = units - tensor.offset
+    units = units / tensor.scale
+    if grid.step == 1:
+        return np.clip(np.floor(units + np.float32(0.5)), grid.lo, grid.hi).astype(np.int32)
+    codes = np.floor((units - np.float32(grid.lo)) / np.float32(2) + np.float32(0.5))
+    return (grid.lo + 2 * np.clip(codes, 0, grid.levels - 1)).astype(np.int32)
+
+
+def _real(array: IntArray, tensor: Tensor) -> FloatArray:
+    return array.astype(np.float32) * tensor.scale + tensor.offset
