@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+import re
+
+import numpy as np
+import pytest
+
+from bitlens.core.grid import Grid
+from bitlens.graph.graph import GraphError
+from bitlens.results.inspect import inspect_program, parse_size, render
+
+from programs import Builder, chain_program
+
+
+def test_a_layer_is_described() -> None:
+    report = inspect_program(chain_program(0))
+    layer = next(layer for layer in report["layers"] if layer["name"] == "conv2")
+    assert layer["input"] == [9, 7, 5]
+    assert layer["output"] == [9, 7, 5]
+    assert layer["weight_grid"] == "bipolar"
+    assert layer["weights"] == 225
+    assert layer["bytes"] == 29
+    assert layer["macs"] == 225 * 63
+    assert layer["bit_operations"] == 225 * 63 * 1 * 2
+    assert layer["kernel"]
+    assert report["bytes"] == len(chain_program(0).to_bytes())
+    assert report["macs"] == sum(layer["macs"] for layer in report["layers"])
+
+
+def test_symbolic_sizes_stay_open_until_given() -> None:
+    b = Builder()
+    x = b.input((None, None, 3), Grid.unsigned(8))
+    program = b.program(b.conv(x, np.random.default_rng(0), 4, Grid.odd(1), (3, 3)))
+    assert inspect_program(program)["macs"] is None
+    assert "?x?x4" in render(inspect_program(program))
+    assert inspect_program(program, (10, 12))["macs"] == 8 * 10 * 4 * 27
+
+
+def test_text_shows_bits_and_totals() -> None:
+    text = render(inspect_program(chain_program(0)))
+    assert "bipolar, unsigned 2 -> " in text
+    assert re.search(r"per image: [0-9,]+ MAC, [0-9,]+ bit operations", text)
+
+
+def test_sizes_are_read() -> None:
+    assert parse_size(None) is None
+    assert parse_size("480x640") == (480, 640)
+    for text in ("480", "0x5", "axb"):
+        with pytest.raises(GraphError, match=f"^size: must be HEIGHTxWIDTH such as 480x640, not {text}$"):
+            parse_size(text)
