@@ -5,5 +5,7 @@ from bitlens.data.augment import centred, scattered
 from bitlens.data.cifar10 import cifar10
 from bitlens.data.dataset import DataError, Dataset, Split
 from bitlens.data.digits import digits
+from bitlens.data.idx import read_idx
+from bitlens.data.mnist import mnist
 
-__all__ = ["DataError", "Dataset", "Split", "centred", "cifar10", "digits", "scattered"]
+__all__ = ["DataError", "Dataset", "Split", "centred", "cifar10", "digits", "mnist", "read_idx", "scattered"]

@@ -36,7 +36,7 @@ def scattered(images: _UInt8, size: int, rng: np.random.Generator, flip: bool) -
     out = np.zeros((n, size, size, channels), np.uint8)
     tops = rng.integers(0, size - height + 1, n)
     lefts = rng.integers(0, size - width + 1, n)
-    mirrored = rng.random(n) < 0.5 if flip else np.zeros(n, bool)
+    mirrored = np.less(rng.random(n), 0.5 if flip else 0.0)
     for i in range(n):
         image = images[i, :, ::-1] if mirrored[i] else images[i]
         out[i, tops[i] : tops[i] + height, lefts[i] : lefts[i] + width] = image

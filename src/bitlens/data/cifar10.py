@@ -12,6 +12,7 @@ import io
 import os
 import pickle
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ __all__ = ["CLASSES", "cifar10"]
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _ROW = 3 * 32 * 32
 _UInt8 = npt.NDArray[np.uint8]
+_Batch = tuple[_UInt8, npt.NDArray[np.int64]]
 
 
 def cifar10(path: str | Path | None, cache: str | Path | None = None) -> Dataset:
@@ -43,26 +45,24 @@ def cifar10(path: str | Path | None, cache: str | Path | None = None) -> Dataset
     root = folder(path, "CIFAR-10")
     if (root / "cifar10_jpeg.npz").is_file():
         return _cached_jpeg(root / "cifar10_jpeg.npz", cache)
-    for place in (root / "cifar-10-batches-py", root):
-        if (place / "data_batch_1").is_file():
-            return _dataset(lambda name: _python_batch(place / name))
-    for place in (root / "cifar-10-batches-bin", root):
-        if (place / "data_batch_1.bin").is_file():
-            return _dataset(lambda name: _binary_batch(place / f"{name}.bin"))
+    for kind, ending, read in (("py", "", _python_batch), ("bin", ".bin", _binary_batch)):
+        for place in (root / f"cifar-10-batches-{kind}", root):
+            if (place / f"data_batch_1{ending}").is_file():
+                return _dataset(place, ending, read)
     raise DataError(f"{root}: must hold cifar10_jpeg.npz, data_batch_1 or data_batch_1.bin, not none of them")
 
 
-def _dataset(read: Any) -> Dataset:
-    parts = [read(f"data_batch_{i}") for i in range(1, 6)]
+def _dataset(place: Path, ending: str, read: Callable[[Path], _Batch]) -> Dataset:
+    parts = [read(place / f"data_batch_{i}{ending}") for i in range(1, 6)]
     train = Split(np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]))
-    return Dataset(train, Split(*read("test_batch")), CLASSES)
+    return Dataset(train, Split(*read(place / f"test_batch{ending}")), CLASSES)
 
 
 def _images(rows: _UInt8) -> _UInt8:
     return np.ascontiguousarray(rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))  # (N, 3072) -> (N, 32, 32, 3)
 
 
-def _python_batch(file: Path) -> tuple[_UInt8, npt.NDArray[np.int64]]:
+def _python_batch(file: Path) -> _Batch:
     try:
         with file.open("rb") as stream:
             batch = _ArrayUnpickler(stream, encoding="latin1").load()
@@ -80,7 +80,7 @@ class _ArrayUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name} is not allowed")
 
 
-def _binary_batch(file: Path) -> tuple[_UInt8, npt.NDArray[np.int64]]:
+def _binary_batch(file: Path) -> _Batch:
     try:
         raw = np.frombuffer(file.read_bytes(), np.uint8)
     except OSError as error:

@@ -57,5 +57,7 @@ def folder(path: str | Path | None, name: str) -> Path:
         raise DataError(f"{name}: a data folder must be given (--data DIR), not none")
     found = Path(path)
     if not found.is_dir():
-        raise DataError(f"{found}: must be a folder with the {name} files, not {'a file' if found.exists() else 'missing'}")
+        raise DataError(
+            f"{found}: must be a folder with the {name} files, not {'a file' if found.exists() else 'missing'}"
+        )
     return found

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small net for 8x8 digits: two low-bit convolutions between 8-bit ends."""
+"""A small net for digits of 8x8 or 28x28: two low-bit convolutions between 8-bit ends."""
 
 from __future__ import annotations
 
@@ -16,11 +16,17 @@ class DigitsNet(nn.Module):
 
     Args:
         spec: how it is quantized.
+        side: height and width of the images, a multiple of 4.
         classes: outputs.
+
+    Raises:
+        ValueError: the side is no multiple of 4.
     """
 
-    def __init__(self, spec: Spec, classes: int = 10) -> None:
+    def __init__(self, spec: Spec, side: int = 8, classes: int = 10) -> None:
         super().__init__()
+        if side < 4 or side % 4:
+            raise ValueError(f"DigitsNet: side must be a positive multiple of 4, not {side}")
         self.conv0 = QuantConv2d(
             1,
             16,
@@ -46,12 +52,12 @@ class DigitsNet(nn.Module):
             )
 
         self.conv1, self.bn1 = middle(16, 32, 1), BatchNorm2d(32)
-        self.pool1 = nn.MaxPool2d(2)  # -> 4
+        self.pool1 = nn.MaxPool2d(2)  # -> side/2
         self.conv2, self.bn2 = middle(32, 64, 2), BatchNorm2d(64)
-        self.pool2 = nn.MaxPool2d(2)  # -> 2
+        self.pool2 = nn.MaxPool2d(2)  # -> side/4
         self.flatten = nn.Flatten()
         self.fc = QuantLinear(
-            256,
+            64 * (side // 4) ** 2,
             classes,
             input_quantizer=spec.activation_quantizer(spec.last.activation),
             weight_quantizer=spec.end_weight_quantizer(spec.last),
@@ -60,7 +66,7 @@ class DigitsNet(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return class scores (N, classes) of images (N, 1, 8, 8), float32 in [0, 1]."""
+        """Return class scores (N, classes) of images (N, 1, side, side), float32 in [0, 1]."""
         x = self.bn0(self.conv0(x))
         x = self.pool1(self.bn1(self.conv1(x)))
         x = self.pool2(self.bn2(self.conv2(x)))

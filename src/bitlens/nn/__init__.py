@@ -3,8 +3,9 @@
 
 from bitlens.nn.conv import QuantConv2d
 from bitlens.nn.freeze import freeze
+from bitlens.nn.join import QuantAdd, QuantConcat
 from bitlens.nn.layer import QuantLayer
 from bitlens.nn.linear import QuantLinear
 from bitlens.nn.norm import BatchNorm2d
 
-__all__ = ["BatchNorm2d", "QuantConv2d", "QuantLayer", "QuantLinear", "freeze"]
+__all__ = ["BatchNorm2d", "QuantAdd", "QuantConcat", "QuantConv2d", "QuantLayer", "QuantLinear", "freeze"]

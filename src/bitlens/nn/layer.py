@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What QuantConv2d and QuantLinear share: quantizers, exact accumulators, frozen weights.
+"""What QuantConv2d and QuantLinear share: quantizers, exact accumulators, frozen integers.
 
     y = product(integer activations, integer weights) [+ integer bias] -> float32, * (s_w * s_a) [+ float bias]
 
@@ -8,16 +8,19 @@ The sum is exact: below 2^24 in float32, in evaluation above that in float64. Th
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from bitlens.core.grid import Grid
-from bitlens.quant.base import Quantizer, emit_quant, is_exporting
+from bitlens.quant.base import FixedScale, QuantError, Quantizer, emit_quant, is_exporting
 from bitlens.quant.uniform import AccumulatorBias
 
 __all__ = ["EXACT_FLOAT32", "QuantLayer"]
 
 EXACT_FLOAT32 = 1 << 24
+_BIAS = Grid.span(-(2**31) + 1, 2**31 - 1)  # of an exported bias: narrow 32
 
 
 class QuantLayer(nn.Module):
@@ -28,10 +31,15 @@ class QuantLayer(nn.Module):
         weight_quantizer: of the weights.
         gradient_quantizer: put on the output, acts on the gradient that comes back.
         bias_quantizer: `AccumulatorBias`, or None for a float bias added after the scale.
+
+    A frozen layer holds the buffers weight_integers (int32), weight_scale and bias_integers (int32).
     """
 
-    weight: nn.Parameter
-    bias: nn.Parameter | None
+    weight: Tensor
+    bias: Tensor | None
+    weight_integers: Tensor | None
+    weight_scale: Tensor | None
+    bias_integers: Tensor | None
 
     def _take(
         self,
@@ -40,15 +48,17 @@ class QuantLayer(nn.Module):
         gradient_quantizer: nn.Module | None,
         bias_quantizer: AccumulatorBias | None,
     ) -> None:
+        whole = weight_quantizer is not None and isinstance(input_quantizer, FixedScale)
+        if bias_quantizer is not None and not whole:
+            raise QuantError(f"{type(self).__name__}: bias_quantizer must have quantized weights and inputs beside it")
         self.input_quantizer = input_quantizer
         self.weight_quantizer = weight_quantizer
         self.gradient_quantizer = gradient_quantizer
         self.bias_quantizer = bias_quantizer
-        self.weight_integers: Tensor | None
-        self.weight_scale: Tensor | None
-        self.bias_integers: Tensor | None
         for name in ("weight_integers", "weight_scale", "bias_integers"):
             self.register_buffer(name, None)
+        for name in ("weight_real", "bias_real", "bias_scale", "zero_point"):  # constants of an exported graph
+            self.register_buffer(name, None, persistent=False)
 
     @property
     def frozen(self) -> bool:
@@ -65,32 +75,43 @@ class QuantLayer(nn.Module):
         """The integers of the input; None for float."""
         return self.input_quantizer.grid if isinstance(self.input_quantizer, Quantizer) else None
 
+    @torch.no_grad()
+    def freeze(self) -> None:
+        """Store the integers of weights and bias, computed on the CPU; nothing to do for float weights."""
+        if self.weight_quantizer is None:
+            return
+        device = self.weight.device
+        integers, scale = self.weight_quantizer.cpu().codes(self.weight.cpu())
+        self.weight_quantizer.to(device)
+        self.weight_integers = integers.to(device, torch.int32)
+        self.weight_scale = scale.to(device, copy=True)
+        if self.bias is not None and self.bias_quantizer is not None:
+            assert isinstance(self.input_quantizer, FixedScale)
+            bias = self.bias_quantizer.on_grid(self.bias.cpu(), scale * self.input_quantizer.scale.cpu())
+            self.bias_integers = bias.to(device, torch.int32)
+        self._derive()
+
+    @torch.no_grad()
+    def _derive(self) -> None:
+        """Compute the constants of an exported graph from the integers."""
+        assert self.weight_integers is not None
+        assert self.weight_scale is not None
+        shape = [-1, *[1] * (self.weight.dim() - 1)] if self.weight_scale.dim() else []
+        self.weight_real = self.weight_integers.float() * self.weight_scale.reshape(shape)
+        self.zero_point = torch.zeros_like(self.weight_scale.reshape(-1)[0])
+        if self.bias_integers is not None:
+            assert isinstance(self.input_quantizer, FixedScale)
+            self.bias_scale = self.weight_scale * self.input_quantizer.scale
+            self.bias_real = self.bias_integers.float() * self.bias_scale
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+        if self.frozen:
+            self._derive()
+
     def _product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The layer's own sum of products."""
         raise NotImplementedError
-
-    def _weight_codes(self) -> tuple[Tensor, Tensor | None]:
-        if self.weight_quantizer is None:
-            return self.weight, None
-        if self.weight_integers is not None:
-            return self.weight_integers.to(self.weight.dtype), self.weight_scale
-        return self.weight_quantizer.codes(self.weight)
-
-    def _accumulator_bound(self) -> int:
-        taps = self.weight[0].numel()
-        assert self.weight_grid is not None and self.input_grid is not None
-        return taps * max(-self.weight_grid.lo, self.weight_grid.hi) * max(-self.input_grid.lo, self.input_grid.hi)
-
-    def _sum(self, x: Tensor, weight: Tensor) -> Tensor:
-        if self.training or self.input_grid is None or self.weight_grid is None:
-            return self._product(x, weight, None)
-        if self._accumulator_bound() < EXACT_FLOAT32 and not x.is_cuda:
-            return self._product(x, weight, None)
-        return self._product(x.double(), weight.double(), None)  # CUDA too: there float32 may be TF32 or Winograd
-
-    def _channels(self, values: Tensor, y: Tensor) -> Tensor:
-        """Shape per-channel values for a sum of y's rank: (O,) -> (O, 1, 1) behind the batch axis."""
-        return values.reshape(-1, *[1] * (y.dim() - 2)) if values.dim() else values
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's real output, float32."""
@@ -108,6 +129,22 @@ class QuantLayer(nn.Module):
             y = self._scaled(self._sum(x, weight), weight_scale, activation_scale)
         return y if self.gradient_quantizer is None else self.gradient_quantizer(y)
 
+    def _weight_codes(self) -> tuple[Tensor, Tensor | None]:
+        if self.weight_quantizer is None:
+            return self.weight, None
+        if self.weight_integers is not None:
+            return self.weight_integers.to(self.weight.dtype), self.weight_scale
+        return self.weight_quantizer.codes(self.weight)
+
+    def _sum(self, x: Tensor, weight: Tensor) -> Tensor:
+        if self.training or self.input_grid is None or self.weight_grid is None:
+            return self._product(x, weight, None)
+        taps = self.weight[0].numel()
+        bound = taps * max(-self.weight_grid.lo, self.weight_grid.hi) * max(-self.input_grid.lo, self.input_grid.hi)
+        if bound < EXACT_FLOAT32 and not x.is_cuda:
+            return self._product(x, weight, None)
+        return self._product(x.double(), weight.double(), None)  # CUDA too: there float32 may be TF32 or Winograd
+
     def _scaled(self, total: Tensor, weight_scale: Tensor | None, activation_scale: Tensor | None) -> Tensor:
         if weight_scale is None or activation_scale is None:
             scale = activation_scale if weight_scale is None else weight_scale
@@ -115,30 +152,31 @@ class QuantLayer(nn.Module):
             scale = weight_scale * activation_scale
         assert scale is not None
         if self.bias is not None and self.bias_quantizer is not None:
-            total = total + self._channels(self._bias_codes(scale), total)
-        y = total.float().mul_(self._channels(scale, total))
+            integers = self.bias_integers
+            bias = self.bias_quantizer.on_grid(self.bias, scale) if integers is None else integers.to(total.dtype)
+            total = total + _channels(bias, total)
+        y = total.float().mul_(_channels(scale, total))
         if self.bias is not None and self.bias_quantizer is None:
-            y = y.add_(self._channels(self.bias, y))
+            y = y.add_(_channels(self.bias, y))
         return y
-
-    def _bias_codes(self, scale: Tensor) -> Tensor:
-        if self.bias_integers is not None:
-            return self.bias_integers.to(self.weight.dtype)
-        assert self.bias is not None and self.bias_quantizer is not None
-        return self.bias_quantizer.on_grid(self.bias, scale.detach())
 
     def _export(self, x: Tensor) -> Tensor:
         if self.input_quantizer is not None:
             x = self.input_quantizer(x)
-        weight, scale = self._weight_codes()
+        if self.weight_quantizer is None:
+            return self._product(x, self.weight, self.bias)
+        if not self.frozen:
+            raise QuantError(f"{type(self).__name__}: weights must be frozen before an export, call freeze(model)")
+        assert self.weight_scale is not None
+        shape = [-1, *[1] * (self.weight.dim() - 1)] if self.weight_scale.dim() else []
+        scale = self.weight_scale.reshape(shape) if shape else self.weight_scale
+        weight = emit_quant(self.weight_real, scale, self.zero_point, self.weight_quantizer.grid)
         bias = self.bias
-        if scale is not None:
-            assert self.weight_quantizer is not None
-            shape = (-1, *[1] * (weight.dim() - 1)) if scale.dim() else ()
-            scale = scale.detach().reshape(shape)
-            weight = emit_quant((weight * scale).detach(), scale, self.weight_quantizer.grid)
-            if bias is not None and self.bias_quantizer is not None:
-                assert isinstance(self.input_quantizer, Quantizer)
-                unit = scale.reshape(()) * self.input_quantizer.scale
-                bias = emit_quant((self._bias_codes(unit) * unit).detach(), unit, Grid.span(-(2**31), 2**31 - 1))
+        if self.bias_integers is not None:
+            bias = emit_quant(self.bias_real, self.bias_scale, self.zero_point, _BIAS)
         return self._product(x, weight, bias)
+
+
+def _channels(values: Tensor, y: Tensor) -> Tensor:
+    """Shape per-channel values for a sum of y's rank: (O,) -> (O, 1, 1) for a convolution; scalars stay."""
+    return values.reshape(-1, *[1] * (y.dim() - 2)) if values.dim() else values

@@ -15,7 +15,7 @@ from bitlens.quant.uniform import AccumulatorBias
 __all__ = ["QuantLinear"]
 
 
-class QuantLinear(QuantLayer, nn.Linear):
+class QuantLinear(QuantLayer, nn.Linear):  # type: ignore[misc]  # torch calls its bias a Tensor, None or not
     """`torch.nn.Linear` that multiplies integers and applies the scales once.
 
     Args:

@@ -24,7 +24,9 @@ class BatchNorm2d(nn.BatchNorm2d):
         if self.training or self.running_mean is None or self.running_var is None:
             return super().forward(input)
         if is_exporting():
-            return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
+            return F.batch_norm(
+                input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
+            )
         a = (self.running_var + self.eps).sqrt().reciprocal()
         if self.weight is not None:
             a = self.weight * a

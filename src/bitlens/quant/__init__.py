@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Quantizers of weights, activations and gradients (torch)."""
 
+from bitlens.quant.balanced import BalancedWeight, balanced_groups, balanced_weight
 from bitlens.quant.base import QuantError, Quantizer, exporting, is_exporting
 from bitlens.quant.dorefa import (
     DoReFaActivation,
@@ -16,12 +17,14 @@ from bitlens.quant.uniform import (
     JoinActivation,
     NarrowWeight,
     UnsignedInput,
+    join_activation,
     narrow_weight,
     unsigned_input,
 )
 
 __all__ = [
     "AccumulatorBias",
+    "BalancedWeight",
     "Bits",
     "DoReFaActivation",
     "DoReFaGradient",
@@ -32,11 +35,14 @@ __all__ = [
     "Quantizer",
     "Spec",
     "UnsignedInput",
+    "balanced_groups",
+    "balanced_weight",
     "dorefa_activation",
     "dorefa_gradient",
     "dorefa_weight",
     "exporting",
     "is_exporting",
+    "join_activation",
     "narrow_weight",
     "unsigned_input",
 ]

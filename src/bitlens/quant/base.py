@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,18 @@ from torch import Tensor, nn
 from bitlens.core.grid import Grid
 from bitlens.quant import onnx_op
 
-__all__ = ["QuantError", "Quantizer", "emit_quant", "exporting", "is_exporting", "ste_round"]
+__all__ = [
+    "FixedScale",
+    "QuantError",
+    "Quantizer",
+    "checked_bits",
+    "emit_quant",
+    "exporting",
+    "is_exporting",
+    "ste_floor",
+    "ste_round",
+    "straight_through",
+]
 
 _EXPORTING: ContextVar[bool] = ContextVar("bitlens_exporting", default=False)
 
@@ -51,11 +63,19 @@ def checked_bits(owner: str, bits: int, least: int, most: int) -> int:
     return bits
 
 
-def emit_quant(x: Tensor, scale: Tensor, grid: Grid) -> Tensor:
+def emit_quant(x: Tensor, scale: Tensor, zero_point: Tensor, grid: Grid, rounding_mode: str = "HALF_UP") -> Tensor:
     """Put the QONNX Quant that has this grid and scale into an exported graph.
 
     Odd grids (no zero level) are written as the narrow signed type one bit wider, whose range is the same; the values
-    fed to it are already on the grid. Unsigned grids round half up.
+    fed to it are already on the grid. QONNX's HALF_UP is ours on non-negative values and on on-grid constants; it
+    differs at negative ties, so signed activations add half a unit themselves and ask for FLOOR.
+
+    Args:
+        x: real values; on-grid constants for weights and biases.
+        scale: real value of one unit, 0-d or shaped to broadcast against x.
+        zero_point: zeros, 0-d.
+        grid: odd, narrow, signed or unsigned.
+        rounding_mode: of the operator.
     """
     if grid.step == 2:
         signed, narrow, bits = True, True, grid.bits + 1
@@ -64,19 +84,17 @@ def emit_quant(x: Tensor, scale: Tensor, grid: Grid) -> Tensor:
     else:
         signed, narrow = True, grid.lo == -grid.hi
         bits = (grid.hi + 1).bit_length()
-    mode = "ROUND" if signed else "HALF_UP"
-    zero_point = torch.zeros((), dtype=x.dtype, device=x.device)
-    emitted: Tensor = onnx_op.quant(x, scale, zero_point, bits, signed, narrow, mode)
+    emitted: Tensor = onnx_op.quant(x, scale, zero_point, bits, signed, narrow, rounding_mode)
     return emitted
 
 
-class _SteRound(torch.autograd.Function):
+class _SteFloor(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
-        return torch.floor(x + 0.5)
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return torch.floor(x)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> Tensor:
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
         return grads[0]
 
 
@@ -85,8 +103,42 @@ def ste_round(x: Tensor) -> Tensor:
 
     Forward: floor(x + 1/2). Gradient: identity. Ties: up, towards +infinity.
     """
-    rounded: Tensor = _SteRound.apply(x)  # type: ignore[no-untyped-call]
-    return rounded
+    return ste_floor(x + 0.5)
+
+
+def ste_floor(x: Tensor) -> Tensor:
+    """Round down; the gradient passes unchanged.
+
+    Forward: floor(x). Gradient: identity.
+    """
+    floored: Tensor = _SteFloor.apply(x)  # type: ignore[no-untyped-call]
+    return floored
+
+
+class _StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, integers: Tensor, gain: Tensor) -> Tensor:
+        ctx.save_for_backward(gain)
+        return integers
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (gain,) = ctx.saved_tensors
+        return grads[0] * gain, None, None
+
+
+def straight_through(x: Tensor, integers: Tensor, gain: Tensor) -> Tensor:
+    """Return `integers` with the gradient d integers/dx = gain.
+
+    With gain = 1/scale the gradient of integers * scale is the identity.
+
+    Args:
+        x: where the gradient goes.
+        integers: shape of x, computed from x without gradient.
+        gain: 0-d or shape of x.
+    """
+    out: Tensor = _StraightThrough.apply(x, integers, gain)  # type: ignore[no-untyped-call]
+    return out
 
 
 class Quantizer(nn.Module):
@@ -120,17 +172,39 @@ class Quantizer(nn.Module):
         """
         raise NotImplementedError
 
-    def bounded(self, x: Tensor) -> Tensor:
-        """Return x limited to the quantizer's real range, in plain torch operators (identity where it has no bound)."""
-        return x
-
     def forward(self, x: Tensor) -> Tensor:
-        """Return integers * scale; inside `exporting()`, the bound and one `bitlens::quant`."""
+        """Return integers * scale."""
         integers, scale = self.codes(x)
-        if is_exporting():
-            return emit_quant(self.bounded(x), scale.detach(), self.grid)
         return integers * scale
 
     def extra_repr(self) -> str:
         """Name the grid."""
         return str(self.grid)
+
+
+class FixedScale(Quantizer):
+    """A quantizer whose scale is known from its constructor: of activations and images.
+
+    Args:
+        bits: bits of one code.
+        scale: real value of one unit; rounded to float32.
+    """
+
+    scale: Tensor
+    zero_point: Tensor
+    rounding_mode = "HALF_UP"
+
+    def __init__(self, bits: int, scale: float) -> None:
+        super().__init__(bits)
+        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32), persistent=False)
+        self.register_buffer("zero_point", torch.zeros(()), persistent=False)
+
+    def bounded(self, x: Tensor) -> Tensor:
+        """Return what stands before the exported operator, in plain torch operators (here: x)."""
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return integers * scale; inside `exporting()`, the bound and one `bitlens::quant`."""
+        if is_exporting():
+            return emit_quant(self.bounded(x), self.scale, self.zero_point, self.grid, self.rounding_mode)
+        return super().forward(x)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from bitlens.core.grid import Grid
-from bitlens.quant.base import QuantError, Quantizer, checked_bits, ste_round
+from bitlens.quant.base import FixedScale, QuantError, Quantizer, checked_bits, ste_round, straight_through
 
 __all__ = [
     "DoReFaActivation",
@@ -29,19 +29,6 @@ __all__ = [
 
 _TINY = 1e-12
 BOUNDS = ("clip", "cabs")
-
-
-class _SteSign(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, w: Tensor, scale: Tensor) -> Tensor:
-        ctx.save_for_backward(scale)
-        one = torch.ones((), dtype=w.dtype, device=w.device)
-        return torch.where(w >= 0, one, -one)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        (scale,) = ctx.saved_tensors
-        return grads[0] / scale, None
 
 
 class DoReFaWeight(Quantizer):
@@ -76,8 +63,8 @@ class DoReFaWeight(Quantizer):
         """Quantize a layer's weights; see the class."""
         if self.bits == 1:
             scale = x.detach().abs().mean().clamp(min=_TINY)
-            integers: Tensor = _SteSign.apply(x, scale)  # type: ignore[no-untyped-call]
-            return integers, scale
+            one = torch.ones((), dtype=x.dtype, device=x.device)
+            return straight_through(x, torch.where(x >= 0, one, -one), 1 / scale), scale
         n = (1 << self.bits) - 1
         t = torch.tanh(x)
         unit = t / (2 * t.abs().max().clamp(min=_TINY)) + 0.5
@@ -110,7 +97,7 @@ class _BoundedCodes(torch.autograd.Function):
         return grad.div_(scale), None, None
 
 
-class DoReFaActivation(Quantizer):
+class DoReFaActivation(FixedScale):
     """Activations of k bits in [0, 1], behind a bound h.
 
     Forward:  integer = floor(h(x) / scale + 1/2), scale = float32(1/n), division and sum in float32.
@@ -128,12 +115,10 @@ class DoReFaActivation(Quantizer):
     """
 
     def __init__(self, bits: int, bound: str = "clip") -> None:
-        super().__init__(checked_bits("DoReFaActivation", bits, 1, 16))
+        super().__init__(checked_bits("DoReFaActivation", bits, 1, 16), 1.0 / ((1 << bits) - 1))
         if bound not in BOUNDS:
             raise QuantError(f"DoReFaActivation: bound must be one of {', '.join(BOUNDS)}, not {bound}")
         self.bound = bound
-        self.scale: Tensor
-        self.register_buffer("scale", torch.tensor(1.0 / ((1 << bits) - 1), dtype=torch.float32), persistent=False)
 
     @property
     def grid(self) -> Grid:

@@ -10,10 +10,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import nn
 
+from bitlens.quant.balanced import BalancedWeight
 from bitlens.quant.base import QuantError, Quantizer
 from bitlens.quant.dorefa import DoReFaActivation, DoReFaGradient, DoReFaWeight
 from bitlens.quant.uniform import AccumulatorBias, NarrowWeight, UnsignedInput
@@ -23,7 +25,11 @@ __all__ = ["Bits", "Spec"]
 FLOAT = 32
 _ACTIVATIONS = ("clip", "cabs")
 _BITS = re.compile(r"w(\d+)(?:a(\d+))?(?:g(\d+))?")
-_WEIGHTS = {"dorefa": DoReFaWeight}
+_WEIGHTS: dict[str, Callable[[int], Quantizer]] = {
+    "dorefa": DoReFaWeight,
+    "balanced": BalancedWeight,
+    "balanced_median": lambda bits: BalancedWeight(bits, split="median"),
+}
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ class Spec:
     Args:
         middle: bits of all layers but the ends.
         first, last: bits of the ends; float where the middle is all float, else w8a8.
-        weight: family of the middle's weights: "dorefa".
+        weight: family of the middle's weights: "dorefa", "balanced" or "balanced_median".
         activation: bound of the middle's activations: "clip" or "cabs".
     """
 

@@ -3,13 +3,22 @@
 
 from __future__ import annotations
 
-import torch
+import math
+
 from torch import Tensor
 
 from bitlens.core.grid import Grid
-from bitlens.quant.base import QuantError, Quantizer, checked_bits, ste_round
+from bitlens.quant.base import FixedScale, QuantError, Quantizer, checked_bits, ste_floor, ste_round
 
-__all__ = ["AccumulatorBias", "JoinActivation", "NarrowWeight", "UnsignedInput", "narrow_weight", "unsigned_input"]
+__all__ = [
+    "AccumulatorBias",
+    "JoinActivation",
+    "NarrowWeight",
+    "UnsignedInput",
+    "join_activation",
+    "narrow_weight",
+    "unsigned_input",
+]
 
 _TINY = 1e-12
 
@@ -49,7 +58,7 @@ def narrow_weight(w: Tensor, bits: int = 8) -> Tensor:
     return out
 
 
-class UnsignedInput(Quantizer):
+class UnsignedInput(FixedScale):
     """Images: uint8 values as float32 u/255.
 
     Forward:  integer = clip(floor(x/scale + 1/2), 0, n) with n = 2^k - 1, scale = float32(1/n).
@@ -65,9 +74,7 @@ class UnsignedInput(Quantizer):
     """
 
     def __init__(self, bits: int = 8) -> None:
-        super().__init__(checked_bits("UnsignedInput", bits, 1, 16))
-        self.scale: Tensor
-        self.register_buffer("scale", torch.tensor(1.0 / ((1 << bits) - 1), dtype=torch.float32), persistent=False)
+        super().__init__(checked_bits("UnsignedInput", bits, 1, 16), 1.0 / ((1 << bits) - 1))
 
     @property
     def grid(self) -> Grid:
@@ -85,13 +92,13 @@ def unsigned_input(x: Tensor, bits: int = 8) -> Tensor:
     return out
 
 
-class JoinActivation(Quantizer):
+class JoinActivation(FixedScale):
     """Both signs on one fixed grid, so that branches of an add or a concat share a scale.
 
-    Forward:  integer = clip(floor(x/scale + 1/2), -2^(k-1), 2^(k-1) - 1), scale = reach / 2^(k-1).
+    Forward:  integer = clip(floor((x + scale/2) / scale), -h, h - 1) with h = 2^(k-1), scale = reach/h.
     Gradient: identity inside the grid's range, else 0 (of integer * scale).
-    Grid: signed k. Value at zero: 0. Ties: half up.
-    Source: DESIGN of joins; after a batch normalization a reach of 4 clips 6 values in 100,000.
+    Grid: signed k, {-h, ..., h - 1}. Value at zero: 0. Ties: half up.
+    Source: one shared grid a join; behind a batch normalization a reach of 4 clips 6 values in 100,000.
 
     Args:
         bits: 2 to 16.
@@ -101,22 +108,39 @@ class JoinActivation(Quantizer):
         QuantError: bits is not 2 to 16, or reach is no positive power of two.
     """
 
+    half_unit: Tensor
+    rounding_mode = "FLOOR"
+
     def __init__(self, bits: int = 8, reach: float = 4.0) -> None:
-        super().__init__(checked_bits("JoinActivation", bits, 2, 16))
-        if reach <= 0 or torch.frexp(torch.tensor(reach))[0].item() != 0.5:
+        if not reach > 0 or math.frexp(reach)[0] != 0.5:
             raise QuantError(f"JoinActivation: reach must be a positive power of two, not {reach}")
+        super().__init__(checked_bits("JoinActivation", bits, 2, 16), reach / (1 << (bits - 1)))
         self.reach = reach
-        self.scale: Tensor
-        self.register_buffer("scale", torch.tensor(reach / (1 << (bits - 1)), dtype=torch.float32), persistent=False)
+        self.register_buffer("half_unit", self.scale / 2, persistent=False)
 
     @property
     def grid(self) -> Grid:
         """Signed k."""
         return Grid.signed(self.bits)
 
+    def bounded(self, x: Tensor) -> Tensor:
+        """Return x + scale/2: the exported operator rounds down."""
+        return x + self.half_unit
+
     def codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Quantize one branch; see the class."""
-        return ste_round((x / self.scale).clamp(self.grid.lo, self.grid.hi)), self.scale
+        shifted = (x + self.half_unit) / self.scale
+        return ste_floor(shifted.clamp(self.grid.lo, self.grid.hi)), self.scale
+
+    def extra_repr(self) -> str:
+        """Name the grid and the reach."""
+        return f"{self.grid}, reach={self.reach}"
+
+
+def join_activation(x: Tensor, bits: int = 8, reach: float = 4.0) -> Tensor:
+    """Return a fake-quantized branch, integers * scale; see `JoinActivation`."""
+    out: Tensor = JoinActivation(bits, reach).to(x.device)(x)
+    return out
 
 
 class AccumulatorBias(Quantizer):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from bitlens.data import cifar10, digits
+from bitlens.data import cifar10, digits, mnist
 from bitlens.models import DigitsNet, DoReFaSVHN
 from bitlens.train.recipe import Recipe, TrainError
 
@@ -20,6 +20,15 @@ _ALL = (
         epochs=30,
         batch=32,
         rate=3e-3,
+    ),
+    Recipe(
+        name="mnist",
+        data=lambda path, cache: mnist(path),
+        net=lambda spec: DigitsNet(spec, 28),
+        bits="w1a2",
+        size=28,
+        flip=False,
+        epochs=5,
     ),
     Recipe(
         name="dorefa_cifar10",

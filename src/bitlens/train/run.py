@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`run` is what `bitlens train` calls; `load_run` gives the trained net back.
 
-    >>> run("dorefa_cifar10", data="cifar10", out="runs/w1a2", bits="w1a2g6", resume=True)
-    >>> net = freeze(load_run("runs/w1a2"))
+>>> run("dorefa_cifar10", data="cifar10", out="runs/w1a2", bits="w1a2g6", resume=True)
+>>> net = freeze(load_run("runs/w1a2"))
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import platform
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -93,7 +93,7 @@ def run(
     continued = _prepare(folder, config, resume)
     dataset = chosen.data(data, cache)
     _seed(seed)
-    net = chosen.net(spec).to(place, memory_format=torch.channels_last)
+    net = _channels_last(chosen.net(spec).to(place))
     trainer = Trainer(chosen, net, dataset, folder, length, seed, every_steps)
     if continued:
         trainer.restore()
@@ -137,7 +137,12 @@ def load_run(out: str | Path) -> nn.Module:
         net.load_state_dict(state["net"])
     except (KeyError, RuntimeError) as error:
         raise TrainError(f"{path}: must be a checkpoint of this net ({str(error).splitlines()[0]})") from error
-    return net.to(memory_format=torch.channels_last).eval()
+    return _channels_last(net).eval()
+
+
+def _channels_last(net: nn.Module) -> nn.Module:
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return net
 
 
 def _config(recipe: str, bits: str, epochs: int, seed: int, batch: int, rate: float, device: str) -> dict[str, Any]:
@@ -179,10 +184,14 @@ def _prepare(folder: Path, config: dict[str, Any], resume: bool) -> bool:
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     text = json.dumps(content, indent=2) + "\n"
-    write_atomically(path, lambda stream: (stream.write(text.encode()), None)[1])
+    write_atomically(path, lambda stream: _put(stream, text))
 
 
 def _seed(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - for the user's own code
     torch.manual_seed(seed)
+
+
+def _put(stream: BinaryIO, text: str) -> None:
+    stream.write(text.encode())
