@@ -79,6 +79,8 @@ def _result_grid(graph: Graph, node: Node, lo: int, hi: int) -> Grid:
 def _check_rescale(graph: Graph, node: Node) -> None:
     operand = graph.value(node.inputs[0]).grid
     assert operand is not None
+    if max(np.abs(node.attrs["multiplier"])) >= 1 << 31:
+        raise GraphError(f"{node.name}: multiplier must be below 2^31, not {max(np.abs(node.attrs['multiplier']))}")
     largest = max(abs(operand.lo), abs(operand.hi))
     products = np.abs(node.attrs["multiplier"]).astype(object) * largest + np.abs(node.attrs["addend"].astype(object))
     if max(products) >= _LARGEST_PRODUCT:

@@ -234,9 +234,9 @@ def _quantize(tensor: Tensor, array: npt.NDArray[Any]) -> IntArray:
         units = units - tensor.offset
     units = units / tensor.scale
     if grid.step == 1:
-        return np.clip(np.floor(units + np.float32(0.5)), grid.lo, grid.hi).astype(np.int32)
+        return np.asarray(np.clip(np.floor(units + np.float32(0.5)), grid.lo, grid.hi), np.int32)
     codes = np.floor((units - np.float32(grid.lo)) / np.float32(2) + np.float32(0.5))
-    return (grid.lo + 2 * np.clip(codes, 0, grid.levels - 1)).astype(np.int32)
+    return np.asarray(grid.lo + 2 * np.clip(codes, 0, grid.levels - 1), np.int32)
 
 
 def _real(array: IntArray, tensor: Tensor) -> FloatArray:
