@@ -125,24 +125,49 @@ inline void for_groups(const EpilogueTile& tile, Store store) {
   }
 }
 
-// Eight lanes of clamp((multiplier * sums + addend) >> shift, lo, hi). vpmuldq multiplies the low signed halves of
-// 64-bit lanes exactly; the sum wraps to 64 bits and the shift is arithmetic, as in the portable row.
-inline __m256i rescale8(__m256i sums, const EpilogueTile& tile, int32_t n) {
-  const auto* multiplier = static_cast<const int32_t*>(tile.table);
-  const auto* addend = reinterpret_cast<const int64_t*>(multiplier + kBlock);
-  const int64_t* shift = addend + kBlock;
-  const __m256i factors = _mm256_load_si256(reinterpret_cast<const __m256i*>(multiplier + n));
-  const __m512i product = _mm512_mul_epi32(_mm512_cvtepi32_epi64(sums), _mm512_cvtepi32_epi64(factors));
-  const __m512i sum = _mm512_add_epi64(product, _mm512_load_si512(addend + n));
-  const __m512i moved = _mm512_srav_epi64(sum, _mm512_load_si512(shift + n));
-  const __m512i low = _mm512_max_epi64(moved, _mm512_set1_epi64(tile.lo));
-  return _mm512_cvtepi64_epi32(_mm512_min_epi64(low, _mm512_set1_epi64(tile.hi)));
-}
+// clamp((multiplier * sums + addend) >> shift, lo, hi) for 16 channels whose constants stay in registers.
+// 1. vpmuldq multiplies the low signed halves of 64-bit lanes exactly (below 2^62 in magnitude).
+// 2. The sum wraps to 64 bits and the shift is arithmetic, as in the portable row.
+// 3. vpmovsqd saturates to 32 bits; lo and hi are within 32 bits, so clamping afterwards gives the same.
+class Rescale {
+ public:
+  Rescale(const EpilogueTile& tile, int32_t n) : lo_(_mm512_set1_epi32(tile.lo)), hi_(_mm512_set1_epi32(tile.hi)) {
+    const auto* multiplier = static_cast<const int32_t*>(tile.table);
+    const auto* addend = reinterpret_cast<const int64_t*>(multiplier + kBlock);
+    const int64_t* shift = addend + kBlock;
+    for (int half = 0; half < 2; ++half) {
+      const auto* factors = reinterpret_cast<const __m256i*>(multiplier + n + 8 * half);
+      multiplier_[half] = _mm512_cvtepi32_epi64(_mm256_load_si256(factors));
+      addend_[half] = _mm512_load_si512(addend + n + 8 * half);
+      shift_[half] = _mm512_load_si512(shift + n + 8 * half);
+    }
+  }
 
-inline __m512i rescale16(__m512i sums, const EpilogueTile& tile, int32_t n) {
-  const __m256i low = rescale8(_mm512_castsi512_si256(sums), tile, n);
-  const __m256i high = rescale8(_mm512_extracti64x4_epi64(sums, 1), tile, n + 8);
-  return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+  __m512i apply(const int32_t* sums) const {
+    const __m512i both = _mm512_inserti64x4(_mm512_castsi256_si512(eight(sums, 0)), eight(sums, 1), 1);
+    return _mm512_min_epi32(_mm512_max_epi32(both, lo_), hi_);
+  }
+
+ private:
+  __m256i eight(const int32_t* sums, int half) const {
+    const __m256i narrow = _mm256_load_si256(reinterpret_cast<const __m256i*>(sums + 8 * half));
+    const __m512i product = _mm512_mul_epi32(_mm512_cvtepi32_epi64(narrow), multiplier_[half]);
+    return _mm512_cvtsepi64_epi32(_mm512_srav_epi64(_mm512_add_epi64(product, addend_[half]), shift_[half]));
+  }
+
+  __m512i multiplier_[2], addend_[2], shift_[2], lo_, hi_;
+};
+
+// Calls store(out bytes of the pixel, value, channel, count) for each 16 channels and each pixel.
+template <typename Store>
+inline void rescale(const EpilogueTile& tile, Store store) {
+  for (int32_t n = 0; n < tile.channels; n += 16) {
+    const Rescale constants(tile, n);
+    const int32_t count = tile.channels - n < 16 ? tile.channels - n : 16;
+    for (int32_t pixel = 0; pixel < tile.pixels; ++pixel) {
+      store(out_of(tile, pixel), constants.apply(row_of(tile, pixel) + n), n, count);
+    }
+  }
 }
 
 // scale * sums + offset; the value fits 32 bits, so 32-bit wrapping on the way is harmless.
@@ -223,15 +248,13 @@ void epilogue_search_words_avx512(const EpilogueTile& tile) {
 
 void epilogue_rescale_bytes_avx512(const EpilogueTile& tile) {
   const __m512i base = _mm512_set1_epi32(tile.base);
-  for_groups(tile, [&](uint8_t* out, __m512i sums, int32_t n, int32_t count) {
-    store_bytes(out + n, _mm512_sub_epi32(rescale16(sums, tile, n), base), count);
+  rescale(tile, [&](uint8_t* out, __m512i value, int32_t n, int32_t count) {
+    store_bytes(out + n, _mm512_sub_epi32(value, base), count);
   });
 }
 
 void epilogue_rescale_words_avx512(const EpilogueTile& tile) {
-  for_groups(tile, [&](uint8_t* out, __m512i sums, int32_t n, int32_t count) {
-    store_words(out + 4 * n, rescale16(sums, tile, n), count);
-  });
+  rescale(tile, [&](uint8_t* out, __m512i value, int32_t n, int32_t count) { store_words(out + 4 * n, value, count); });
 }
 
 // Codes (v - lo) / step: step is 1 or 2 for all grids but hand-made ones, which take the portable row.
