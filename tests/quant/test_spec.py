@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from bitlens.quant import (
+    AccumulatorBias,
+    BalancedWeight,
+    Bits,
+    DoReFaActivation,
+    DoReFaGradient,
+    DoReFaWeight,
+    NarrowWeight,
+    QuantError,
+    Spec,
+    UnsignedInput,
+)
+
+WEIGHTS = st.integers(1, 8) | st.just(32)
+OTHERS = st.integers(1, 16) | st.just(32)
+BITS = st.builds(Bits, WEIGHTS, OTHERS, OTHERS)
+
+
+@given(BITS, BITS, BITS, st.sampled_from(["dorefa", "balanced", "balanced_median"]), st.sampled_from(["clip", "cabs"]))
+def test_a_spec_survives_its_string(middle: Bits, first: Bits, last: Bits, weight: str, activation: str) -> None:
+    spec = Spec(middle, first, last, weight, activation)
+    assert Spec.parse(str(spec)) == spec
+
+
+def test_defaults() -> None:
+    spec = Spec.parse("w1a2g6")
+    assert spec.middle == Bits(1, 2, 6)
+    assert spec.first == spec.last == Bits(8, 8, 32)
+    assert (spec.weight, spec.activation) == ("dorefa", "clip")
+    assert Spec.parse("w1").middle == Bits(1, 32, 32)
+    assert Spec.parse("w32a32g32").first == Bits(32, 32, 32)
+
+
+def test_keys_in_the_string_and_as_arguments() -> None:
+    spec = Spec.parse("w2a2, first=w4a8 , weight=balanced", weight="balanced_median", activation="cabs")
+    assert spec.first == Bits(4, 8, 32)
+    assert (spec.weight, spec.activation) == ("balanced_median", "cabs")
+
+
+def test_a_spec_makes_quantizers() -> None:
+    spec = Spec.parse("w1a2g6")
+    assert isinstance(spec.weight_quantizer(), DoReFaWeight)
+    activation = spec.activation_quantizer()
+    assert isinstance(activation, DoReFaActivation)
+    assert activation.bits == 2
+    assert isinstance(spec.input_quantizer(), UnsignedInput)
+    assert isinstance(spec.end_weight_quantizer(spec.first), NarrowWeight)
+    assert isinstance(spec.end_weight_quantizer(Bits(1)), DoReFaWeight)
+    gradient = spec.gradient_quantizer(spec.middle, 5)
+    assert isinstance(gradient, DoReFaGradient)
+    assert gradient.state() == (5, 0)
+    assert spec.gradient_quantizer(spec.first, 0) is None
+    assert isinstance(spec.bias_quantizer(), AccumulatorBias)
+    assert isinstance(Spec.parse("w2a2,weight=balanced").weight_quantizer(), BalancedWeight)
+
+
+def test_a_float_spec_makes_none() -> None:
+    spec = Spec.parse("w32a32")
+    assert spec.weight_quantizer() is None
+    assert spec.input_quantizer() is None
+    assert spec.end_weight_quantizer(spec.last) is None
+    assert spec.bias_quantizer() is None
+    assert isinstance(spec.activation_quantizer(), nn.ReLU)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("1a2", 'bits: bits must look like w1a2g6, not "1a2"'),
+        ("w9a2", "bits: w must be 1 to 8 or 32, not 9"),
+        ("w1a17", "bits: a must be 1 to 16 or 32, not 17"),
+        ("w1a2g0", "bits: g must be 1 to 16 or 32, not 0"),
+        ("w1a2,first=8", 'first: bits must look like w1a2g6, not "8"'),
+        ("w1a2,middle=w1", "bits: key must be one of first, last, weight, activation, not middle"),
+        ("w1a2,cabs", 'bits: every part after the first must be key=value, not "cabs"'),
+        ("w1a2,weight=xnor", "bits: weight must be one of dorefa, balanced, balanced_median, not xnor"),
+        ("w1a2,activation=relu", "bits: activation must be one of clip, cabs, not relu"),
+    ],
+)
+def test_mistakes_are_told(text: str, sentence: str) -> None:
+    with pytest.raises(QuantError) as caught:
+        Spec.parse(text)
+    assert str(caught.value) == sentence
