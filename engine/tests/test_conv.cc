@@ -127,18 +127,20 @@ void check_kernel(const ConvKernel& kernel) {
   }
 }
 
-// All sums at the end of their range: every product is the largest there is.
+// All sums at the end of their range: every product is the largest there is, for 8 bits and for the limits that rows of
+// the list state.
 void check_extremes(const ConvKernel& kernel) {
   if (kernel.family != Family::kBytes && kernel.family != Family::kDepth) return;
-  for (int32_t weight : {-128, 127}) {
-    const Case c{9, 64, 600, 1, 1, 1, 0, weight < 0 ? 128 : 127, 255};
-    const ConvTraits traits{kernel.family, 1, 1, c.weight_max, 255, c.depth, c.channels};
+  constexpr int32_t kLimits[][2] = {{-128, 255}, {127, 255}, {-127, 129}, {127, 129}, {64, 255}, {-93, 11}, {93, 11}};
+  for (const auto& [weight, activation] : kLimits) {
+    const Case c{9, 64, 600, 1, 1, 1, 0, weight < 0 ? -weight : weight, activation};
+    const ConvTraits traits{kernel.family, 1, 1, c.weight_max, activation, c.depth, c.channels};
     if (!kernel.accepts(traits)) continue;
     const PanelShape shape{kernel.family, c.channels, 1, c.depth};
     const AlignedBytes rows(row_bytes(shape) * 64, static_cast<uint8_t>(weight));
     const size_t stride = unit_bytes(kernel.family) * static_cast<size_t>(c.depth);
-    const AlignedBytes patches(stride * 9 + kOverread, 255);
-    const int32_t expected = weight * 255 * (kernel.family == Family::kBytes ? 4 * c.depth : c.depth);
+    const AlignedBytes patches(stride * 9 + kOverread, static_cast<uint8_t>(activation));
+    const int32_t expected = weight * activation * (kernel.family == Family::kBytes ? 4 * c.depth : c.depth);
     for (int32_t sum : run(kernel, shape, c, rows, patches, stride, stride)) {
       CHECK(sum == expected, "%s gives %d, not %d, at the end of the range", kernel.name, sum, expected);
     }

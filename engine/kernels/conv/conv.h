@@ -87,7 +87,10 @@ struct ConvTraits {
 // How a kernel wants its panel, see PANELS; `kPlain` is the layout written there.
 //   kTapQuads  kDepth: int8 [ceil(depth / 4)][4 v][4 c][4 j][4 taps], channel 16c + 4v + j: the order in which unpack
 //              instructions, which work inside 128 bits, interleave four taps. Taps past depth are zero.
-enum class Packing : uint32_t { kPlain = 0, kTapQuads = 1 };
+//   kNibbles   kBits, kTernary: every word split into its low and its high nibbles, a byte each:
+//              uint64 [G][planes][depth][4 v][2 halves][4], channel 4v + last index; half 0 = word & 0x0f0f...,
+//              half 1 = (word >> 4) & 0x0f0f...
+enum class Packing : uint32_t { kPlain = 0, kTapQuads = 1, kNibbles = 2 };
 
 struct ConvKernel {
   const char* name;

@@ -39,6 +39,21 @@ void pack_tap_quads(const PanelShape& shape, const uint8_t* rows, uint8_t* panel
   }
 }
 
+// Rows of 64-bit words, every byte split into two nibbles.
+void pack_nibbles(const PanelShape& shape, const uint8_t* rows, uint8_t* panel) {
+  const size_t words = row_bytes(shape) / 8;  // (planes, depth) in one index
+  for (size_t n = 0; n < static_cast<size_t>(shape.channels); ++n) {
+    const uint8_t* row = rows + n * row_bytes(shape);
+    for (size_t k = 0; k < words; ++k) {
+      uint8_t* to = panel + (n / 16 * words + k) * 256 + n % 16 / 4 * 64 + n % 4 * 8;
+      for (size_t i = 0; i < 8; ++i) {
+        to[i] = row[8 * k + i] & 15;
+        to[32 + i] = row[8 * k + i] >> 4;
+      }
+    }
+  }
+}
+
 }  // namespace
 
 size_t row_bytes(const PanelShape& shape) {
@@ -47,6 +62,7 @@ size_t row_bytes(const PanelShape& shape) {
 
 size_t panel_bytes(Packing packing, const PanelShape& shape) {
   if (packing == Packing::kTapQuads) return (static_cast<size_t>(shape.depth) + 3) / 4 * 4 * kBlock;
+  if (packing == Packing::kNibbles) return 2 * panel_bytes(Packing::kPlain, shape);
   const auto lanes = static_cast<size_t>(lanes_of(shape));
   const size_t groups = (static_cast<size_t>(shape.channels) + lanes - 1) / lanes;
   return (groups * lanes * row_bytes(shape) + 63) / 64 * 64;
@@ -56,6 +72,10 @@ void pack_panel(Packing packing, const PanelShape& shape, const uint8_t* rows, u
   std::memset(panel, 0, panel_bytes(packing, shape));
   if (packing == Packing::kTapQuads) {
     pack_tap_quads(shape, rows, panel);
+    return;
+  }
+  if (packing == Packing::kNibbles) {
+    pack_nibbles(shape, rows, panel);
     return;
   }
   const auto lanes = static_cast<size_t>(lanes_of(shape));
