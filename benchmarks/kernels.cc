@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Times every convolution kernel on the shapes of benchmarks/shapes.py, stage by stage, without the engine around it:
+// Times every convolution kernel on a set of shapes, stage by stage, without the engine around it:
 //
 //   kernels [name part]      per shape: microseconds to gather, to convolve and for the epilogue, and GMAC/s
 //
