@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """DoReFa-Net's SVHN net in sizes A, B, C, D, for 40x40 RGB images.
 
-conv0 has a bias and no batch norm; pooling stands before the bound, so that cabs is exact too. The paper's dropout
-before conv6 is left out: with a dozen epochs these nets underfit.
+Pooling stands before the bound, so that cabs is exact too. Three things differ from the paper, which trains 200 epochs:
+conv0 has batch norm in place of a bias, batch norm starts with slope and intercept 1/2, so that what enters the bound
+[0, 1] begins in its middle (1-2-32, CIFAR-10, 400 steps: 0.489 against 0.426 without either), and the dropout before
+conv6 is left out (with a dozen epochs these nets underfit).
 Source: arXiv 1606.06160 section 3.1 and the authors' code.
 """
 
@@ -40,11 +42,12 @@ class DoReFaSVHN(nn.Module):
             3,
             c0,
             5,
+            bias=False,
             input_quantizer=spec.input_quantizer(),
             weight_quantizer=spec.end_weight_quantizer(spec.first),
             gradient_quantizer=spec.gradient_quantizer(spec.first, 0),
         )  # 40 -> 36
-        self.pool0 = nn.MaxPool2d(2)  # -> 18
+        self.pool0, self.bn0 = nn.MaxPool2d(2), BatchNorm2d(c0, eps=1e-4)  # -> 18
 
         def middle(inputs: int, outputs: int, kernel: int, padding: int, seed: int) -> QuantConv2d:
             return QuantConv2d(
@@ -74,10 +77,14 @@ class DoReFaSVHN(nn.Module):
             gradient_quantizer=spec.gradient_quantizer(spec.last, 7),
             bias_quantizer=spec.bias_quantizer(),
         )
+        for layer in self.modules():
+            if isinstance(layer, BatchNorm2d):
+                nn.init.constant_(layer.weight, 0.5)
+                nn.init.constant_(layer.bias, 0.5)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return class scores (N, classes) of images (N, 3, 40, 40), float32 in [0, 1]."""
-        x = self.pool0(self.conv0(x))
+        x = self.bn0(self.pool0(self.conv0(x)))
         x = self.bn1(self.conv1(x))
         x = self.pool2(self.bn2(self.conv2(x)))
         x = self.bn3(self.conv3(x))

@@ -38,6 +38,7 @@ _ALL = (
         size=40,
         flip=True,
         epochs=15,
+        rate=2e-3,
     ),
 )
 
