@@ -47,7 +47,7 @@ class DoReFaSVHN(nn.Module):
             weight_quantizer=spec.end_weight_quantizer(spec.first),
             gradient_quantizer=spec.gradient_quantizer(spec.first, 0),
         )  # 40 -> 36
-        self.pool0, self.bn0 = nn.MaxPool2d(2), BatchNorm2d(c0, eps=1e-4)  # -> 18
+        self.bn0, self.pool0 = BatchNorm2d(c0, eps=1e-4), nn.MaxPool2d(2)  # -> 18
 
         def middle(inputs: int, outputs: int, kernel: int, padding: int, seed: int) -> QuantConv2d:
             return QuantConv2d(
@@ -84,7 +84,7 @@ class DoReFaSVHN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return class scores (N, classes) of images (N, 3, 40, 40), float32 in [0, 1]."""
-        x = self.bn0(self.pool0(self.conv0(x)))
+        x = self.pool0(self.bn0(self.conv0(x)))
         x = self.bn1(self.conv1(x))
         x = self.pool2(self.bn2(self.conv2(x)))
         x = self.bn3(self.conv3(x))
