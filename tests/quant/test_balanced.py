@@ -55,7 +55,9 @@ def test_levels_are_used_evenly_where_uniform_quantization_wastes_them(bits: int
     assert entropy(uniform, bits) < bits - 0.5
 
 
-@given(st.integers(1, 8), st.integers(0, 1 << 30), st.sampled_from(["mean", "median"]), st.sampled_from(["mean", "max"]))
+@given(
+    st.integers(1, 8), st.integers(0, 1 << 30), st.sampled_from(["mean", "median"]), st.sampled_from(["mean", "max"])
+)
 @settings(deadline=None, max_examples=40)
 def test_codes_are_the_groups(bits: int, seed: int, split: str, reach: str) -> None:
     w = torch.randn(8, 30, generator=torch.Generator().manual_seed(seed))

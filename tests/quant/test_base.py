@@ -32,7 +32,9 @@ def test_exporting_is_undone_after_an_exception() -> None:
     assert not is_exporting()
 
 
-@pytest.mark.parametrize("grid", [Grid.odd(k) for k in range(1, 9)] + [Grid.narrow(8), Grid.narrow(2), Grid.span(-7, 7)])
+@pytest.mark.parametrize(
+    "grid", [Grid.odd(k) for k in range(1, 9)] + [Grid.narrow(8), Grid.narrow(2), Grid.span(-7, 7)]
+)
 def test_grid_values_are_fixed_points_of_the_exported_operator(grid: Grid) -> None:
     scale = torch.tensor(1 / grid.hi, dtype=torch.float32)
     values = torch.from_numpy(grid.values()).float() * scale

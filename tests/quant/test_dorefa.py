@@ -99,9 +99,7 @@ def test_every_level_is_reached_and_ties_go_up(bits: int) -> None:
     assert DoReFaActivation(1).codes(torch.tensor([0.5]))[0].item() == 1
 
 
-@pytest.mark.parametrize(
-    ("bound", "slopes"), [("clip", [0, 0, 0, 1, 1, 0, 0]), ("cabs", [0, -1, 0, 1, 1, 0, 0])]
-)
+@pytest.mark.parametrize(("bound", "slopes"), [("clip", [0, 0, 0, 1, 1, 0, 0]), ("cabs", [0, -1, 0, 1, 1, 0, 0])])
 def test_activation_gradient_is_that_of_the_bound(bound: str, slopes: list[int]) -> None:
     x = torch.tensor([-1.5, -0.3, 0.0, 0.2, 0.9, 1.0, 2.0], requires_grad=True)
     dorefa_activation(x, 2, bound).sum().backward()

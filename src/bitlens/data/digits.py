@@ -14,7 +14,7 @@ def digits() -> Dataset:
     """Read the digits.
 
     Returns:
-        1,437 training and 360 test images (every fifth), uint8 (N, 8, 8, 1); the file's 0..16 is scaled to 0..255.
+        1,438 training and 359 test images (every fifth), uint8 (N, 8, 8, 1); the file's 0..16 is scaled to 0..255.
 
     Raises:
         DataError: scikit-learn is not installed.

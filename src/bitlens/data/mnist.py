@@ -30,7 +30,7 @@ def mnist(path: str | Path | None) -> Dataset:
     packed = root / "mnist.npz"
     if packed.is_file():
         try:
-            with np.load(packed) as arrays:
+            with packed.open("rb") as stream, np.load(stream) as arrays:
                 parts = [_split(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "test")]
         except DataError as error:
             raise DataError(f"{packed}: {error}") from error

@@ -27,7 +27,8 @@ class BatchNorm2d(nn.BatchNorm2d):
             return F.batch_norm(
                 input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
             )
-        a = (self.running_var + self.eps).sqrt().reciprocal()
+        # torch's float32 sqrt may be an ulp off; rounding a float64 root is correct (53 >= 2*24 + 2 bits)
+        a = (self.running_var + self.eps).double().sqrt().float().reciprocal()
         if self.weight is not None:
             a = self.weight * a
         b = self.running_mean * a
