@@ -128,7 +128,7 @@ def _find_row(breakpoints: IntArray, values: IntArray, lo: int, hi: int, grid: G
 def _shift_for(breakpoints: IntArray) -> int | None:
     """The largest shift at which the slope 1 / mean distance still has a multiplier of `_MULTIPLIER_BITS` bits."""
     count = len(breakpoints)
-    distance = max(1.0, float(breakpoints[-1] - breakpoints[0]) / max(1, count - 1))
+    distance = max(2.0**-16, float(breakpoints[-1] - breakpoints[0]) / max(1, count - 1))  # below 1: codes are skipped
     magnitude = int(np.abs(breakpoints).max()).bit_length()
     shift = int(np.floor(np.log2(distance))) + _MULTIPLIER_BITS - 1
     shift = min(shift, _MAX_SHIFT - 18, _MAX_SHIFT - 1 - max(0, magnitude - 31))

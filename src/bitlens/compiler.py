@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a QONNX model to a program: the door and the passes in one call."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from bitlens.graph.file import Program
+from bitlens.graph.spec import CompileError
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["CompileError", "compile"]
+
+
+def compile(model: str | os.PathLike[str] | onnx.ModelProto, *, progress: bool = False) -> Program:
+    """Compile a QONNX model to an integer program.
+
+    Args:
+        model: path of a file, or a model in memory.
+        progress: show the passes on standard error.
+
+    Returns:
+        The program. Its metadata holds the model's name and SHA-256, and the float operators left outside as "tail".
+
+    Raises:
+        CompileError: the model cannot be read, or cannot be compiled exactly; one line with layer, reason and remedy.
+    """
+    from bitlens.passes.pipeline import lower_to_integers
+    from bitlens.qonnx.read import read
+
+    graph = lower_to_integers(read(model), _show if progress else None)
+    if progress:
+        print(file=sys.stderr)
+    return Program(graph)
+
+
+def _show(name: str, place: int, total: int) -> None:
+    print(f"\rcompile: {place + 1}/{total} {name:<24}", end="", file=sys.stderr, flush=True)

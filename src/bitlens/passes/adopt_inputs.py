@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Let the program begin with integers: an input takes over the grid of the quantizer it goes into."""
+
+from __future__ import annotations
+
+from bitlens.core.reference import Quantize
+from bitlens.graph.graph import Graph, Node
+from bitlens.graph.rewrite import replace_tensor
+from bitlens.graph.spec import CompileError
+
+__all__ = ["adopt_inputs"]
+
+
+def adopt_inputs(graph: Graph) -> None:
+    """Give every real input the grid and scale of its quantizer, and remove the quantizer.
+
+    Raises:
+        CompileError: an input goes into something else than one quantizer.
+    """
+    for name in graph.inputs:
+        if graph.value(name).grid is not None:
+            continue
+        consumers = graph.consumers(name)
+        if len(consumers) != 1 or not _is_quantizer(consumers[0]) or name in graph.outputs:
+            readers = ", ".join(f"{node.op} {node.name}" for node in consumers) or "nothing"
+            raise CompileError(
+                f"{name}: input must go into one quantizer, not into {readers}; "
+                "quantize it first, 8 bits unsigned with scale 1/255 for images"
+            )
+        (node,) = consumers
+        value = graph.value(node.output)
+        graph.values[name] = graph.value(name).with_(grid=value.grid, scale=value.scale)
+        graph.nodes = [other for other in graph.nodes if other is not node]
+        replace_tensor(graph, node.output, name)
+
+
+def _is_quantizer(node: Node) -> bool:
+    return node.op == "chain" and len(node.attrs["chain"]) == 1 and isinstance(node.attrs["chain"][0], Quantize)

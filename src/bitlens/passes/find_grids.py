@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Find what is an integer tensor and what one unit of it means.
+
+From the inputs on: products, sums and pools of integer tensors are integer tensors; a chain makes real values unless it ends
+in a quantizer. Here a model is refused whose layers meet real values or units that do not fit.
+
+C channels of the operand, O channels of the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlens.core.bounds import ACCUMULATOR_LIMIT, conv_bounds
+from bitlens.core.grid import Grid
+from bitlens.graph.graph import Graph, Node, Value
+from bitlens.graph.spec import CompileError
+
+__all__ = ["find_grids"]
+
+_MOST_BITS = 8  # of a convolution's input
+_MOST_LINEAR_BITS = 16  # of the input of a 1x1 convolution or a matrix product
+
+FloatArray = npt.NDArray[np.float32]
+
+
+def find_grids(graph: Graph) -> None:
+    """Set grid and scale of every integer tensor.
+
+    Raises:
+        CompileError: real values meet an integer operator, scales differ, or a sum may leave 32 bits.
+    """
+    for node in graph.nodes:
+        rule = _RULES.get(node.op)
+        if rule is None:
+            continue
+        value = rule(graph, node, [graph.value(tensor) for tensor in node.inputs])
+        if value is not None:
+            graph.values[node.output] = graph.value(node.output).with_(grid=value.grid, scale=value.scale)
+
+
+def _integer_grid(node: Node, value: Value, remedy: str = "put a quantizer before it") -> Grid:
+    if value.grid is None:
+        raise CompileError(f"{node.name}: input must be integers, not real values ({value.name}); {remedy}")
+    return value.grid
+
+
+def _summed(node: Node, lo: int, hi: int) -> Grid:
+    if lo < -ACCUMULATOR_LIMIT or hi > ACCUMULATOR_LIMIT:
+        raise CompileError(
+            f"{node.name}: sums must stay within 32 bits, not reach [{lo}, {hi}]; use fewer bits or fewer channels"
+        )
+    return Grid.span(lo, hi)
+
+
+def _conv(graph: Graph, node: Node, operands: list[Value]) -> Value:
+    (x,) = operands
+    grid = _integer_grid(node, x)
+    weights = node.attrs["weights"]
+    most = _MOST_LINEAR_BITS if _is_linear(node, x) else _MOST_BITS
+    if grid.bits > most:
+        raise CompileError(
+            f"{node.name}: input must have at most {most} bits, not {grid.bits}; quantize it to fewer bits"
+        )
+    lo, hi = conv_bounds(weights, grid, padded=any(node.attrs["pads"]))
+    scale = _channel_scale(node, x, weights.shape) * node.attrs.pop("weight_scale")
+    return Value(node.output, None, _summed(node, int(lo.min()), int(hi.max())), np.asarray(scale, np.float32))
+
+
+def _is_linear(node: Node, x: Value) -> bool:
+    """Whether each input value is used with one tap per output: a 1x1 kernel, or a kernel as large as the map."""
+    kernel, groups = node.attrs["kernel"], node.attrs["groups"]
+    whole = tuple((x.shape or ())[2:]) or (1, 1)
+    return groups == 1 and not any(node.attrs["pads"]) and kernel in ((1, 1), whole)
+
+
+def _channel_scale(node: Node, x: Value, shape: tuple[int, ...]) -> FloatArray:
+    """The unit of the input as the outputs see it: () or (O,)."""
+    if x.scale.ndim == 0:
+        return x.scale
+    if shape[1] != 1:  # each output sums several channels
+        raise CompileError(
+            f"{node.name}: scale of the input must be one number, not one per channel; quantize it per tensor"
+        )
+    return np.repeat(x.scale, shape[0] // len(x.scale))
+
+
+def _max_pool(graph: Graph, node: Node, operands: list[Value]) -> Value | None:
+    return operands[0] if operands[0].grid is not None else None
+
+
+def _sum_pool(graph: Graph, node: Node, operands: list[Value]) -> Value:
+    (x,) = operands
+    grid = _integer_grid(node, x)
+    taps = node.attrs.pop("divisor")
+    lo, hi = grid.lo * taps, grid.hi * taps
+    if any(node.attrs["pads"]):
+        lo, hi = min(lo, 0), max(hi, 0)
+    return Value(node.output, None, _summed(node, lo, hi), np.asarray(x.scale / np.float32(taps)))
+
+
+def _add(graph: Graph, node: Node, operands: list[Value]) -> Value:
+    a, b = operands
+    advice = "quantize both branches onto one shared grid before the sum"
+    first, second = (_integer_grid(node, value, advice) for value in operands)
+    _same_scale(node, a, b, advice)
+    return Value(node.output, None, _summed(node, first.lo + second.lo, first.hi + second.hi), a.scale)
+
+
+def _concat(graph: Graph, node: Node, operands: list[Value]) -> Value:
+    advice = "quantize every branch with one shared scale before the concat"
+    grids = [_integer_grid(node, value, advice) for value in operands]
+    for value in operands[1:]:
+        _same_scale(node, operands[0], value, advice)
+    lo, hi = min(grid.lo for grid in grids), max(grid.hi for grid in grids)
+    step = 2 if all(grid.step == 2 and (grid.lo - lo) % 2 == 0 for grid in grids) else 1
+    scale = operands[0].scale
+    if scale.ndim:
+        raise CompileError(f"{node.name}: scale of the operands must be one number, not one per channel; {advice}")
+    return Value(node.output, None, Grid(lo, hi, step), scale)
+
+
+def _same_scale(node: Node, a: Value, b: Value, advice: str) -> None:
+    if a.scale.shape != b.scale.shape or not np.array_equal(a.scale, b.scale):
+        texts = [f"{value.scale.reshape(-1)[0]:.9g}" for value in (a, b)]
+        raise CompileError(
+            f"{node.name}: scales of the operands must be equal, not {texts[0]} and {texts[1]}; {advice}"
+        )
+
+
+_RULES: dict[str, Callable[[Graph, Node, list[Value]], Value | None]] = {
+    "conv": _conv,
+    "max_pool": _max_pool,
+    "sum_pool": _sum_pool,
+    "add": _add,
+    "concat": _concat,
+}

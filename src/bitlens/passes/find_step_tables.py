@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turn every chain that ends in a quantizer into a step table or, for wide grids, a proven multiply-add-shift."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlens.core.bounds import conv_bounds
+from bitlens.core.reference import Chain, Multiply, Quantize
+from bitlens.core.rescale import find_rescale
+from bitlens.core.steps import StepsError, StepTable, find_steps
+from bitlens.graph.graph import Graph, Node, Value
+from bitlens.graph.spec import CompileError
+
+__all__ = ["find_step_tables"]
+
+IntArray = npt.NDArray[np.int64]
+
+_MOST_STEP_BITS = 4  # comparators; wider grids are tried as multiply-add-shift first
+
+
+def find_step_tables(graph: Graph) -> None:
+    """Replace chains by `steps` and `rescale`.
+
+    Raises:
+        CompileError: a chain is too long to scan, or reads real values.
+    """
+    for node in graph.nodes:
+        if node.op == "chain" and isinstance(node.attrs["chain"][-1], Quantize):
+            _replace(graph, node)
+
+
+def _replace(graph: Graph, node: Node) -> None:
+    value, result = graph.value(node.inputs[0]), graph.value(node.output)
+    if value.grid is None or result.grid is None:
+        raise CompileError(
+            f"{node.name}: input must be integers, not real values ({value.name}); put a quantizer before it"
+        )
+    lo, hi = _range(graph, value, _channels(value))
+    chain: Chain = (Multiply(value.scale), *node.attrs["chain"])
+    try:
+        table = find_steps(chain, lo, hi)
+    except StepsError as error:
+        raise CompileError(
+            f"{node.name}: {str(error).removeprefix('steps: ')}; use a clip or relu, or fewer bits"
+        ) from error
+    table = StepTable(table.breakpoints, node.attrs["factor"] * table.values + node.attrs["shift"])
+    node.attrs = {}
+    if result.grid.bits > _MOST_STEP_BITS:
+        rescale = find_rescale(table, lo, hi, result.grid)
+        if rescale is not None:
+            rescale = rescale.merged()
+            node.op = "rescale"
+            node.attrs = {
+                "multiplier": rescale.multiplier,
+                "addend": rescale.addend,
+                "shift": rescale.shift,
+                "lo": result.grid.lo,
+                "hi": result.grid.hi,
+            }
+            return
+    table = table.merged()
+    node.op, node.attrs = "steps", {"breakpoints": table.breakpoints, "values": table.values}
+
+
+def _channels(value: Value) -> int:
+    channels = (value.shape or (None, None))[1]
+    assert channels is not None
+    return channels
+
+
+def _range(graph: Graph, value: Value, channels: int) -> tuple[IntArray, IntArray]:
+    """Smallest and largest integer per channel, (C,): of each output channel for a convolution, else of the grid."""
+    node = graph.producer(value.name)
+    while node is not None and node.op == "max_pool":
+        node = graph.producer(node.inputs[0])
+    if node is not None and node.op == "conv":
+        grid = graph.value(node.inputs[0]).grid
+        assert grid is not None
+        return conv_bounds(node.attrs["weights"], grid, node.attrs["bias"], padded=any(node.attrs["pads"]))
+    assert value.grid is not None
+    return np.full(channels, value.grid.lo), np.full(channels, value.grid.hi)

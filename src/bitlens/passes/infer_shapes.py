@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Find the shape of every tensor, batch free, height and width possibly symbolic.
+
+Files often compute a shape inside the graph (Shape, Gather, Concat, then Reshape), so whole-number vectors are followed
+too: a "content" is what such a vector holds, None where it is not known before the model runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+from bitlens.graph.graph import Graph, Node
+from bitlens.graph.spec import CompileError
+
+__all__ = ["infer_shapes"]
+
+Shape = tuple[int | None, ...]
+Content = tuple[int | None, ...]
+
+
+@dataclass
+class _Known:
+    """What is known so far; a rule reads its node's operands through it."""
+
+    graph: Graph
+    contents: dict[str, Content] = field(default_factory=dict)
+
+    def shape(self, tensor: str) -> Shape:
+        if tensor in self.graph.constants:
+            return self.graph.constants[tensor].shape
+        shape = self.graph.value(tensor).shape
+        if shape is None:
+            raise ValueError(f"the shape of {tensor} must be known")
+        return shape
+
+    def content(self, tensor: str) -> Content:
+        if tensor in self.graph.constants:
+            return tuple(int(number) for number in self.graph.constants[tensor].reshape(-1))
+        if tensor not in self.contents:
+            raise ValueError(f"{tensor} must not depend on the data")
+        return self.contents[tensor]
+
+
+Rule = Callable[[_Known, Node], Shape]
+
+
+def infer_shapes(graph: Graph) -> None:
+    """Set the shape of every tensor, in the model's own order of axes.
+
+    Raises:
+        CompileError: operands do not fit, or a shape depends on the data.
+    """
+    known = _Known(graph)
+    for node in graph.nodes:
+        try:
+            if node.op == "Shape" or (node.op in _CONTENT_RULES and known.contents.keys() & set(node.inputs)):
+                content = _CONTENT_RULES[node.op](known, node)
+                known.contents[node.outputs[0]] = content
+                shape: Shape = (len(content),)
+            else:
+                shape = _RULES.get(node.op, _same)(known, node)
+        except (ValueError, IndexError, TypeError) as error:
+            shapes = ", ".join(
+                str(graph.value(name).shape or name) for name in node.inputs if name not in graph.constants
+            )
+            raise CompileError(f"{node.name}: {node.op} must fit its inputs, not {shapes}: {error}") from error
+        tensor = node.outputs[0]
+        graph.values[tensor] = graph.value(tensor).with_(shape=shape)
+
+
+def _same(known: _Known, node: Node) -> Shape:
+    return known.shape(node.inputs[0])
+
+
+def _broadcast(known: _Known, node: Node) -> Shape:
+    a, b = (known.shape(tensor) for tensor in node.inputs)
+    rank = max(len(a), len(b))
+    a, b = (1,) * (rank - len(a)) + a, (1,) * (rank - len(b)) + b
+    for i, (m, n) in enumerate(zip(a, b, strict=True)):
+        if 1 not in (m, n) and m != n and None not in (m, n):
+            raise ValueError(f"axis {i} must be {m}, not {n}")
+    return tuple(n if m == 1 else m for m, n in zip(a, b, strict=True))
+
+
+def _slide(known: _Known, node: Node, kernel: Sequence[int]) -> Shape:
+    """Height and width after a window."""
+    shape = known.shape(node.inputs[0])
+    if len(shape) != 4 or len(kernel) != 2:
+        raise ValueError(f"tensors must be (N, C, H, W) with a window of 2 axes, not {shape} with {len(kernel)}")
+    strides = node.attrs["strides"] or (1, 1)
+    dilations = node.attrs["dilations"] or (1, 1)
+    pads = node.attrs["pads"] or (0, 0, 0, 0)
+    sizes: list[int | None] = []
+    for axis, size in enumerate(shape[2:]):
+        extent = dilations[axis] * (kernel[axis] - 1) + 1
+        if size is None:
+            sizes.append(None)
+        elif node.attrs["auto_pad"] in ("SAME_UPPER", "SAME_LOWER"):
+            sizes.append(-(-size // strides[axis]))
+        else:
+            padding = pads[axis] + pads[axis + 2] if node.attrs["auto_pad"] == "NOTSET" else 0
+            if size + padding < extent:
+                raise ValueError(f"a window of {extent} must fit the padded size {size + padding}")
+            sizes.append((size + padding - extent) // strides[axis] + 1)
+    return (*shape[:2], *sizes)
+
+
+def _conv(known: _Known, node: Node) -> Shape:
+    weights = known.shape(node.inputs[1])
+    shape = known.shape(node.inputs[0])
+    groups = node.attrs["group"]
+    if len(weights) < 2 or weights[0] is None or weights[1] is None:
+        raise ValueError(f"weights must be (O, C/group, kernel), not {weights}")
+    if shape[1] != weights[1] * groups or weights[0] % groups:
+        raise ValueError(
+            f"group {groups} must divide {weights[0]} outputs, and weights {weights} must match the channels"
+        )
+    kernel = [size or 0 for size in weights[2:]]
+    if node.attrs["kernel_shape"] not in (None, tuple(kernel)):
+        raise ValueError(f"kernel_shape must be {tuple(kernel)}, not {node.attrs['kernel_shape']}")
+    return (shape[0], weights[0], *_slide(known, node, kernel)[2:])
+
+
+def _matmul(known: _Known, node: Node) -> Shape:
+    a, b = (known.shape(tensor) for tensor in node.inputs[:2])
+    if len(a) != 2 or len(b) != 2:
+        raise ValueError(f"both operands must be matrices, not {a} and {b}")
+    a = a[::-1] if node.attrs.get("transA") else a
+    b = b[::-1] if node.attrs.get("transB") else b
+    if a[1] != b[0]:
+        raise ValueError(f"{a[1]} columns must meet as many rows, not {b[0]}")
+    return (a[0], b[1])
+
+
+def _concat(known: _Known, node: Node) -> Shape:
+    shapes = [known.shape(tensor) for tensor in node.inputs]
+    axis = node.attrs["axis"] % len(shapes[0])
+    if any(len(shape) != len(shapes[0]) for shape in shapes):
+        raise ValueError("all operands must have one rank")
+    for i, sizes in enumerate(zip(*shapes, strict=True)):
+        if i != axis and len({size for size in sizes if size is not None}) > 1:
+            raise ValueError(f"axis {i} must be alike")
+    joined = [shape[axis] for shape in shapes]
+    total = None if None in joined else sum(size for size in joined if size is not None)
+    return (*shapes[0][:axis], total, *shapes[0][axis + 1 :])
+
+
+def _global(known: _Known, node: Node) -> Shape:
+    shape = known.shape(node.inputs[0])
+    return (*shape[:2], *(1 for _ in shape[2:]))
+
+
+def _reduce(known: _Known, node: Node) -> Shape:
+    shape = known.shape(node.inputs[0])
+    axes = known.content(node.inputs[1]) if len(node.inputs) > 1 else tuple(range(len(shape)))
+    where = {axis % len(shape) for axis in axes if axis is not None}
+    if node.attrs["keepdims"]:
+        return tuple(1 if i in where else size for i, size in enumerate(shape))
+    return tuple(size for i, size in enumerate(shape) if i not in where)
+
+
+def _volume(sizes: Sequence[int | None]) -> int | None:
+    return None if None in sizes else prod(size for size in sizes if size is not None)
+
+
+def _flatten(known: _Known, node: Node) -> Shape:
+    shape = known.shape(node.inputs[0])
+    axis = node.attrs["axis"] % (len(shape) + 1)
+    return (_volume(shape[:axis]), _volume(shape[axis:]))
+
+
+def _reshape(known: _Known, node: Node) -> Shape:
+    shape = known.shape(node.inputs[0])
+    target = list(known.content(node.inputs[1]))
+    if not node.attrs["allowzero"]:
+        target = [shape[i] if size == 0 else size for i, size in enumerate(target)]
+    inner = _volume(shape[1:])
+    for i, size in enumerate(target):
+        others = _volume([other for j, other in enumerate(target) if j not in (0, i)])
+        if i > 0 and size == -1 and inner is not None and others and inner % others == 0:
+            target[i] = inner // others  # the batch keeps its axis, so the rest shares the rest
+    if target and (inner is None or _volume(target[1:]) == inner):
+        target[0] = shape[0]
+    elif _volume(target) != _volume(shape) or None in target:
+        raise ValueError(f"the new shape must keep the batch, not be {tuple(target)}")
+    return tuple(None if size == -1 else size for size in target)
+
+
+def _squeeze(known: _Known, node: Node) -> Shape:
+    shape = known.shape(node.inputs[0])
+    if len(node.inputs) > 1:
+        where = {(axis or 0) % len(shape) for axis in known.content(node.inputs[1])}
+    else:
+        where = {i for i, size in enumerate(shape) if size == 1}
+    if any(shape[i] != 1 for i in where):
+        raise ValueError(f"only axes of size 1 must be squeezed, not {sorted(where)} of {shape}")
+    return tuple(size for i, size in enumerate(shape) if i not in where)
+
+
+def _unsqueeze(known: _Known, node: Node) -> Shape:
+    shape, axes = known.shape(node.inputs[0]), known.content(node.inputs[1])
+    rank = len(shape) + len(axes)
+    where = {(axis or 0) % rank for axis in axes}
+    rest = iter(shape)
+    return tuple(1 if i in where else next(rest) for i in range(rank))
+
+
+def _transpose(known: _Known, node: Node) -> Shape:
+    shape = known.shape(node.inputs[0])
+    order = node.attrs["perm"] or tuple(range(len(shape)))[::-1]
+    if sorted(order) != list(range(len(shape))):
+        raise ValueError(f"perm must be an order of {len(shape)} axes, not {order}")
+    return tuple(shape[i] for i in order)
+
+
+def _argmax(known: _Known, node: Node) -> Shape:
+    shape = known.shape(node.inputs[0])
+    axis = node.attrs["axis"] % len(shape)
+    return (*shape[:axis], *((1,) if node.attrs["keepdims"] else ()), *shape[axis + 1 :])
+
+
+def _gather(known: _Known, node: Node) -> Shape:
+    shape, index = known.shape(node.inputs[0]), known.shape(node.inputs[1])
+    axis = node.attrs["axis"] % len(shape)
+    return (*shape[:axis], *index, *shape[axis + 1 :])
+
+
+def _content_gather(known: _Known, node: Node) -> Content:
+    content = known.content(node.inputs[0])
+    return tuple(content[index or 0] for index in known.content(node.inputs[1]))
+
+
+def _content_slice(known: _Known, node: Node) -> Content:
+    (start,), (end,) = (known.content(tensor) for tensor in node.inputs[1:3])
+    step: Any = known.content(node.inputs[4])[0] if len(node.inputs) > 4 else 1
+    return known.content(node.inputs[0])[start:end:step]
+
+
+def _content_concat(known: _Known, node: Node) -> Content:
+    return tuple(number for tensor in node.inputs for number in known.content(tensor))
+
+
+def _content_shape(known: _Known, node: Node) -> Content:
+    return known.shape(node.inputs[0])[node.attrs["start"] : node.attrs["end"]]
+
+
+def _content_of(number: Callable[[int, int], int]) -> Callable[[_Known, Node], Content]:
+    def rule(known: _Known, node: Node) -> Content:
+        a, b = (known.content(tensor) for tensor in node.inputs)
+        a, b = a * (len(b) if len(a) == 1 else 1), b * (len(a) if len(b) == 1 else 1)
+        return tuple(None if m is None or n is None else int(number(m, n)) for m, n in zip(a, b, strict=True))
+
+    return rule
+
+
+def _content_same(known: _Known, node: Node) -> Content:
+    return known.content(node.inputs[0])
+
+
+_RULES: dict[str, Rule] = {
+    "Conv": _conv,
+    "Gemm": _matmul,
+    "MatMul": _matmul,
+    "Mul": _broadcast,
+    "Add": _broadcast,
+    "Sub": _broadcast,
+    "Div": _broadcast,
+    "PRelu": _broadcast,
+    "MaxPool": lambda known, node: _slide(known, node, node.attrs["kernel_shape"]),
+    "AveragePool": lambda known, node: _slide(known, node, node.attrs["kernel_shape"]),
+    "GlobalMaxPool": _global,
+    "GlobalAveragePool": _global,
+    "ReduceMean": _reduce,
+    "Concat": _concat,
+    "Flatten": _flatten,
+    "Reshape": _reshape,
+    "Squeeze": _squeeze,
+    "Unsqueeze": _unsqueeze,
+    "Transpose": _transpose,
+    "Gather": _gather,
+    "ArgMax": _argmax,
+}
+
+_CONTENT_RULES: dict[str, Callable[[_Known, Node], Content]] = {
+    "Shape": _content_shape,
+    "Gather": _content_gather,
+    "Slice": _content_slice,
+    "Concat": _content_concat,
+    "Squeeze": _content_same,
+    "Unsqueeze": _content_same,
+    "Cast": _content_same,
+    "Identity": _content_same,
+    "Mul": _content_of(lambda a, b: a * b),
+    "Add": _content_of(lambda a, b: a + b),
+    "Sub": _content_of(lambda a, b: a - b),
+    "Div": _content_of(lambda a, b: a // b),
+}

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turn operators that act on one number at a time into `chain` nodes of one operator each.
+
+A chain node's attributes: "chain", a `core.reference` chain with one parameter per channel or one for all; "factor" and
+"shift", which make the integer of the result from the quantizer's code q: factor * q + shift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlens.core.reference import (
+    Abs,
+    Add,
+    BatchNorm,
+    Clip,
+    Divide,
+    LeakyRelu,
+    Multiply,
+    Operator,
+    Quantize,
+    Relu,
+    Sigmoid,
+    Tanh,
+)
+from bitlens.graph.graph import Graph, Node
+from bitlens.graph.quantizer import read_quantizer
+from bitlens.graph.spec import CompileError
+from bitlens.passes.fold_constants import constant_tensor
+
+__all__ = ["channel_vector", "lower_elementwise"]
+
+FloatArray = npt.NDArray[np.float32]
+
+
+def lower_elementwise(graph: Graph) -> None:
+    """Replace elementwise operators with constant parameters by chain nodes.
+
+    Add, Sub, Mul and Div of two computed tensors are left for the joins.
+
+    Raises:
+        CompileError: a parameter is neither one number nor one per channel, or has no meaning.
+    """
+    for node in graph.nodes:
+        rule = _RULES.get(node.op)
+        if rule is not None:
+            rule(graph, node)
+
+
+def channel_vector(graph: Graph, node: Node, tensor: str, rank: int) -> FloatArray:
+    """A constant operand as float32, () where all numbers are alike, else (C,).
+
+    Raises:
+        CompileError: the constant differs along another axis than the channels.
+    """
+    array = constant_tensor(graph, tensor).real.astype(np.float32)
+    return _per_channel(array, node, tensor, rank)
+
+
+def _per_channel(array: FloatArray, node: Node, what: str, rank: int) -> FloatArray:
+    if array.size == 0 or not np.all(np.isfinite(array)):
+        raise CompileError(f"{node.name}: constant {what} must be finite numbers, not inf or nan; repair the model")
+    if array.min() == array.max():
+        return np.asarray(array.flat[0], np.float32)
+    aligned = array.reshape((1,) * (rank - array.ndim) + array.shape) if array.ndim <= rank else array
+    if aligned.ndim > rank or any(size != 1 for axis, size in enumerate(aligned.shape) if axis != 1):
+        raise CompileError(
+            f"{node.name}: constant {what} must be one number or one per channel, not of shape {array.shape}; "
+            "reshape it to (C, 1, 1)"
+        )
+    return aligned.reshape(-1)
+
+
+def _become(node: Node, data: str, *chain: Operator, factor: int = 1, shift: int = 0) -> None:
+    node.op, node.inputs = "chain", [data]
+    node.attrs = {"chain": chain, "factor": factor, "shift": shift}
+
+
+def _rank(graph: Graph, tensor: str) -> int:
+    return len(graph.value(tensor).shape or ())
+
+
+def _quantize(graph: Graph, node: Node) -> None:
+    quantizer = read_quantizer(graph, node)
+    rank = _rank(graph, node.inputs[0])
+    scale = _per_channel(quantizer.scale, node, "scale", rank)
+    zero_point = np.float32(quantizer.zero_point)
+    value = graph.value(node.output)
+    unit = _per_channel(quantizer.unit, node, "scale", rank)
+    graph.values[node.output] = value.with_(grid=quantizer.grid, scale=unit)
+    _become(
+        node,
+        node.inputs[0],
+        Quantize(scale, zero_point, quantizer.lo, quantizer.hi, quantizer.rounding),
+        factor=quantizer.factor,
+        shift=quantizer.shift,
+    )
+
+
+def _batch_norm(graph: Graph, node: Node) -> None:
+    if node.attrs["training_mode"]:
+        raise CompileError(f"{node.name}: training_mode must be 0, not 1; export the model in eval mode")
+    for tensor in node.inputs[1:]:
+        if tensor not in graph.constants:
+            raise CompileError(f"{node.name}: {tensor} must be a constant, not computed; export the model in eval mode")
+    gamma, beta, mean, var = (constant_tensor(graph, tensor).real.astype(np.float32) for tensor in node.inputs[1:])
+    channels = (graph.value(node.inputs[0]).shape or (None, None))[1]
+    if any(array.shape != (channels,) for array in (gamma, beta, mean, var)):
+        shapes = ", ".join(str(array.shape) for array in (gamma, beta, mean, var))
+        raise CompileError(f"{node.name}: scale, bias, mean and variance must be ({channels},), not {shapes}")
+    eps = float(node.attrs["epsilon"])
+    if not np.all(np.isfinite(np.stack([gamma, beta, mean, var]))) or not np.all(var + np.float32(eps) > 0):
+        raise CompileError(f"{node.name}: variance plus epsilon must be positive and finite, not {var.min() + eps:g}")
+    node.outputs = node.outputs[:1]
+    _become(node, node.inputs[0], BatchNorm(gamma, beta, mean, var, eps))
+
+
+def _binary(
+    one: Callable[[FloatArray], tuple[Operator, ...]], other: Callable[[FloatArray], tuple[Operator, ...]] | None
+) -> Callable[[Graph, Node], None]:
+    """A rule for x o c by `one` and c o x by `other`; None: refused."""
+
+    def rule(graph: Graph, node: Node) -> None:
+        first, second = (tensor in graph.constants for tensor in node.inputs)
+        if not first and not second:
+            return
+        data, constant = node.inputs if second else node.inputs[::-1]
+        rank = _rank(graph, data)
+        if len(graph.value(node.output).shape or ()) != rank:
+            raise CompileError(
+                f"{node.name}: constant {constant} must not add axes, not {graph.constants[constant].shape}"
+            )
+        make = one if second else other
+        if make is None:
+            raise CompileError(f"{node.name}: constant of {node.op} must be the second operand, not the first")
+        numbers = channel_vector(graph, node, constant, rank)
+        if node.op == "Div" and not np.all(numbers):
+            raise CompileError(f"{node.name}: divisor {constant} must not be 0; repair the model")
+        _become(node, data, *make(numbers))
+
+    return rule
+
+
+def _clip(graph: Graph, node: Node) -> None:
+    limits = [-np.inf, np.inf]
+    for side, tensor in enumerate(node.inputs[1:3]):
+        if not tensor:
+            continue
+        if tensor not in graph.constants or graph.constants[tensor].size != 1:
+            raise CompileError(
+                f"{node.name}: limit {tensor} must be one constant number, not computed; write it as a constant"
+            )
+        limits[side] = float(np.float32(graph.constants[tensor].reshape(-1)[0]))
+    if not limits[0] <= limits[1]:
+        raise CompileError(
+            f"{node.name}: lower limit must be at most the upper limit, not {limits[0]:g} and {limits[1]:g}"
+        )
+    _become(node, node.inputs[0], Clip(limits[0], limits[1]))
+
+
+def _prelu(graph: Graph, node: Node) -> None:
+    if node.inputs[1] not in graph.constants:
+        raise CompileError(f"{node.name}: slope {node.inputs[1]} must be a constant, not computed; freeze the model")
+    slope = channel_vector(graph, node, node.inputs[1], _rank(graph, node.inputs[0]))
+    _become(node, node.inputs[0], LeakyRelu(slope))
+
+
+def _plain(make: Callable[[Node], Operator]) -> Callable[[Graph, Node], None]:
+    return lambda graph, node: _become(node, node.inputs[0], make(node))
+
+
+_RULES: dict[str, Callable[[Graph, Node], None]] = {
+    "Quant": _quantize,
+    "BipolarQuant": _quantize,
+    "BatchNormalization": _batch_norm,
+    "Mul": _binary(lambda c: (Multiply(c),), lambda c: (Multiply(c),)),
+    "Add": _binary(lambda c: (Add(c),), lambda c: (Add(c),)),
+    "Sub": _binary(lambda c: (Add(-c),), lambda c: (Multiply(np.float32(-1)), Add(c))),
+    "Div": _binary(lambda c: (Divide(c),), None),
+    "Neg": _plain(lambda node: Multiply(np.float32(-1))),
+    "Abs": _plain(lambda node: Abs()),
+    "Relu": _plain(lambda node: Relu()),
+    "LeakyRelu": _plain(lambda node: LeakyRelu(np.float32(node.attrs["alpha"]))),
+    "PRelu": _prelu,
+    "Clip": _clip,
+    "Sigmoid": _plain(lambda node: Sigmoid()),
+    "Tanh": _plain(lambda node: Tanh()),
+}

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turn pooling into `max_pool` and `sum_pool`; the divisor of an average becomes part of the scale."""
+
+from __future__ import annotations
+
+from bitlens.graph.graph import Graph, Node
+from bitlens.graph.ops import window_attrs
+from bitlens.graph.spec import CompileError
+
+__all__ = ["lower_pools"]
+
+
+def lower_pools(graph: Graph) -> None:
+    """Lower MaxPool and AveragePool. A `sum_pool` node holds "divisor" until `find_grids`.
+
+    Raises:
+        CompileError: the divisor depends on the position, or the last window is cut off.
+    """
+    for node in graph.nodes:
+        if node.op not in ("MaxPool", "AveragePool"):
+            continue
+        if node.attrs["ceil_mode"] and _is_cut(graph, node):
+            raise CompileError(
+                f"{node.name}: ceil_mode must be 0 where the last window is cut off, not 1; pad the map explicitly instead"
+            )
+        if len(node.outputs) > 1 and graph.consumers(node.outputs[1]):
+            raise CompileError(f"{node.name}: indices of MaxPool must be unused, not read; use the values alone")
+        node.outputs = node.outputs[:1]
+        window = window_attrs(*(node.attrs[name] for name in ("kernel_shape", "strides", "pads", "dilations")))
+        if node.op == "MaxPool":
+            node.op, node.attrs = "max_pool", window
+            continue
+        if any(node.attrs["pads"]) and not node.attrs["count_include_pad"]:
+            raise CompileError(
+                f"{node.name}: divisor of AveragePool must be the same everywhere, not smaller at the border; "
+                "use count_include_pad=1 or no padding"
+            )
+        taps = window["kernel"][0] * window["kernel"][1]
+        node.op, node.attrs = "sum_pool", {**window, "divisor": taps}
+
+
+def _is_cut(graph: Graph, node: Node) -> bool:
+    """Whether rounding the output's size up gives other windows than rounding it down."""
+    sizes = (graph.value(node.inputs[0]).shape or ())[2:]
+    for axis, size in enumerate(sizes):
+        kernel, stride, dilation = (node.attrs[name][axis] for name in ("kernel_shape", "strides", "dilations"))
+        padding = node.attrs["pads"][axis] + node.attrs["pads"][axis + 2]
+        if stride > 1 and (size is None or (size + padding - dilation * (kernel - 1) - 1) % stride):
+            return True
+    return False

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The compiler's story: from a model as it was written to integers only.
+
+Each pass changes the graph in place, or refuses the model by name. Between `imported` and `quantized` every meaning gets one
+spelling; between `quantized` and `integer` every float operator goes into a table of integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bitlens.graph.check import check_program
+from bitlens.graph.graph import Graph, GraphError
+from bitlens.graph.rewrite import drop_dead
+from bitlens.graph.spec import CompileError, check_stage
+from bitlens.passes.adopt_inputs import adopt_inputs
+from bitlens.passes.detach_tails import detach_tails
+from bitlens.passes.find_grids import find_grids
+from bitlens.passes.find_step_tables import find_step_tables
+from bitlens.passes.fold_constants import fold_constants
+from bitlens.passes.fuse_chains import fuse_chains
+from bitlens.passes.infer_shapes import infer_shapes
+from bitlens.passes.lower_elementwise import lower_elementwise
+from bitlens.passes.lower_joins import lower_joins
+from bitlens.passes.lower_pools import lower_pools
+from bitlens.passes.lower_products import lower_products
+from bitlens.passes.merge_duplicates import merge_duplicates
+from bitlens.passes.move_channels_last import move_channels_last
+from bitlens.passes.settle_outputs import settle_outputs
+from bitlens.passes.sink_max_pools import sink_max_pools
+from bitlens.passes.sink_reshapes import sink_reshapes
+from bitlens.passes.unify_operators import unify_operators
+from bitlens.passes.verify_program import verify_program
+
+__all__ = ["QUANTIZED", "TO_INTEGERS", "lower_to_integers"]
+
+Pass = Callable[[Graph], None]
+
+QUANTIZED: tuple[Pass, ...] = (
+    infer_shapes,  # needs: inputs with shapes. leaves: a shape for every tensor
+    fold_constants,  # leaves: weights as integers with grid and unit, nothing computed from constants
+    unify_operators,  # needs: shapes. leaves: one operator for each meaning, pads and strides as numbers
+    detach_tails,  # leaves: outputs in front of softmax and argmax
+    lower_elementwise,  # leaves: chains of one operator each in place of float operators and quantizers
+    sink_reshapes,  # needs: chains. leaves: flattening next to the matrix product behind it
+    lower_products,  # needs: reshapes sunk. leaves: convs for products, their biases as chains
+    lower_pools,  # leaves: max_pool and sum_pool
+    lower_joins,  # leaves: add and concat, no reshape
+    merge_duplicates,  # needs: chains. leaves: one quantizer where several layers quantize one tensor alike
+    adopt_inputs,  # needs: duplicates merged. leaves: inputs that are integers
+    find_grids,  # needs: integer inputs. leaves: grid and unit of every integer tensor, or a refusal
+)
+
+TO_INTEGERS: tuple[Pass, ...] = (
+    fuse_chains,  # leaves: one chain between two integer tensors
+    sink_max_pools,  # needs: chains fused. leaves: no pool of real values
+    settle_outputs,  # leaves: outputs that are sums with scale and offset
+    find_step_tables,  # needs: pools sunk, outputs settled. leaves: steps and rescale, no float operator
+    merge_duplicates,  # leaves: one table where forks had made two alike
+    drop_dead,
+)
+
+
+def lower_to_integers(graph: Graph, progress: Callable[[str, int, int], None] | None = None) -> Graph:
+    """Compile a graph.
+
+    Args:
+        graph: at the imported stage; it is left as it was.
+        progress: called with a pass's name, its place and the number of passes.
+
+    Returns:
+        A graph at the integer stage, which has passed `check_program` and equals the model on sample images.
+
+    Raises:
+        CompileError: the model cannot be compiled exactly; the sentence names the layer, the reason and the remedy.
+    """
+    check_stage(graph, "imported")
+    integer = graph.copy()
+    total = len(QUANTIZED) + len(TO_INTEGERS) + 2
+
+    def run(passes: tuple[Pass, ...], place: int) -> None:
+        for offset, rewrite in enumerate(passes):
+            if progress is not None:
+                progress(rewrite.__name__, place + offset, total)
+            rewrite(integer)
+
+    run(QUANTIZED, 0)
+    check_stage(integer, "quantized")
+    outputs = [*integer.outputs]
+    run(TO_INTEGERS, len(QUANTIZED))
+    if progress is not None:
+        progress("move_channels_last", total - 2, total)
+    names = move_channels_last(integer)
+    check_stage(integer, "integer")
+    try:
+        check_program(integer)
+    except CompileError:
+        raise
+    except GraphError as error:
+        raise CompileError(f"{error}; this is a bug") from error
+    if progress is not None:
+        progress("verify_program", total - 1, total)
+    imported = graph.copy()
+    infer_shapes(imported)
+    verify_program(imported, integer, names, outputs)
+    return integer

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One operator for each meaning: fewer spellings for every pass that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bitlens.graph.graph import Graph, Node
+from bitlens.graph.rewrite import bypass, drop_dead, fresh_node, fresh_tensor, insert_after
+from bitlens.graph.spec import CompileError
+
+__all__ = ["unify_operators"]
+
+_FLOAT = 1  # ONNX's number of float32
+
+
+def unify_operators(graph: Graph) -> None:
+    """Rewrite spellings.
+
+    - Identity, Dropout, Cast to float, and Reshapes and Transposes that move nothing: gone;
+    - Flatten, Squeeze, Unsqueeze, Reshape: Reshape with one input, told by the shapes alone;
+    - ReduceMean over height and width: GlobalAveragePool; global pools: pools with the whole map as window;
+    - MatMul: Gemm; automatic padding and left-out strides: numbers.
+
+    Raises:
+        CompileError: a spelling says something that has no counterpart.
+    """
+    for node in [*graph.nodes]:
+        rule = _RULES.get(node.op)
+        if rule is not None:
+            rule(graph, node)
+    drop_dead(graph)
+
+
+def _drop(graph: Graph, node: Node) -> None:
+    bypass(graph, node)
+
+
+def _dropout(graph: Graph, node: Node) -> None:
+    training = node.inputs[2] if len(node.inputs) > 2 else ""
+    if training and (training not in graph.constants or graph.constants[training].any()):
+        raise CompileError(f"{node.name}: training_mode must be false, not true; export the model in eval mode")
+    if len(node.outputs) > 1 and graph.consumers(node.outputs[1]):
+        raise CompileError(f"{node.name}: mask of Dropout must be unused, not read; export the model in eval mode")
+    node.outputs = node.outputs[:1]
+    bypass(graph, node)
+
+
+def _cast(graph: Graph, node: Node) -> None:
+    if node.attrs["to"] != _FLOAT:
+        if _is_data(graph, node.inputs[0]):
+            raise CompileError(
+                f"{node.name}: Cast must be to FLOAT (1), not to type {node.attrs['to']}; use a Quant operator"
+            )
+        return
+    bypass(graph, node)
+
+
+def _is_data(graph: Graph, tensor: str) -> bool:
+    """Whether a tensor holds images or features, not a shape: it has a batch."""
+    shape = graph.value(tensor).shape
+    return shape is None or len(shape) > 1
+
+
+def _reshape(graph: Graph, node: Node) -> None:
+    before, after = graph.value(node.inputs[0]).shape, graph.value(node.output).shape
+    if before == after:
+        bypass(graph, node)
+    else:
+        node.op, node.inputs, node.attrs = "Reshape", node.inputs[:1], {}
+
+
+def _transpose(graph: Graph, node: Node) -> None:
+    order = node.attrs["perm"]
+    if order is not None and tuple(order) == tuple(range(len(order))):
+        bypass(graph, node)
+
+
+def _matmul(graph: Graph, node: Node) -> None:
+    node.op, node.attrs = "Gemm", {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0}
+
+
+def _reduce_mean(graph: Graph, node: Node) -> None:
+    shape = graph.value(node.inputs[0]).shape or ()
+    axes = (
+        [int(axis) % len(shape) for axis in graph.constants[node.inputs[1]].reshape(-1)] if len(node.inputs) > 1 else []
+    )
+    if sorted(axes) != [2, 3] or len(shape) != 4:
+        raise CompileError(f"{node.name}: axes of ReduceMean must be height and width, not {axes} of {len(shape)}")
+    flat = not node.attrs["keepdims"]
+    node.op, node.inputs, node.attrs = "GlobalAveragePool", node.inputs[:1], {}
+    if flat:
+        result = node.output
+        node.outputs = [fresh_tensor(graph, f"{result}.map")]
+        graph.values[node.output] = graph.value(result).with_(name=node.output, shape=(*shape[:2], 1, 1))
+        insert_after(graph, node, Node("Reshape", fresh_node(graph, f"{node.name}.flat"), [node.output], [result]))
+    _global_pool(graph, node)
+
+
+def _global_pool(graph: Graph, node: Node) -> None:
+    shape = graph.value(node.inputs[0]).shape or ()
+    if len(shape) != 4 or shape[2] is None or shape[3] is None:
+        raise CompileError(
+            f"{node.name}: map of {node.op} must have a fixed height and width, not {shape}; export with a fixed size"
+        )
+    window = {"kernel_shape": shape[2:], "strides": (1, 1), "dilations": (1, 1), "pads": (0, 0, 0, 0)}
+    node.op, node.attrs = node.op.removeprefix("Global"), {**window, "ceil_mode": 0, "count_include_pad": 0}
+
+
+def _window(graph: Graph, node: Node) -> None:
+    shape = graph.value(node.inputs[0]).shape or ()
+    kernel = (
+        node.attrs.get("kernel_shape")
+        or (graph.value(node.inputs[1]).shape or graph.constants[node.inputs[1]].shape)[2:]
+    )
+    strides, dilations = (node.attrs[name] or (1, 1) for name in ("strides", "dilations"))
+    node.attrs.update(kernel_shape=tuple(kernel), strides=strides, dilations=dilations)
+    node.attrs["pads"] = _pads(node, shape[2:])
+
+
+def _pads(node: Node, sizes: tuple[int | None, ...]) -> tuple[int, ...]:
+    """Pads as (top, left, bottom, right); ONNX's SAME splits what the strided output lacks, the odd one after or before."""
+    mode = node.attrs.pop("auto_pad")
+    if mode == "NOTSET":
+        return node.attrs["pads"] or (0, 0, 0, 0)
+    if mode == "VALID":
+        return (0, 0, 0, 0)
+    if mode not in ("SAME_UPPER", "SAME_LOWER"):
+        raise CompileError(f"{node.name}: auto_pad must be NOTSET, VALID, SAME_UPPER or SAME_LOWER, not {mode}")
+    small, large = [], []
+    for size, kernel, stride, dilation in zip(
+        sizes, node.attrs["kernel_shape"], node.attrs["strides"], node.attrs["dilations"], strict=True
+    ):
+        if size is None and stride != 1:
+            raise CompileError(
+                f"{node.name}: pads must be numbers where the size is symbolic, not {mode}; export explicit pads"
+            )
+        total = max(0, (-(-(size or 0) // stride) - 1) * stride + dilation * (kernel - 1) + 1 - (size or 0))
+        small.append(total // 2)
+        large.append(total - total // 2)
+    return (*small, *large) if mode == "SAME_UPPER" else (*large, *small)
+
+
+_RULES: dict[str, Callable[[Graph, Node], None]] = {
+    "Identity": _drop,
+    "Dropout": _dropout,
+    "Cast": _cast,
+    "Flatten": _reshape,
+    "Squeeze": _reshape,
+    "Unsqueeze": _reshape,
+    "Reshape": _reshape,
+    "Transpose": _transpose,
+    "MatMul": _matmul,
+    "ReduceMean": _reduce_mean,
+    "GlobalAveragePool": _global_pool,
+    "GlobalMaxPool": _global_pool,
+    "Conv": _window,
+    "MaxPool": _window,
+    "AveragePool": _window,
+}

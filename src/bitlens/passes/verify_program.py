@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run the model as it came in, in reference arithmetic, beside the integer program: every integer must be the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlens.graph.execute import Tensor, execute
+from bitlens.graph.graph import Graph, GraphError, Value
+from bitlens.graph.interpret import interpret
+from bitlens.graph.spec import CompileError
+
+__all__ = ["verify_program"]
+
+IntArray = npt.NDArray[np.int64]
+
+_IMAGES = 2
+_SIZES = (16, 24, 32, 48, 64, 96, 128, 224)  # tried for symbolic heights and widths
+_CLOSE = 1e-4  # of real outputs, whose last scale and offset are applied in another order
+
+
+def verify_program(imported: Graph, program: Graph, names: Mapping[str, str], outputs: Sequence[str]) -> dict[str, int]:
+    """Compare on random images.
+
+    Args:
+        imported: the model as it was read, shapes inferred.
+        program: the integer graph made of it.
+        names: program tensor by imported tensor, for those that hold the same integers.
+        outputs: imported tensor of each of the program's outputs.
+
+    Returns:
+        How many integers were compared, by program tensor.
+
+    Raises:
+        CompileError: an integer differs: a fault of the compiler, which therefore refuses.
+    """
+    inputs = _sample_inputs(program)
+    wanted = execute(
+        imported, {name: _as_imported(program.value(name), imported, array) for name, array in inputs.items()}
+    )
+    found = {**interpret(program, inputs, keep=True)}
+    compared: dict[str, int] = {}
+    for tensor, name in names.items():
+        if tensor in wanted and name in found and wanted[tensor].integers is not None and _is_plain(program, name):
+            integers = wanted[tensor].integers
+            assert integers is not None
+            _compare(name, _channels_last(integers), found[name])
+            compared[name] = integers.size
+    seen = {name: found[program.output_names.get(name, name)] for name in program.outputs}
+    for tensor, name in zip(outputs, program.outputs, strict=True):
+        _compare_output(program, name, wanted[tensor], seen[name])
+        compared[name] = seen[name].size
+    return compared
+
+
+def _sample_inputs(program: Graph) -> dict[str, IntArray]:
+    for size in _SIZES:
+        rng = np.random.default_rng(0)
+        arrays = {}
+        for name in program.inputs:
+            value = program.value(name)
+            assert value.grid is not None
+            height, width, channels = value.shape or ()
+            shape = (_IMAGES, height or size, width or size, channels or 1)
+            arrays[name] = value.grid.decode(rng.integers(0, value.grid.levels, shape))
+        try:
+            interpret(program, {name: array[:1] for name, array in arrays.items()})
+        except (GraphError, ValueError):  # a symbolic size that does not fit the net
+            if any(None in (program.value(name).shape or ()) for name in program.inputs):
+                continue
+            raise
+        return arrays
+    raise CompileError(
+        f"{program.inputs[0]}: height and width must fit the net at one of {_SIZES}; export with a fixed size"
+    )
+
+
+def _as_imported(value: Value, imported: Graph, integers: IntArray) -> npt.NDArray[np.generic]:
+    """(N, H, W, C) integers as the model takes them: real values in its own order of axes."""
+    rank = len(imported.value(value.name).shape or ())
+    moved = integers.transpose(0, 3, 1, 2) if rank == 4 else integers.reshape(len(integers), -1)
+    if imported.value(value.name).grid is not None:
+        return np.asarray(moved)
+    scale = value.scale.reshape(-1, *[1] * (rank - 2)) if value.scale.ndim else value.scale
+    return np.asarray(moved.astype(np.float32) * scale)
+
+
+def _is_plain(program: Graph, name: str) -> bool:
+    """Whether a tensor holds the model's own integers: no bias added, no sign turned."""
+    node = program.producer(name)
+    return bool(np.all(program.value(name).scale > 0)) and (node is None or node.attrs.get("bias") is None)
+
+
+def _channels_last(array: IntArray) -> IntArray:
+    return array.transpose(0, 2, 3, 1) if array.ndim == 4 else array.reshape(len(array), 1, 1, -1)
+
+
+def _compare(name: str, wanted: IntArray, found: IntArray) -> None:
+    if wanted.shape != found.shape:
+        raise CompileError(f"{name}: shape must be {wanted.shape}, not {found.shape}; this is a bug")
+    wrong = np.argwhere(wanted != found)
+    if len(wrong):
+        at = tuple(int(i) for i in wrong[0])
+        raise CompileError(
+            f"{name}: integers must equal the model's, not differ in {len(wrong)} of {wanted.size}; this is a bug "
+            f"(first at {at}: {wanted[at]} and {found[at]})"
+        )
+
+
+def _compare_output(program: Graph, name: str, wanted: Tensor, found: IntArray) -> None:
+    value, node = program.value(name), program.producer(name)
+    if wanted.sums is not None and np.all(value.scale > 0) and node is not None and node.op == "conv":
+        bias = node.attrs["bias"]
+        _compare(name, _channels_last(wanted.sums), found if bias is None else found - bias)
+    real = _channels_last(wanted.real)
+    ours = found.astype(np.float64) * value.scale + value.offset
+    if real.shape != ours.shape or not np.allclose(
+        ours, real, rtol=_CLOSE, atol=_CLOSE * max(1e-30, float(np.abs(real).max()))
+    ):
+        raise CompileError(f"{name}: output must equal the model's, not differ; this is a bug")
