@@ -8,7 +8,8 @@ import json
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
-EXAMPLE = "bitlens eval w1a2g6.bitlens --data cifar10"
+EXAMPLE = """bitlens eval w1a2g6.bitlens --data cifar10
+  bitlens eval w1a2g6.bitlens --data cifar10 --exact --run RUN     0 differing codes, or where"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", metavar="N", type=int, help="default: all cores")
     parser.add_argument("--isa", choices=["portable", "avx2", "avx512", "neon"], help="force an instruction set")
     parser.add_argument("--limit", metavar="N", type=int, help="only the first N test images")
+    parser.add_argument(
+        "--exact", action="store_true", help="compare golden with the engine in every form, code by code"
+    )
+    parser.add_argument("--run", metavar="RUN", help="with --exact: also the trained net of this run, layer by layer")
     parser.add_argument("--cache", metavar="DIR", help="folder for decoded images")
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
 
@@ -32,6 +37,12 @@ def run(arguments: argparse.Namespace) -> int:
     form = open_form(arguments.model, backend=arguments.backend, threads=arguments.threads, isa=arguments.isa)
     recipe = arguments.recipe or form.metadata.get("recipe", "")
     images, labels = test_images(recipe, arguments.data, arguments.cache, arguments.limit)
+    if arguments.exact:
+        from bitlens.results.exact import prove_exact, render
+
+        report = prove_exact(arguments.model, images, arguments.run)
+        print(json.dumps(report) if arguments.json else render(report))
+        return 1 if any(row["differing"] > row["ties"] for row in report["forms"]) else 0
     value = accuracy(form, images, labels)
     if arguments.json:
         print(json.dumps({"accuracy": value, "images": len(labels), "backend": arguments.backend, "recipe": recipe}))
