@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// A vector of bytes that starts on a 64-byte boundary.
+// Bytes that start on a 64-byte boundary.
 #ifndef BITLENS_BASE_ALIGNED_H_
 #define BITLENS_BASE_ALIGNED_H_
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
 #include <new>
 #include <vector>
 
@@ -28,7 +30,24 @@ struct AlignedAllocator {
   }
 };
 
+// A vector of bytes.
 using AlignedBytes = std::vector<uint8_t, AlignedAllocator<uint8_t>>;
+
+// Zero bytes that cost memory only where they are touched (calloc asks the system for fresh pages). Throws bad_alloc.
+class ZeroedBytes {
+ public:
+  explicit ZeroedBytes(size_t count) : memory_(std::calloc(1, count + 64), std::free) {
+    if (memory_ == nullptr) throw std::bad_alloc();
+  }
+
+  uint8_t* data() const {
+    const auto address = reinterpret_cast<uintptr_t>(memory_.get());
+    return reinterpret_cast<uint8_t*>((address + 63) / 64 * 64);
+  }
+
+ private:
+  std::unique_ptr<void, void (*)(void*)> memory_;
+};
 
 }  // namespace bitlens
 

@@ -12,6 +12,9 @@ void fail(ErrorCode code, const char* format, ...) {
   va_start(arguments, format);
   std::vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
+  for (char* c = text; *c != '\0'; ++c) {  // a name from a file must not break the line
+    if (static_cast<unsigned char>(*c) < 0x20 || *c == 0x7f) *c = '?';
+  }
   throw Error{code, text};
 }
 

@@ -41,11 +41,15 @@ class Reader {
     return static_cast<int64_t>(number(width) << unused) >> unused;
   }
 
-  // `count` bytes of UTF-8.
-  std::string utf8(uint32_t count) {
+  // `count` bytes of UTF-8. A name must fit on a line: no control characters.
+  std::string utf8(uint32_t count, bool name) {
     const size_t start = at_;
     const uint8_t* bytes = take(count);
     if (!is_utf8(bytes, count)) fail(ErrorCode::kFormat, "file: text at offset %zu must be UTF-8", start);
+    for (uint32_t i = 0; name && i < count; ++i) {
+      if (bytes[i] >= 0x20 && bytes[i] != 0x7f) continue;
+      fail(ErrorCode::kFormat, "file: text at offset %zu must have no control characters", start);
+    }
     return std::string(reinterpret_cast<const char*>(bytes), count);
   }
 

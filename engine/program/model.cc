@@ -53,7 +53,9 @@ int64_t elements(const PlanTensor& t) { return int64_t{t.height} * t.width * t.c
 Model::Model(const uint8_t* bytes, size_t size, const bitlens_options& options) {
   if (options.threads < 0) fail(ErrorCode::kArgument, "threads: must be at least 0, not %d", options.threads);
   threads_ = options.threads == 0 ? available_threads() : std::min(options.threads, kMostThreads);
-  plan_ = make_plan(read_program(bytes, size), target_of(options));
+  const Target target = target_of(options);
+  memory_limit_ = target.memory_limit;
+  plan_ = make_plan(read_program(bytes, size), target);
   runner_ = std::make_unique<Runner>(plan_.data(), plan_.size());
 }
 
@@ -76,12 +78,12 @@ void Model::use_arena(void* memory, size_t bytes) {
 
 std::unique_ptr<Model::Workspace> Model::make_workspace(int arenas) const {
   const PlanHeader& header = runner_->header();
-  auto workspace = std::make_unique<Workspace>();
-  workspace->arena_memory.resize(header.arena_bytes * static_cast<size_t>(arenas));
-  workspace->scratch.resize(header.scratch_bytes * static_cast<size_t>(threads_));
+  const uint64_t arena_bytes = header.arena_bytes * static_cast<uint64_t>(arenas);
+  ZeroedBytes memory(arena_bytes + header.scratch_bytes * static_cast<uint64_t>(threads_));
+  uint8_t* first = memory.data();
+  auto workspace = std::make_unique<Workspace>(Workspace{std::move(memory), first + arena_bytes, {}});
   for (int i = 0; i < arenas; ++i) {
-    workspace->arenas.emplace_back(plan_.data(),
-                                   workspace->arena_memory.data() + header.arena_bytes * static_cast<size_t>(i));
+    workspace->arenas.emplace_back(plan_.data(), first + header.arena_bytes * static_cast<uint64_t>(i));
   }
   return workspace;
 }
@@ -128,9 +130,7 @@ class Model::Lease {
 
   int arenas() const { return static_cast<int>(lent_ ? 1 : workspace_->arenas.size()); }
   const Arena& arena(int i) const { return lent_ ? lent_arena_[0] : workspace_->arenas[static_cast<size_t>(i)]; }
-  uint8_t* scratch() {
-    return lent_ ? model_->lent_ + model_->runner_->header().arena_bytes : workspace_->scratch.data();
-  }
+  uint8_t* scratch() { return lent_ ? model_->lent_ + model_->runner_->header().arena_bytes : workspace_->scratch; }
 
  private:
   Model* model_;
@@ -164,7 +164,8 @@ void Model::run_image(const Arena& arena, uint8_t* scratch, int threads, size_t 
 
 void Model::run(size_t images, const bitlens_view* inputs, int32_t* const* outputs, int32_t* const* kept) {
   // as many images at once as there are threads, or one after the other on all threads
-  const bool many = threads_ > 1 && images >= static_cast<size_t>(threads_);
+  const bool many = threads_ > 1 && images >= static_cast<size_t>(threads_) &&
+                    runner_->header().arena_bytes <= memory_limit_ / static_cast<uint64_t>(threads_);
   Lease lease(this, many ? threads_ : 1);
   const uint64_t scratch_bytes = runner_->header().scratch_bytes;
   if (!many || lease.arenas() == 1) {

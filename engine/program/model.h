@@ -29,7 +29,8 @@ class Model {
  private:
   // Memory of one call of run: an arena for each image in flight, scratch for each thread.
   struct Workspace {
-    AlignedBytes arena_memory, scratch;
+    ZeroedBytes memory;
+    uint8_t* scratch;
     std::vector<Arena> arenas;
   };
   class Lease;
@@ -41,6 +42,7 @@ class Model {
   AlignedBytes plan_;
   std::unique_ptr<Runner> runner_;
   int threads_ = 1;
+  uint64_t memory_limit_;
 
   std::mutex mutex_;  // of what follows
   std::vector<std::unique_ptr<Workspace>> idle_;

@@ -34,7 +34,7 @@ struct FileReader {
     if (count > kLongestText) {
       fail(kFormat, "file: text at offset %zu must have at most %u bytes, not %u", start, kLongestText, count);
     }
-    return in.utf8(count);
+    return in.utf8(count, true);
   }
 
   Grid grid() {
@@ -108,7 +108,7 @@ struct FileReader {
   void read_metadata() {
     for (uint32_t count = in.u16(); count > 0; --count) {
       text();
-      in.utf8(in.u32());
+      in.utf8(in.u32(), false);
     }
   }
 
@@ -284,13 +284,14 @@ struct FileReader {
 
   void read_outputs() {
     std::unordered_set<std::string> users;
+    std::unordered_set<uint32_t> named;
     for (uint32_t count = in.u16(); count > 0; --count) {
       Program::Output output{text(), in.u32()};
       if (output.tensor >= program.tensors.size()) {
         fail(kFormat, "%s: output must be a tensor number below %zu, not %u", output.name.c_str(),
              program.tensors.size(), output.tensor);
       }
-      if (!users.insert(output.name).second) {
+      if (!users.insert(output.name).second || !named.insert(output.tensor).second) {
         fail(kFormat, "program: output names must be unique, not %s", output.name.c_str());
       }
       program.outputs.push_back(std::move(output));

@@ -64,7 +64,10 @@ class _Cursor:
         length = self.number("H")
         if length > longest:
             raise FormatError(f"file: text at offset {start} must have at most {longest} bytes, not {length}")
-        return self._utf8(length, start)
+        text = self._utf8(length, start)
+        if any(ord(character) < 32 or character == "\x7f" for character in text):
+            raise FormatError(f"file: text at offset {start} must have no control characters")
+        return text
 
     def long_text(self) -> str:
         return self._utf8(self.number("I"), self.at)
