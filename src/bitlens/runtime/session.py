@@ -109,6 +109,8 @@ class Session:
         self._options = (threads or 0, isa, *(size or (0, 0)))
         self._model = self._open(keep=False)
         self._keeper: _native.Model | None = None  # the same plan, every tensor in memory of its own
+        self._inputs = {fields[0]: _tensor(fields) for fields in self._model.inputs}
+        self._outputs = {fields[0]: _tensor(fields) for fields in self._model.outputs}
 
     def _open(self, keep: bool) -> _native.Model:
         try:
@@ -119,12 +121,12 @@ class Session:
     @property
     def inputs(self) -> dict[str, Tensor]:
         """The inputs by name, in order."""
-        return {fields[0]: _tensor(fields) for fields in self._model.inputs}
+        return {**self._inputs}
 
     @property
     def outputs(self) -> dict[str, Tensor]:
         """The outputs by name, in order."""
-        return {fields[0]: _tensor(fields) for fields in self._model.outputs}
+        return {**self._outputs}
 
     @property
     def layers(self) -> list[Layer]:
@@ -165,17 +167,17 @@ class Session:
         if keep:
             model = self._keeper = self._keeper or self._open(keep=True)
         kept = {fields[0]: np.empty((count, *fields[1]), np.int32) for fields in model.kept} if keep else {}
-        outputs = {name: np.empty((count, *tensor.shape), np.int32) for name, tensor in self.outputs.items()}
+        outputs = {name: np.empty((count, *tensor.shape), np.int32) for name, tensor in self._outputs.items()}
         try:
             model.run(arrays, [*outputs.values()], [*kept.values()])
         except _native.EngineError as error:
             raise SessionError(str(error)) from None
         if real:
-            return kept | {name: _real(array, self.outputs[name]) for name, array in outputs.items()}
+            return kept | {name: _real(array, self._outputs[name]) for name, array in outputs.items()}
         return kept | outputs
 
     def _checked(self, x: npt.ArrayLike | Mapping[str, npt.ArrayLike]) -> list[npt.NDArray[Any]]:
-        inputs = self.inputs
+        inputs = self._inputs
         if not isinstance(x, Mapping):
             if len(inputs) != 1:
                 raise SessionError(f"inputs: must be given by name ({', '.join(inputs)}), not as one array")
