@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The door: QONNX files in (`read`) and out (`export`)."""

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""QONNX file -> graph at the imported stage.
+
+Nothing is computed here: names are made one, defaults are written out, constants become arrays. What the compiler cannot
+take is refused later, by name, where it is met.
+
+    >>> graph = read("net.onnx")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import numpy_helper
+
+from bitlens.core.grid import Grid
+from bitlens.graph.graph import Graph, Node, Value
+from bitlens.graph.rewrite import fresh_node, fresh_tensor, sort_nodes
+from bitlens.graph.spec import IMPORTED_OPS, REQUIRED, CompileError
+from bitlens.qonnx.dialect import LEAST_OPSET, MOVED_ATTRIBUTES, STANDARD_DOMAINS, operator_name
+
+__all__ = ["read"]
+
+_INPUT_GRIDS: dict[int, Grid | None] = {
+    onnx.TensorProto.FLOAT: None,
+    onnx.TensorProto.UINT8: Grid.unsigned(8),
+    onnx.TensorProto.INT8: Grid.signed(8),
+}
+_CONSTANT_VALUES = ("value", "value_float", "value_floats", "value_int", "value_ints")
+
+
+def read(source: str | os.PathLike[str] | onnx.ModelProto) -> Graph:
+    """Read a model into a graph at the imported stage.
+
+    Args:
+        source: path of an ONNX file (weights in external files are found beside it), or a model in memory.
+
+    Returns:
+        The graph: operators under their ONNX names with every attribute present, constants as arrays, the shapes of the
+        inputs with a free batch. Metadata: "source" (SHA-256 of the file) and "name".
+
+    Raises:
+        CompileError: the file cannot be read, or holds something that no stage could take.
+    """
+    if isinstance(source, onnx.ModelProto):
+        model, content, name = source, source.SerializeToString(deterministic=True), source.graph.name
+    else:
+        model, content = _load(Path(source))
+        name = Path(source).stem
+    _check_versions(name, model)
+    if model.functions:
+        model = onnx.inliner.inline_local_functions(model)
+    graph = Graph(metadata={"source": hashlib.sha256(content).hexdigest(), "name": name})
+    _read_constants(graph, model.graph)
+    for info in model.graph.input:
+        if info.name not in graph.constants:
+            _read_input(graph, info)
+    for proto in model.graph.node:
+        _read_node(graph, proto)
+    graph.outputs = [info.name for info in model.graph.output]
+    if not graph.inputs or not graph.outputs:
+        raise CompileError(f"{name}: model must have inputs and outputs, not {len(graph.inputs)} and {len(graph.outputs)}")
+    if len(set(graph.outputs)) < len(graph.outputs):
+        raise CompileError(f"{name}: output names must be unique, not {', '.join(graph.outputs)}")
+    sort_nodes(graph)
+    return graph
+
+
+def _load(path: Path) -> tuple[onnx.ModelProto, bytes]:
+    try:
+        content = path.read_bytes()
+        return onnx.load(path), content
+    except OSError as error:
+        raise CompileError(f"{error.filename or path}: model file must be readable, not: {error.strerror}") from error
+    except (DecodeError, ValueError, onnx.checker.ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise CompileError(f"{path}: file must be an ONNX model, not broken or foreign: {reason}") from error
+
+
+def _check_versions(name: str, model: onnx.ModelProto) -> None:
+    most = onnx.defs.onnx_opset_version()
+    for opset in model.opset_import:
+        if opset.domain in STANDARD_DOMAINS and not LEAST_OPSET <= opset.version <= most:
+            raise CompileError(
+                f"{name}: ONNX operator set must be {LEAST_OPSET} to {most}, not {opset.version}; "
+                "convert the file with onnx.version_converter"
+            )
+
+
+def _read_constants(graph: Graph, proto: onnx.GraphProto) -> None:
+    if proto.sparse_initializer:
+        raise CompileError(f"{proto.name}: initializers must be dense, not sparse; export them dense")
+    for tensor in proto.initializer:
+        graph.constants[tensor.name] = _array(tensor.name, tensor)
+
+
+def _array(owner: str, tensor: onnx.TensorProto) -> npt.NDArray[Any]:
+    kind = onnx.TensorProto.DataType.Name(tensor.data_type) if tensor.data_type else "UNDEFINED"
+    try:
+        array = numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, KeyError, OSError, onnx.checker.ValidationError) as error:
+        raise CompileError(f"{owner}: constant must be whole, not a broken {kind} tensor; repair the file") from error
+    if array.dtype not in (np.float32, np.float64, np.int64, np.int32, np.int8, np.uint8, np.bool_):
+        raise CompileError(f"{owner}: constant must be FLOAT or an integer type, not {kind}; export in float32")
+    return np.asarray(array)
+
+
+def _read_input(graph: Graph, info: onnx.ValueInfoProto) -> None:
+    tensor = info.type.tensor_type
+    if not info.type.HasField("tensor_type") or not tensor.HasField("shape"):
+        raise CompileError(f"{info.name}: input must be a tensor with a stated shape; export the model with shapes")
+    if tensor.elem_type not in _INPUT_GRIDS:
+        kind = onnx.TensorProto.DataType.Name(tensor.elem_type)
+        raise CompileError(f"{info.name}: input type must be FLOAT, UINT8 or INT8, not {kind}; export in float32")
+    sizes = [dim.dim_value if dim.dim_value > 0 else None for dim in tensor.shape.dim]
+    if len(sizes) not in (2, 4) or sizes[1] is None:
+        raise CompileError(
+            f"{info.name}: input shape must be (N, C, H, W) or (N, C) with a fixed C, not {_shape_text(tensor.shape)}; "
+            "export the model so"
+        )
+    graph.inputs.append(info.name)
+    shape = (None, *sizes[1:])  # the batch is free whatever the example had
+    graph.values[info.name] = Value(info.name, shape, _INPUT_GRIDS[tensor.elem_type])
+
+
+def _shape_text(shape: onnx.TensorShapeProto) -> str:
+    sizes = [str(dim.dim_value or dim.dim_param or "?") for dim in shape.dim]
+    return f"({', '.join(sizes)})"
+
+
+def _read_node(graph: Graph, proto: onnx.NodeProto) -> None:
+    op = operator_name(proto.domain, proto.op_type)
+    inputs, outputs = [*proto.input], [*proto.output]
+    while outputs and not outputs[-1]:
+        outputs.pop()
+    while inputs and not inputs[-1]:
+        inputs.pop()
+    if not outputs:
+        raise CompileError(f"{proto.name or op}: {op} must have an output, not none; repair the file")
+    name = fresh_node(graph, proto.name or f"{op}_{outputs[0]}")
+    attrs = {attribute.name: _attribute(name, attribute) for attribute in proto.attribute}
+    if op == "Constant":
+        graph.constants[outputs[0]] = _constant(name, attrs)
+        return
+    for position, moved in enumerate(MOVED_ATTRIBUTES.get(op, ()), start=1):
+        if moved in attrs:
+            tensor = fresh_tensor(graph, f"{name}.{moved}")
+            value = attrs.pop(moved)
+            graph.constants[tensor] = np.asarray(value, np.float32 if isinstance(value, float) else np.int64)
+            inputs += [""] * (position + 1 - len(inputs))
+            inputs[position] = tensor
+    if op in IMPORTED_OPS:
+        defaults = {key: value for key, value in IMPORTED_OPS[op].attrs.items() if value is not REQUIRED}
+        attrs = defaults | attrs
+    graph.nodes.append(Node(op, name, inputs, outputs, attrs))
+
+
+def _attribute(node: str, attribute: onnx.AttributeProto) -> Any:
+    value = onnx.helper.get_attribute_value(attribute)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, onnx.TensorProto):
+        return _array(f"{node}: {attribute.name}", value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _constant(node: str, attrs: dict[str, Any]) -> npt.NDArray[Any]:
+    (name, value) = next(iter(attrs.items()), ("nothing", None))
+    if name not in _CONSTANT_VALUES or len(attrs) != 1:
+        raise CompileError(f"{node}: Constant must have one of {', '.join(_CONSTANT_VALUES)}, not {name}")
+    if isinstance(value, np.ndarray):
+        return value
+    return np.asarray(value, np.float32 if name.startswith("value_float") else np.int64)
