@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bitlens.data import Split
+from bitlens.train import evaluate, to_tensor
+
+CPU = torch.device("cpu")
+
+
+def test_images_become_unit_floats_in_channels_last_memory() -> None:
+    images = np.arange(2 * 3 * 4 * 3, dtype=np.uint8).reshape(2, 3, 4, 3)
+    x = to_tensor(images, CPU)
+    assert x.shape == (2, 3, 3, 4)
+    assert x.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(x[1, 2, 0, 3], torch.tensor(images[1, 0, 3, 2]).float() / 255)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 100])
+def test_accuracy_counts_every_image(batch: int) -> None:
+    class FirstPixel(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            assert not self.training
+            return nn.functional.one_hot((x[:, 0, 1, 1] * 255).round().long(), 4).float()
+
+    images = np.zeros((7, 2, 2, 1), np.uint8)
+    images[:, 0, 0, 0] = [0, 1, 2, 3, 0, 1, 2]
+    net = FirstPixel()
+    split = Split(images, np.array([0, 1, 2, 3, 0, 0, 0]))
+    assert evaluate(net, split, 4, CPU, batch) == 5 / 7  # centred on 4x4: the pixel moves to (1, 1)
+    assert net.training

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bitlens.data import DataError, Dataset, Split, digits
+from bitlens.nn import freeze
+from bitlens.quant import QuantError
+from bitlens.train import RECIPES, TrainError, evaluate, load_run, pick_device, read_config, run
+from bitlens.train.checkpoint import load_checkpoint
+from bitlens.train.loop import Trainer
+
+TRAIN = "import sys; from bitlens.train import run; run('digits', out=sys.argv[1], bits='w1a2g6', epochs=4, threads=1, resume=True, every_steps=5)"
+
+
+def same(a: Any, b: Any) -> bool:
+    """Bit equality of nested checkpoints; seconds are measured, so they are left out."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a if key not in ("seconds", "sums"))
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    return bool((a == b).all()) if hasattr(a, "all") else bool(a == b)
+
+
+def python(*arguments: str) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, "-c", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def test_a_run_killed_in_the_middle_continues_bit_identically(tmp_path: Path) -> None:
+    whole = python(TRAIN, str(tmp_path / "whole"))
+    assert whole.communicate()[1] == b""
+    assert whole.returncode == 0
+    kills = 0
+    for _ in range(20):
+        out = tmp_path / "killed"
+        process = python(TRAIN, str(out))
+        checkpoint = out / "checkpoint.pt"
+        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        while process.poll() is None and kills < 3:
+            written = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+            if written != before:
+                time.sleep(0.03)
+                os.kill(process.pid, signal.SIGKILL)
+                kills += 1
+                break
+            time.sleep(0.002)
+        error = process.communicate()[1]
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL, error
+    assert kills == 3
+    a, b = (load_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("whole", "killed"))
+    assert same(a, b)
+    results = [json.loads((tmp_path / name / "result.json").read_text()) for name in ("whole", "killed")]
+    assert results[0]["test_accuracy"] == results[1]["test_accuracy"]
+    lines = [line for line in (tmp_path / "killed" / "metrics.jsonl").read_text().splitlines()]
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4]
+
+
+def test_digits_train_to_96_percent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = run("digits", out=tmp_path / "run", bits="w1a2", epochs=12)
+    assert result["test_accuracy"] >= 0.96
+    assert capsys.readouterr().out.count("\n") == 12
+    assert json.loads((tmp_path / "run" / "result.json").read_text()) == result
+    net = load_run(tmp_path / "run")
+    assert evaluate(net, digits().test, 8, torch.device("cpu")) == pytest.approx(result["test_accuracy"], abs=1e-6)
+    frozen = freeze(net)
+    assert evaluate(frozen, digits().test, 8, torch.device("cpu")) == pytest.approx(result["test_accuracy"], abs=1e-6)
+    config = read_config(tmp_path / "run")
+    assert config["bits"] == "w1a2g32,first=w8a8g32,last=w8a8g32,weight=dorefa,activation=clip"
+    again = run("digits", out=tmp_path / "run", bits="w1a2", epochs=12, resume=True)
+    assert again["test_accuracy"] == result["test_accuracy"]  # nothing left to do
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recipe named digits on 64 images."""
+    part = Split(digits().train.images[:64], digits().train.labels[:64])
+    dataset = Dataset(part, part, tuple("0123456789"))
+    monkeypatch.setitem(RECIPES, "digits", dataclasses.replace(RECIPES["digits"], data=lambda *_: dataset, epochs=1))
+
+
+@pytest.mark.usefixtures("tiny")
+def test_mistakes_are_told_in_one_line(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run("digits", out=out)
+
+    def told(**arguments: Any) -> str:
+        with pytest.raises((TrainError, QuantError, DataError)) as caught:
+            run(**({"recipe": "digits", "out": out} | arguments))
+        return str(caught.value)
+
+    assert told() == f"{out}: must be empty for a new run, not hold one already (continue it with --resume)"
+    assert told(resume=True, seed=3) == f"{out}: seed must be 0 to continue this run, not 3"
+    assert told(resume=True, epochs=2) == f"{out}: epochs must be 1 to continue this run, not 2"
+    assert told(out=tmp_path / "b", epochs=0) == "epochs: must be at least 1, not 0"
+    assert told(out=tmp_path / "b", threads=0) == "threads: must be at least 1, not 0"
+    assert told(out=tmp_path / "b", every_steps=-1) == "every_steps: must be at least 0, not -1"
+    assert told(out=tmp_path / "b", device="tpu") == "device: must be one of auto, cpu, cuda and exist here, not tpu"
+    assert told(out=tmp_path / "b", bits="w0") == "bits: w must be 1 to 8 or 32, not 0"
+    assert not (tmp_path / "b").exists()  # nothing is left behind by a mistake
+    (tmp_path / "file").touch()
+    assert told(out=tmp_path / "file") == f"{tmp_path / 'file'}: must be a writable folder (File exists)"
+    assert told(recipe="mnist", data=tmp_path / "none", out=tmp_path / "b").endswith("MNIST files, not missing")
+    assert not (tmp_path / "b").exists()
+    (out / "checkpoint.pt").write_bytes(b"junk")
+    assert told(resume=True).startswith(f"{out / 'checkpoint.pt'}: must be a whole checkpoint (")
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_checkpoint_of_another_net_is_told(tmp_path: Path) -> None:
+    run("digits", out=tmp_path / "a")
+    checkpoint = load_checkpoint(tmp_path / "a" / "checkpoint.pt")
+    del checkpoint["net"]["fc.weight"]
+    torch.save(checkpoint, tmp_path / "a" / "checkpoint.pt")
+    for action in (lambda: run("digits", out=tmp_path / "a", resume=True), lambda: load_run(tmp_path / "a")):
+        with pytest.raises(TrainError, match=r"checkpoint.pt: must be a checkpoint of this net \("):
+            action()
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_nan_stops_the_run_with_the_layers_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = Trainer._train_step
+
+    def poisoned(self: Trainer, x: torch.Tensor, y: torch.Tensor) -> float:
+        if self.step == 1:
+            with torch.no_grad():
+                self.net.bn1.running_var.fill_(1)
+                self.net.conv1.weight[0, 0, 0, 0] = float("nan")
+        return step(self, x, y)
+
+    monkeypatch.setattr(Trainer, "_train_step", poisoned)
+    with pytest.raises(TrainError) as caught:
+        run("digits", out=tmp_path / "run")
+    assert str(caught.value) == "conv1.weight: values must be finite, not nan (epoch 1, step 2)"
+
+
+def test_a_folder_without_a_run_is_told(tmp_path: Path) -> None:
+    with pytest.raises(TrainError) as caught:
+        load_run(tmp_path)
+    assert str(caught.value) == f"{tmp_path}: must be a run's folder with config.json (FileNotFoundError)"
+
+
+def test_devices() -> None:
+    assert pick_device("cpu").type == "cpu"
+    assert pick_device("auto").type in ("cpu", "cuda")
+    if not torch.cuda.is_available():
+        with pytest.raises(TrainError):
+            pick_device("cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_run_on_cuda(tmp_path: Path) -> None:
+    assert run("digits", out=tmp_path / "run", epochs=5, device="cuda")["test_accuracy"] > 0.9
+    load_run(tmp_path / "run")
