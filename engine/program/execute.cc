@@ -25,6 +25,23 @@ const Kernel& find(const Kernel* kernels, int count, const char* name) {
   fail(ErrorCode::kArgument, "plan: kernel must be one of this build and processor, not %s", name);
 }
 
+// Copies the pixels first .. first + pixels - 1 of every operand to its channels of the result.
+void concat_copy(const Arena& arena, const uint32_t* inputs, uint64_t count, const Tensor& out, int64_t first,
+                 int32_t pixels) {
+  size_t at = 0;
+  for (uint64_t i = 0; i < count; ++i) {
+    const Tensor& in = arena[inputs[i]];
+    for (int32_t plane = 0; plane < out.planes; ++plane) {
+      const uint8_t* from = in.data + static_cast<size_t>(plane) * in.plane_stride;
+      uint8_t* to = out.data + static_cast<size_t>(plane) * out.plane_stride + at;
+      for (auto pixel = static_cast<size_t>(first); pixel < static_cast<size_t>(first + pixels); ++pixel) {
+        std::memcpy(to + pixel * out.pixel_stride, from + pixel * in.pixel_stride, in.pixel_stride);
+      }
+    }
+    at += in.pixel_stride;
+  }
+}
+
 }  // namespace
 
 Arena::Arena(const uint8_t* plan, uint8_t* memory) {
@@ -50,7 +67,7 @@ Runner::Runner(const uint8_t* plan, size_t bytes) : plan_(plan) {
     }
     if (steps[i].producer == Producer::kPoolSame) {
       step.pool = find(kPoolKernels, kPoolKernelCount, text(steps[i].kernel)).run;
-    } else {
+    } else if (steps[i].producer != Producer::kConcatSame) {
       step.epilogue = find(kEpilogueKernels, kEpilogueKernelCount, text(steps[i].epilogue.kernel)).run;
     }
     steps_.push_back(step);
@@ -75,16 +92,16 @@ void Runner::run_step(const Step& step, const Arena& arena, uint8_t* scratch, in
   const int32_t blocks = (out.channels + kBlock - 1) / kBlock;
   if (plan.work < kSmallWork) threads = 1;
   // few strips are split by channels too, at the price of gathering their patches again
-  const int64_t wanted = threads == 1 || step.pool != nullptr ? 1 : (kItemsPerThread * threads + strips - 1) / strips;
+  const int64_t wanted =
+      threads == 1 || step.epilogue == nullptr ? 1 : (kItemsPerThread * threads + strips - 1) / strips;
   const auto chunks = static_cast<int32_t>(std::min<int64_t>(wanted, blocks));
   parallel_for(strips * chunks, threads, [&](int64_t item, int worker) {
     const int64_t first = item / chunks * plan.strip_pixels;
     const auto chunk = static_cast<int32_t>(item % chunks);
     const auto count = static_cast<int32_t>(std::min<int64_t>(plan.strip_pixels, pixels - first));
-    if (step.pool != nullptr) {
-      step.pool({&arena[array<uint32_t>(plan.inputs)[0]], &out, &plan.window, first, count});
-      return;
-    }
+    const auto* inputs = array<uint32_t>(plan.inputs);
+    if (step.pool != nullptr) return step.pool({&arena[inputs[0]], &out, &plan.window, first, count});
+    if (step.epilogue == nullptr) return concat_copy(arena, inputs, plan.inputs.count, out, first, count);
     run_strip({plan_, &plan, &arena, loads_, step.conv, step.epilogue,
                scratch + static_cast<uint64_t>(worker) * header().scratch_bytes, first, count,
                static_cast<int32_t>(int64_t{blocks} * chunk / chunks),

@@ -176,13 +176,26 @@ class Planner {
       case Opcode::kAdd:
         return Producer::kAdd;
       case Opcode::kConcat:
-        return Producer::kConcat;
+        return concat_copies(unit) ? Producer::kConcatSame : Producer::kConcat;
       case Opcode::kSteps:
       case Opcode::kRescale:
       case Opcode::kFlatten:
         break;
     }
     return Producer::kLoad;
+  }
+
+  // Whether all operands lie in memory exactly as their part of the result does.
+  bool concat_copies(const Unit& unit) const {
+    if (unit.final != nullptr) return false;
+    const Storage storage = storages_[unit.result].primary;
+    const Grid& to = program_.tensors[unit.result].grid;
+    return std::all_of(unit.op->operands.begin(), unit.op->operands.end(), [&](uint32_t operand) {
+      const Grid& from = program_.tensors[operand].grid;
+      if (storages_[operand].primary != storage) return false;
+      if (storage == Storage::kPlanes) return from == to && shapes_[operand].channels % 8 == 0;
+      return storage == Storage::kWords || std::min(from.lo, 0) == std::min(to.lo, 0);
+    });
   }
 
   const char* pool_kernel(Storage storage) {
@@ -217,7 +230,7 @@ class Planner {
     if (step->strip_pixels == 0) step->strip_pixels = kStripPixels;
     const int64_t taps = std::max<int64_t>(1, int64_t{step->window.kernel_h} * step->window.kernel_w);
     if (step->work == 0) step->work = int64_t{out.height} * out.width * out.channels * taps / 8;
-    if (step->producer != Producer::kPoolSame) {
+    if (step->producer != Producer::kPoolSame && step->producer != Producer::kConcatSame) {
       features_ |= plan_epilogue(final, sums, fold, out, target_.features, &blob_, &step->epilogue);
     }
     for (uint32_t input : inputs) arena_.use(buffers_[input], steps_.size());

@@ -4,10 +4,11 @@
 //   AlignedBytes bytes = make_plan(program, target);   // pure; any host plans for any target
 //   Runner runner(bytes...);                           // execute.h
 //
-// A plan is a list of steps. Each step produces tiles of int32 sums (convolution, load, addition, pooling,
-// concatenation) and ends them in an epilogue that requantizes and stores (kernels/epilogue), so `steps` and `rescale`
-// whose operand has no other reader cost no pass over memory. Every tensor has a storage and a place in the arena;
-// weights lie packed for their kernel. All offsets count from the first byte of the plan, which is 64-byte aligned.
+// A plan is a list of steps. But for kPoolSame and kConcatSame, which move codes as they lie, each step produces tiles
+// of int32 sums (convolution, load, addition, pooling, concatenation) and ends them in an epilogue that requantizes and
+// stores (kernels/epilogue), so `steps` and `rescale` whose operand has no other reader cost no pass over memory. Every
+// tensor has a storage and a place in the arena; weights lie packed for their kernel. All offsets count from the first
+// byte of the plan, which is 64-byte aligned.
 #ifndef BITLENS_PROGRAM_PLAN_H_
 #define BITLENS_PROGRAM_PLAN_H_
 
@@ -32,7 +33,7 @@ struct Target {
   uint64_t memory_limit = kDefaultMemoryLimit;
 };
 
-enum class Producer : uint32_t { kConv = 0, kLoad, kAdd, kMaxPool, kSumPool, kConcat, kPoolSame };
+enum class Producer : uint32_t { kConv = 0, kLoad, kAdd, kMaxPool, kSumPool, kConcat, kPoolSame, kConcatSame };
 
 // `count` elements at `offset`.
 struct PlanArray {

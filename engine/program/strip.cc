@@ -49,7 +49,8 @@ class Strip {
       case Producer::kConcat:
         return concat();
       case Producer::kPoolSame:
-        return;
+      case Producer::kConcatSame:
+        return;  // no tiles
     }
   }
 
@@ -61,8 +62,10 @@ class Strip {
   void add() {
     load(input(0), job_.first, job_.pixels, channel_, channels_, sums_);
     load(input(1), job_.first, job_.pixels, channel_, channels_, second_);
-    for (int32_t p = 0; p < job_.pixels; ++p) {
-      for (int32_t n = p * kBlock; n < p * kBlock + channels_; ++n) sums_[n] += second_[n];
+    int32_t* __restrict sums = sums_;
+    const int32_t* __restrict second = second_;
+    for (int32_t p = 0; p < job_.pixels; ++p, sums += kBlock, second += kBlock) {
+      for (int32_t n = 0; n < channels_; ++n) sums[n] += second[n];
     }
   }
 

@@ -28,42 +28,50 @@ void for_taps(const PoolStrip& strip, int64_t pixel, Visit visit) {
   }
 }
 
-void larger_codes(uint64_t* best, const uint64_t* other, int32_t planes) {
+// The number of planes is a constant, so that codes stay in registers.
+template <int kPlanes>
+void larger_codes(uint64_t* best, const uint64_t* other) {
   uint64_t greater = 0, equal = ~uint64_t{0};
-  for (int32_t p = planes - 1; p >= 0; --p) {
+  for (int p = kPlanes - 1; p >= 0; --p) {
     greater |= equal & other[p] & ~best[p];
     equal &= ~(other[p] ^ best[p]);
   }
-  for (int32_t p = 0; p < planes; ++p) best[p] ^= (best[p] ^ other[p]) & greater;
+  for (int p = 0; p < kPlanes; ++p) best[p] ^= (best[p] ^ other[p]) & greater;
+}
+
+// 64 channels (fewer at the end) of one output pixel; a constant `count` of 8 makes plain loads and stores of the
+// copies.
+template <int kPlanes>
+inline __attribute__((always_inline)) void pool_word(const PoolStrip& strip, int64_t pixel, size_t byte, size_t count) {
+  const Tensor &in = *strip.in, &out = *strip.out;
+  uint64_t best[kPlanes] = {0};  // code 0 is the smallest
+  for_taps(strip, pixel, [&](int64_t tap, bool) {
+    uint64_t codes[kPlanes] = {0};
+    const uint8_t* from = in.data + static_cast<size_t>(tap) * in.pixel_stride + byte;
+    for (size_t p = 0; p < kPlanes; ++p) std::memcpy(&codes[p], from + p * in.plane_stride, count);
+    larger_codes<kPlanes>(best, codes);
+  });
+  uint8_t* to = out.data + static_cast<size_t>(pixel) * out.pixel_stride + byte;
+  for (size_t p = 0; p < kPlanes; ++p) std::memcpy(to + p * out.plane_stride, &best[p], count);
+}
+
+template <int kPlanes>
+void pool_strip(const PoolStrip& strip) {
+  if (strip.in->planes != kPlanes) {
+    if constexpr (kPlanes > 1) pool_strip<kPlanes - 1>(strip);
+    return;
+  }
+  const size_t bytes = strip.in->pixel_stride;
+  for (int64_t pixel = strip.first; pixel < strip.first + strip.pixels; ++pixel) {
+    size_t byte = 0;
+    for (; byte + 8 <= bytes; byte += 8) pool_word<kPlanes>(strip, pixel, byte, 8);
+    if (byte < bytes) pool_word<kPlanes>(strip, pixel, byte, bytes - byte);
+  }
 }
 
 }  // namespace
 
-void max_pool_planes(const PoolStrip& strip) {
-  const Tensor &in = *strip.in, &out = *strip.out;
-  for (int64_t pixel = strip.first; pixel < strip.first + strip.pixels; ++pixel) {
-    for (size_t byte = 0; byte < in.pixel_stride; byte += 8) {
-      const size_t count = std::min<size_t>(8, in.pixel_stride - byte);
-      uint64_t best[kMostPlanes] = {0};
-      for_taps(strip, pixel, [&](int64_t tap, bool first) {
-        uint64_t codes[kMostPlanes] = {0};
-        for (int32_t p = 0; p < in.planes; ++p) {
-          const size_t plane = static_cast<size_t>(p) * in.plane_stride;
-          std::memcpy(&codes[p], in.data + plane + static_cast<size_t>(tap) * in.pixel_stride + byte, count);
-        }
-        if (first) {
-          std::copy(codes, codes + in.planes, best);
-        } else {
-          larger_codes(best, codes, in.planes);
-        }
-      });
-      for (int32_t p = 0; p < out.planes; ++p) {
-        const size_t plane = static_cast<size_t>(p) * out.plane_stride;
-        std::memcpy(out.data + plane + static_cast<size_t>(pixel) * out.pixel_stride + byte, &best[p], count);
-      }
-    }
-  }
-}
+void max_pool_planes(const PoolStrip& strip) { pool_strip<kMostPlanes>(strip); }
 
 void max_pool_bytes(const PoolStrip& strip) {
   const Tensor &in = *strip.in, &out = *strip.out;
