@@ -10,9 +10,9 @@
  *   bitlens_run(model, 1, &image, outputs, NULL, &status);
  *   bitlens_close(model);
  *
- * Every function that can fail returns a code and writes a one-line message; nothing throws, nothing is printed, nothing ends
- * the process. A model may be run by several threads at once, unless it has a caller's arena: then the second one is told
- * that it is busy. Results never depend on the number of threads or on the processor.
+ * Every function that can fail returns a code and writes a one-line message; nothing throws, nothing is printed,
+ * nothing ends the process. A model may be run by several threads at once, unless it has a caller's arena: then the
+ * second one is told that it is busy. Results never depend on the number of threads or on the processor.
  */
 #ifndef BITLENS_H_
 #define BITLENS_H_
@@ -79,8 +79,8 @@ typedef struct {
 
 typedef enum { BITLENS_U8 = 0, BITLENS_I32 = 1 } bitlens_type;
 
-/* Integers of one input: image n, row y, pixel x, channel c is element n*image_stride + y*row_stride + x*pixel_stride + c.
- * Strides count elements; so a luma plane or a cut-out of a larger image needs no copy. */
+/* Integers of one input: image n, row y, pixel x, channel c is element n*image_stride + y*row_stride + x*pixel_stride +
+ * c. Strides count elements; so a luma plane or a cut-out of a larger image needs no copy. */
 typedef struct {
   const void* data;
   bitlens_type type;
@@ -88,8 +88,8 @@ typedef struct {
 } bitlens_view;
 
 /* Opens a model. The bytes are read, checked and planned; they are not needed afterwards. `options` may be NULL. */
-BITLENS_API bitlens_code bitlens_open(const void* bytes, size_t size, const bitlens_options* options, bitlens_model** model,
-                                      bitlens_status* status);
+BITLENS_API bitlens_code bitlens_open(const void* bytes, size_t size, const bitlens_options* options,
+                                      bitlens_model** model, bitlens_status* status);
 BITLENS_API bitlens_code bitlens_open_file(const char* path, const bitlens_options* options, bitlens_model** model,
                                            bitlens_status* status);
 BITLENS_API void bitlens_close(bitlens_model* model);
@@ -104,14 +104,15 @@ BITLENS_API bitlens_tensor bitlens_kept(const bitlens_model* model, size_t index
 BITLENS_API bitlens_layer bitlens_layer_at(const bitlens_model* model, size_t index);
 BITLENS_API int bitlens_threads(const bitlens_model* model);
 
-/* Memory that one run takes. A caller may lend it (64-byte aligned): then no run allocates, and one run goes at a time. */
+/* Memory that one run takes. A caller may lend it (64-byte aligned): then no run allocates, and one run goes at a time.
+ */
 BITLENS_API size_t bitlens_arena_bytes(const bitlens_model* model);
 BITLENS_API bitlens_code bitlens_use_arena(bitlens_model* model, void* memory, size_t bytes, bitlens_status* status);
 
-/* Runs `images` images. inputs: one view per input. outputs: one array (images, H, W, C) per output. kept: NULL, or one such
- * array per kept tensor. */
-BITLENS_API bitlens_code bitlens_run(bitlens_model* model, size_t images, const bitlens_view* inputs, int32_t* const* outputs,
-                                     int32_t* const* kept, bitlens_status* status);
+/* Runs `images` images. inputs: one view per input. outputs: one array (images, H, W, C) per output. kept: NULL, or one
+ * such array per kept tensor. */
+BITLENS_API bitlens_code bitlens_run(bitlens_model* model, size_t images, const bitlens_view* inputs,
+                                     int32_t* const* outputs, int32_t* const* kept, bitlens_status* status);
 
 #ifdef __cplusplus
 }
