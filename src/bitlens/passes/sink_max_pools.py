@@ -92,14 +92,14 @@ def _ends_rising(chain: Chain) -> bool:
 def _move_behind(graph: Graph, pool: Node, chains: list[Node]) -> None:
     """X -> pool -> chain becomes x -> chain -> pool, once for each chain; the pool takes the chain's name for its result."""
     source = pool.inputs[0]
+    graph.nodes = [node for node in graph.nodes if node is not pool]
     for chain in chains:
         result, value = chain.output, graph.value(chain.output)
         codes = fresh_tensor(graph, f"{result}.codes")
         graph.values[codes] = value.with_(name=codes, shape=graph.value(source).shape)
         chain.inputs, chain.outputs = [source], [codes]
-        moved = Node("max_pool", fresh_node(graph, f"{pool.name}.{chain.name}"), [codes], [result], {**pool.attrs})
+        moved = Node("max_pool", fresh_node(graph, pool.name), [codes], [result], {**pool.attrs})
         graph.nodes.insert(graph.nodes.index(chain) + 1, moved)
-    graph.nodes = [node for node in graph.nodes if node is not pool]
     fuse_chains(graph)
 
 

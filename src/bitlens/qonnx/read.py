@@ -33,6 +33,7 @@ _INPUT_GRIDS: dict[int, Grid | None] = {
     onnx.TensorProto.UINT8: Grid.unsigned(8),
     onnx.TensorProto.INT8: Grid.signed(8),
 }
+_METADATA = ("name", "recipe", "classes")  # what travels from a model file into the program
 _CONSTANT_VALUES = ("value", "value_float", "value_floats", "value_int", "value_ints")
 
 
@@ -58,6 +59,7 @@ def read(source: str | os.PathLike[str] | onnx.ModelProto) -> Graph:
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
     graph = Graph(metadata={"source": hashlib.sha256(content).hexdigest(), "name": name})
+    graph.metadata |= {entry.key: entry.value for entry in model.metadata_props if entry.key in _METADATA}
     _read_constants(graph, model.graph)
     for info in model.graph.input:
         if info.name not in graph.constants:
@@ -66,7 +68,9 @@ def read(source: str | os.PathLike[str] | onnx.ModelProto) -> Graph:
         _read_node(graph, proto)
     graph.outputs = [info.name for info in model.graph.output]
     if not graph.inputs or not graph.outputs:
-        raise CompileError(f"{name}: model must have inputs and outputs, not {len(graph.inputs)} and {len(graph.outputs)}")
+        raise CompileError(
+            f"{name}: model must have inputs and outputs, not {len(graph.inputs)} and {len(graph.outputs)}"
+        )
     if len(set(graph.outputs)) < len(graph.outputs):
         raise CompileError(f"{name}: output names must be unique, not {', '.join(graph.outputs)}")
     sort_nodes(graph)

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A frozen torch net as a QONNX model.
+
+torch's own exporter walks the net, so any `forward` with branches and joins exports; each quantizer is one custom operator
+there (`quant/onnx_op.py`) and becomes one QONNX Quant. The exporter's optimiser stays off: it would fold batch norm and
+quantized weights into plain constants.
+
+    >>> model = export(freeze(net), torch.zeros(1, 3, 40, 40))  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxscript
+import torch
+from onnx import numpy_helper
+from torch import nn
+
+from bitlens.nn import QuantLayer
+from bitlens.qonnx.dialect import DOMAIN
+from bitlens.quant import exporting
+from bitlens.quant import onnx_op as _onnx_op  # registers torch.ops.bitlens.quant
+
+__all__ = ["ExportError", "export"]
+
+assert _onnx_op
+
+_VERSION = 2  # of the QONNX domain, as others write it
+_STANDARD = onnxscript.opset18
+_SCOPES = "pkg.torch.onnx.name_scopes"  # where torch's exporter keeps the path of modules
+
+
+class ExportError(ValueError):
+    """A net that cannot be exported; the sentence names the layer or torch's reason."""
+
+
+def export(module: nn.Module, example: torch.Tensor) -> onnx.ModelProto:
+    """Export a net.
+
+    Args:
+        module: in evaluation mode, its quantized layers frozen (`bitlens.nn.freeze`).
+        example: an input, float32 (1, C, H, W) or (1, C); the batch of the model is free.
+
+    Returns:
+        The model: weights as on-grid constants through Quant, batch norm as it is, every attribute written.
+
+    Raises:
+        ExportError: a layer is not frozen, or torch's exporter cannot follow the net.
+    """
+    for name, layer in module.named_modules():
+        if layer.training:
+            raise ExportError(f"{name or 'net'}: module must be in evaluation mode, not in training; call freeze(net)")
+        if isinstance(layer, QuantLayer) and layer.weight_quantizer is not None and not layer.frozen:
+            raise ExportError(f"{name}: layer must be frozen, not trainable; call freeze(net)")
+    with _quiet(), exporting(), torch.no_grad():
+        try:
+            program = torch.onnx.export(
+                module,
+                (example,),
+                dynamo=True,
+                optimize=False,
+                verbose=False,
+                input_names=["image"],
+                output_names=["scores"] if _has_one_output(module, example) else None,
+                custom_translation_table={torch.ops.bitlens.quant.default: _translator()},
+            )
+        except Exception as error:  # whatever torch's exporter raises is told as one of ours
+            reason = str(error).strip().splitlines()
+            raise ExportError(
+                f"net: torch must be able to export it, not fail with: {reason[-1] if reason else error!r}"
+            ) from error
+    assert program is not None
+    model = _tidied(program.model_proto)
+    _free_batch(model)
+    return model
+
+
+def _has_one_output(module: nn.Module, example: torch.Tensor) -> bool:
+    return isinstance(module(example), torch.Tensor)
+
+
+def _translator() -> Callable[..., Any]:
+    """What torch's exporter calls for each `bitlens::quant`."""
+    schema = onnx.defs.OpSchema
+    real = "tensor(float)"
+    operator = onnxscript.values.Op(
+        onnxscript.values.Opset(DOMAIN, _VERSION),
+        "Quant",
+        schema(
+            "Quant",
+            DOMAIN,
+            _VERSION,
+            inputs=[schema.FormalParameter(name, real) for name in ("x", "scale", "zero_point", "bit_width")],
+            outputs=[schema.FormalParameter("y", real)],
+            attributes=[
+                schema.Attribute("signed", schema.AttrType.INT),
+                schema.Attribute("narrow", schema.AttrType.INT),
+                schema.Attribute("rounding_mode", schema.AttrType.STRING),
+            ],
+        ),
+    )
+
+    def translate(
+        x: Any, scale: Any, zero_point: Any, bits: int, signed: bool, narrow: bool, rounding_mode: str = "ROUND"
+    ) -> Any:
+        width = _STANDARD.Constant(value=numpy_helper.from_array(np.array(bits, np.float32)))
+        return operator(
+            x, scale, zero_point, width, signed=int(signed), narrow=int(narrow), rounding_mode=rounding_mode
+        )
+
+    return translate
+
+
+def _tidied(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Compute what torch's exporter leaves as Shape, Expand and CastLike around constants; biases that are 0 go.
+
+    Folding touches constants alone: batch norm and Quant stay.
+    """
+    folded = onnxscript.ir.serde.deserialize_model(model)
+    onnxscript.optimizer.fold_constants(folded)
+    onnxscript.optimizer.remove_unused_nodes(folded)
+    tidy: onnx.ModelProto = onnxscript.ir.serde.serialize_model(folded)
+    arrays = {item.name: numpy_helper.to_array(item) for item in tidy.graph.initializer}
+    for node in tidy.graph.node:
+        if (
+            node.op_type in ("Conv", "Gemm")
+            and len(node.input) == 3
+            and node.input[2] in arrays
+            and not arrays[node.input[2]].any()
+        ):
+            del node.input[2]
+    _make_initializers(tidy.graph)
+    _name_by_layers(tidy.graph)
+    used = {name for node in tidy.graph.node for name in node.input}
+    kept = [item for item in tidy.graph.initializer if item.name in used]
+    del tidy.graph.initializer[:]
+    tidy.graph.initializer.extend(kept)
+    return tidy
+
+
+def _make_initializers(graph: onnx.GraphProto) -> None:
+    """Constant nodes as initializers, which is where readers of QONNX look for scales and bit widths."""
+    kept = []
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            tensor = onnx.TensorProto()
+            tensor.CopyFrom(node.attribute[0].t)
+            tensor.name = node.output[0]
+            graph.initializer.append(tensor)
+        else:
+            kept.append(node)
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def _name_by_layers(graph: onnx.GraphProto) -> None:
+    """Name every node by the module it came from, so that messages speak of the user's layers."""
+    taken: set[str] = set()
+    for node in graph.node:
+        scopes = next((entry.value for entry in node.metadata_props if entry.key == _SCOPES), "[]")
+        modules = [scope for scope in ast.literal_eval(scopes)[:-1] if scope]
+        wish = modules[-1] if modules else node.name
+        if node.op_type not in ("Conv", "Gemm", "BatchNormalization") and modules:
+            wish = f"{wish}.{node.op_type.lower()}"
+        name, count = wish, 2
+        while name in taken:
+            name, count = f"{wish}.{count}", count + 1
+        taken.add(name)
+        node.name = name
+        del node.metadata_props[:]
+
+
+def _free_batch(model: onnx.ModelProto) -> None:
+    for info in (*model.graph.input, *model.graph.output):
+        batch = info.type.tensor_type.shape.dim[0]
+        batch.ClearField("dim_value")
+        batch.dim_param = "N"
+
+
+@contextlib.contextmanager
+def _quiet() -> Any:
+    """No chatter of the exporter: its prints, warnings and log lines."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
