@@ -101,11 +101,11 @@ def test_threads_do_not_change_results() -> None:
 
 def test_large_layers_split_over_threads() -> None:
     b = Builder()
-    x = b.input((24, 24, 64), Grid.unsigned(2))
+    x = b.input((14, 14, 64), Grid.unsigned(2))
     y = b.steps(
         b.conv(x, np.random.default_rng(0), 200, Grid.odd(1), (3, 3)), np.random.default_rng(1), Grid.unsigned(2)
     )
-    program = b.program(b.conv(y, np.random.default_rng(2), 300, Grid.odd(2), (22, 22)))
+    program = b.program(b.conv(y, np.random.default_rng(2), 150, Grid.odd(2), (12, 12)))
     for threads in (2, 3):
         assert_like_golden(program, 0, threads=threads)
 

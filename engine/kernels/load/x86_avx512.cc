@@ -23,8 +23,8 @@ void load_planes_avx512(const LoadTile& tile) {
     for (int32_t n = 0; n < tile.channels; n += 16) {
       __m512i values = lo;
       for (int32_t j = 0; j < t.planes; ++j) {
-        const __mmask16 bits = _load_mask16(reinterpret_cast<__mmask16*>(
-            const_cast<uint8_t*>(pixel + static_cast<size_t>(j) * t.plane_stride + n / 8)));
+        uint16_t bits;  // one plane of 16 channels, on any byte
+        __builtin_memcpy(&bits, pixel + static_cast<size_t>(j) * t.plane_stride + n / 8, sizeof bits);
         values = _mm512_mask_add_epi32(values, bits, values, _mm512_set1_epi32(t.step << j));
       }
       _mm512_storeu_si512(sums + n, values);
