@@ -34,7 +34,7 @@ class Tensor:
         real: float32 (or a shape's int64).
         integers: int64 of the same shape, or None. real = integers * unit, rounded to float32.
         unit: float32, scalar or with as many axes as the tensor.
-        sums: exact accumulators (O on axis 1) of a product, before its unit and bias; for comparison only.
+        sums: exact sums (O on axis 1) of a product, before unit and bias; for comparison only.
     """
 
     real: Array
@@ -43,7 +43,9 @@ class Tensor:
     sums: npt.NDArray[np.int64] | None = None
 
     @classmethod
-    def quantized(cls, integers: npt.NDArray[np.int64], unit: Array, sums: npt.NDArray[np.int64] | None = None) -> Tensor:
+    def quantized(
+        cls, integers: npt.NDArray[np.int64], unit: Array, sums: npt.NDArray[np.int64] | None = None
+    ) -> Tensor:
         """The tensor of integers with a unit."""
         return cls(integers.astype(np.float32) * unit, integers, unit, sums)
 
@@ -107,13 +109,18 @@ def execute_node(graph: Graph, node: Node, operands: list[Tensor | None]) -> Ten
 
 
 def _scaled(sums: npt.NDArray[np.int64], x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Exact sums -> float32, times the units' product, plus the bias. sums: (N, O, ...)."""
+    """Exact sums -> float32, times the units' product, plus the bias. sums: (N, O, ...).
+
+    A bias quantized with that very unit is a whole number of it and joins the exact sum.
+    """
     assert x.unit is not None and weight.unit is not None
     unit = np.asarray(weight.unit).reshape(-1) * x.unit.reshape(-1)  # (1,) or (O,)
     across = (-1, *(1,) * (sums.ndim - 2))  # (O,) -> (O, 1, 1)
-    real = sums.astype(np.float32) * unit.reshape(across)
     if bias is None:
         return Tensor.quantized(sums, unit.reshape(across), sums)
+    if bias.integers is not None and bias.unit is not None and np.all(bias.unit.reshape(-1) == unit):
+        return Tensor.quantized(sums + bias.integers.reshape(across), unit.reshape(across), sums)
+    real = sums.astype(np.float32) * unit.reshape(across)
     return Tensor(real + bias.real.reshape(across).astype(np.float32), sums=sums)
 
 
@@ -121,7 +128,9 @@ def _integers(node: Node, *tensors: Tensor | None) -> list[npt.NDArray[np.int64]
     found = []
     for tensor in tensors:
         if tensor is None or tensor.integers is None:
-            raise CompileError(f"{node.name}: input of {node.op} must be quantized, not float; put a quantizer before it")
+            raise CompileError(
+                f"{node.name}: input of {node.op} must be quantized, not float; put a quantizer before it"
+            )
         found.append(tensor.integers)
     return found
 
@@ -193,7 +202,9 @@ def _join(node: Node, operands: list[Tensor | None]) -> Tensor:
 def _concat(node: Node, operands: list[Tensor | None]) -> Tensor:
     parts = [part for part in operands if part is not None]
     axis, first = node.attrs["axis"], parts[0]
-    if first.unit is not None and all(part.unit is not None and np.array_equal(part.unit, first.unit) for part in parts):
+    if first.unit is not None and all(
+        part.unit is not None and np.array_equal(part.unit, first.unit) for part in parts
+    ):
         return Tensor.quantized(np.concatenate(_integers(node, *parts), axis), first.unit)
     return Tensor(np.concatenate([part.real for part in parts], axis))
 

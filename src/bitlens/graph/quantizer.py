@@ -80,13 +80,17 @@ def read_quantizer(graph: Graph, node: Node) -> Quantizer:
     """
     scale = _constant(graph, node, 1, "scale").astype(np.float32)
     if not np.all(np.isfinite(scale)) or not np.all(scale > 0):
-        raise CompileError(f"{node.name}: scale must be positive, not {scale.min()}; fold the sign into the layer before")
+        raise CompileError(
+            f"{node.name}: scale must be positive, not {scale.min()}; fold the sign into the layer before"
+        )
     if node.op == "BipolarQuant":
         return Quantizer(scale, 0.0, -1, 1, "SIGN")
     zero_point = _single(_constant(graph, node, 2, "zero point"), node, "zero point")
     bits = _single(_constant(graph, node, 3, "bit width"), node, "bit width")
     if bits != int(bits) or not 1 <= bits <= 32:
-        raise CompileError(f"{node.name}: bit width must be a whole number of 1 to 32, not {bits:g}; round it in the file")
+        raise CompileError(
+            f"{node.name}: bit width must be a whole number of 1 to 32, not {bits:g}; round it in the file"
+        )
     if 2 * zero_point != int(2 * zero_point):
         raise CompileError(
             f"{node.name}: zero point must be a multiple of 1/2, not {zero_point:g}; round it when quantizing the model"
@@ -103,7 +107,9 @@ def read_quantizer(graph: Graph, node: Node) -> Quantizer:
     try:
         _ = found.grid
     except GridError as error:
-        raise CompileError(f"{node.name}: integers must fit 32 bits, not {bits:g} bits at zero point {zero_point:g}") from error
+        raise CompileError(
+            f"{node.name}: integers must fit 32 bits, not {bits:g} bits at zero point {zero_point:g}"
+        ) from error
     return found
 
 

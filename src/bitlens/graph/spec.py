@@ -117,7 +117,9 @@ def check_stage(graph: Graph, stage: str) -> None:
     for node in graph.nodes:
         missing = [tensor for tensor in node.inputs if tensor and tensor not in born]
         if missing:
-            raise CompileError(f"{node.name}: operand must be born earlier, not {missing[0]}; sort the nodes of the file")
+            raise CompileError(
+                f"{node.name}: operand must be born earlier, not {missing[0]}; sort the nodes of the file"
+            )
         if node.name in names:
             raise CompileError(f"{node.name}: node name must be unique")
         twice = born.intersection(node.outputs)

@@ -16,7 +16,9 @@ import numpy.typing as npt
 
 from bitlens.core.bounds import ACCUMULATOR_LIMIT, conv_bounds
 from bitlens.core.grid import Grid
+from bitlens.core.reference import Add
 from bitlens.graph.graph import Graph, Node, Value
+from bitlens.graph.rewrite import fresh_node, fresh_tensor, insert_after
 from bitlens.graph.spec import CompileError
 
 __all__ = ["find_grids"]
@@ -30,10 +32,12 @@ FloatArray = npt.NDArray[np.float32]
 def find_grids(graph: Graph) -> None:
     """Set grid and scale of every integer tensor.
 
+    A bias in whole units of the sum joins the sum; any other becomes a chain behind it.
+
     Raises:
         CompileError: real values meet an integer operator, scales differ, or a sum may leave 32 bits.
     """
-    for node in graph.nodes:
+    for node in [*graph.nodes]:
         rule = _RULES.get(node.op)
         if rule is None:
             continue
@@ -65,9 +69,25 @@ def _conv(graph: Graph, node: Node, operands: list[Value]) -> Value:
         raise CompileError(
             f"{node.name}: input must have at most {most} bits, not {grid.bits}; quantize it to fewer bits"
         )
-    lo, hi = conv_bounds(weights, grid, padded=any(node.attrs["pads"]))
-    scale = _channel_scale(node, x, weights.shape) * node.attrs.pop("weight_scale")
-    return Value(node.output, None, _summed(node, int(lo.min()), int(hi.max())), np.asarray(scale, np.float32))
+    scale = np.asarray(_channel_scale(node, x, weights.shape) * node.attrs.pop("weight_scale"), np.float32)
+    _place_bias(graph, node, scale)
+    lo, hi = conv_bounds(weights, grid, node.attrs["bias"], padded=any(node.attrs["pads"]))
+    return Value(node.output, None, _summed(node, int(lo.min()), int(hi.max())), scale)
+
+
+def _place_bias(graph: Graph, node: Node, scale: FloatArray) -> None:
+    bias = node.attrs.pop("real_bias")
+    if bias is None:
+        return
+    if bias.integers is not None and np.all(bias.unit == scale):
+        node.attrs["bias"] = np.broadcast_to(bias.integers, len(node.attrs["weights"])).copy()
+        return
+    numbers = bias.real.astype(np.float32)
+    chain = {"chain": (Add(numbers if numbers.size > 1 else numbers[0]),), "factor": 1, "shift": 0}
+    result = node.output
+    node.outputs = [fresh_tensor(graph, f"{result}.sums")]
+    graph.values[node.output] = graph.value(result).with_(name=node.output)
+    insert_after(graph, node, Node("chain", fresh_node(graph, f"{node.name}.bias"), [node.output], [result], chain))
 
 
 def _is_linear(node: Node, x: Value) -> bool:

@@ -35,6 +35,8 @@ __all__ = ["channel_vector", "lower_elementwise"]
 
 FloatArray = npt.NDArray[np.float32]
 
+_MOST_BITS = 16
+
 
 def lower_elementwise(graph: Graph) -> None:
     """Replace elementwise operators with constant parameters by chain nodes.
@@ -85,6 +87,10 @@ def _rank(graph: Graph, tensor: str) -> int:
 
 def _quantize(graph: Graph, node: Node) -> None:
     quantizer = read_quantizer(graph, node)
+    if quantizer.grid.bits > _MOST_BITS:
+        raise CompileError(
+            f"{node.name}: activations must have at most {_MOST_BITS} bits, not {quantizer.grid.bits}; use fewer bits"
+        )
     rank = _rank(graph, node.inputs[0])
     scale = _per_channel(quantizer.scale, node, "scale", rank)
     zero_point = np.float32(quantizer.zero_point)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turn Conv and Gemm into integer `conv` nodes, their biases into chains.
+"""Turn Conv and Gemm into integer `conv` nodes.
 
 Still in ONNX's order of axes: weights (O, C/groups, kh, kw). Until `find_grids` a conv node also holds "weight_scale", the
-real value of one unit of its weights, () or (O,).
+real value of one unit of its weights, () or (O,), and "real_bias", a `Tensor` of 1 or O numbers or None.
 
 O output channels, C input channels, K = C*H*W inputs of a matrix product.
 """
@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlens.core.grid import Grid
-from bitlens.core.reference import Add
 from bitlens.graph.graph import Graph, Node
 from bitlens.graph.ops import window_attrs
-from bitlens.graph.rewrite import drop_dead, fresh_node, fresh_tensor, insert_after
+from bitlens.graph.rewrite import drop_dead
 from bitlens.graph.spec import CompileError
 from bitlens.passes.fold_constants import constant_tensor
 
@@ -57,9 +56,7 @@ def _weights(graph: Graph, node: Node, tensor: str) -> tuple[npt.NDArray[np.int6
     grid = _storage_grid(value.grid, integers)
     if grid is None:
         low, high = int(integers.min()), int(integers.max())
-        raise CompileError(
-            f"{node.name}: weights must be integers of at most 8 bits, not {low} to {high}; use fewer bits"
-        )
+        raise CompileError(f"{node.name}: weights must be integers within -128..127, not {low}..{high}; use fewer bits")
     return integers, grid, value.scale
 
 
@@ -142,20 +139,22 @@ def _become_conv(
 ) -> None:
     bias = node.inputs[2] if len(node.inputs) > 2 else ""
     node.op, node.inputs = "conv", node.inputs[:1]
-    node.attrs = {**attrs, "weights": weights, "weight_grid": grid, "weight_scale": scale, "bias": None}
+    node.attrs = {
+        **attrs,
+        "weights": weights,
+        "weight_grid": grid,
+        "weight_scale": scale,
+        "bias": None,
+        "real_bias": None,
+    }
     if not bias:
         return
     if bias not in graph.constants:
         raise CompileError(
             f"{node.name}: bias must be a constant, not computed ({bias}); freeze the model before export"
         )
-    numbers = constant_tensor(graph, bias).real.astype(np.float32).reshape(-1)
-    if len(numbers) not in (1, len(weights)):
-        raise CompileError(f"{node.name}: bias must have {len(weights)} numbers, not {len(numbers)}")
-    if not np.any(numbers):
-        return
-    result = node.output
-    node.outputs = [fresh_tensor(graph, f"{result}.sums")]
-    graph.values[node.output] = graph.value(result).with_(name=node.output)
-    chain = {"chain": (Add(numbers if len(numbers) > 1 else numbers[0]),), "factor": 1, "shift": 0}
-    insert_after(graph, node, Node("chain", fresh_node(graph, f"{node.name}.bias"), [node.output], [result], chain))
+    numbers = constant_tensor(graph, bias).moved(np.ravel)
+    if numbers.real.size not in (1, len(weights)):
+        raise CompileError(f"{node.name}: bias must have {len(weights)} numbers, not {numbers.real.size}")
+    if np.any(numbers.real):
+        node.attrs["real_bias"] = numbers

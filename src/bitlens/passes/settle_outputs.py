@@ -81,16 +81,19 @@ def _rounded(array: FloatArray) -> npt.NDArray[np.float32]:
 
 def _join_bias(graph: Graph, conv: Node, scale: FloatArray, offset: FloatArray) -> bool:
     """Add a bias on the accumulator's grid to the sum; tell whether it was on it."""
+    if not np.any(offset) or not np.all(scale) or np.any(np.abs(offset) > np.abs(scale) * ACCUMULATOR_LIMIT):
+        return False
     bias = np.rint(offset / scale)
     unit, wanted = np.asarray(scale, np.float32), np.asarray(offset, np.float32)
-    if not np.any(offset) or not np.array_equal(bias.astype(np.float32) * unit, np.broadcast_to(wanted, bias.shape)):
+    if not np.array_equal(bias.astype(np.float32) * unit, np.broadcast_to(wanted, bias.shape)):
         return False
     value = graph.value(conv.output)
     assert value.grid is not None
     numbers = np.broadcast_to(bias, len(conv.attrs["weights"])).astype(np.int64)
-    lo, hi = value.grid.lo + int(numbers.min()), value.grid.hi + int(numbers.max())
+    lo, hi = value.grid.lo + min(0, int(numbers.min())), value.grid.hi + max(0, int(numbers.max()))
     if lo < -ACCUMULATOR_LIMIT or hi > ACCUMULATOR_LIMIT:
         return False
-    conv.attrs["bias"] = numbers
+    before = conv.attrs["bias"]
+    conv.attrs["bias"] = numbers if before is None else numbers + before
     graph.values[conv.output] = value.with_(grid=Grid.span(lo, hi))
     return True

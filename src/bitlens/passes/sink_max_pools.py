@@ -146,6 +146,8 @@ def _turn(graph: Graph, pool: Node, chain: Node, falls: npt.NDArray[np.bool_]) -
             f"{conv.name}: weights of channels with a falling slope must be on {conv.attrs['weight_grid']} with either sign, "
             "for the max pool behind; use narrow weights"
         )
+    bias = conv.attrs["bias"]
+    attrs = {**conv.attrs, "weights": turned, "bias": None if bias is None else np.where(falls, -bias, bias)}
     readers = graph.consumers(conv.output)
     value = graph.value(conv.output)
     scale = np.asarray(np.where(falls, -value.scale, value.scale), np.float32)
@@ -154,12 +156,11 @@ def _turn(graph: Graph, pool: Node, chain: Node, falls: npt.NDArray[np.bool_]) -
     reach = max(-grid.lo, grid.hi)
     span = type(grid).span(-reach, reach)
     if readers == [chain] and conv.output not in graph.outputs:
-        conv.attrs["weights"] = turned
+        conv.attrs = attrs
         graph.values[conv.output] = value.with_(scale=scale, grid=span)
         return conv.output
     name = fresh_tensor(graph, f"{conv.output}.turned")
     graph.values[name] = value.with_(name=name, scale=scale, grid=span)
-    attrs = {**conv.attrs, "weights": turned}
     copy = Node("conv", fresh_node(graph, f"{conv.name}.turned"), [*conv.inputs], [name], attrs)
     graph.nodes.insert(graph.nodes.index(conv) + 1, copy)
     return name

@@ -180,6 +180,12 @@ def _name_by_layers(graph: onnx.GraphProto) -> None:
 
 
 def _free_batch(model: onnx.ModelProto) -> None:
+    """Let the batch be any: of inputs and outputs, and of reshapes, which the exporter writes for the example's batch."""
+    shapes = {node.input[1] for node in model.graph.node if node.op_type == "Reshape"}
+    for tensor in model.graph.initializer:
+        sizes = numpy_helper.to_array(tensor)
+        if tensor.name in shapes and sizes.size and sizes[0] == 1 and -1 not in sizes:
+            tensor.CopyFrom(numpy_helper.from_array(np.concatenate([[-1], sizes[1:]]), tensor.name))
     for info in (*model.graph.input, *model.graph.output):
         batch = info.type.tensor_type.shape.dim[0]
         batch.ClearField("dim_value")

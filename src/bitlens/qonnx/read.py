@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import numpy_helper
+from onnx import inliner, numpy_helper
 
 from bitlens.core.grid import Grid
 from bitlens.graph.graph import Graph, Node, Value
@@ -57,7 +57,7 @@ def read(source: str | os.PathLike[str] | onnx.ModelProto) -> Graph:
         name = Path(source).stem
     _check_versions(name, model)
     if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+        model = inliner.inline_local_functions(model)
     graph = Graph(metadata={"source": hashlib.sha256(content).hexdigest(), "name": name})
     graph.metadata |= {entry.key: entry.value for entry in model.metadata_props if entry.key in _METADATA}
     _read_constants(graph, model.graph)
