@@ -22,10 +22,10 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-from layers import Layer, Precision, float_net, int8_net, our_net
 
 from bitlens import Session
 from bitlens.core.grid import Grid
+from layers import Layer, Precision, float_net, int8_net, our_net
 
 LONG, SHORT = 5, 1
 

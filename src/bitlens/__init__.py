@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Smart embedded vision with quantized neural networks.
 
-    >>> program = bitlens.compile("m.onnx")              # needs bitlens[compile]
-    >>> program.save("m.bitlens")
-    >>> session = bitlens.Session("m.bitlens", threads=2)    # needs numpy alone
-    >>> session.run(images)["logits"]
+>>> program = bitlens.compile("m.onnx")              # needs bitlens[compile]
+>>> program.save("m.bitlens")
+>>> session = bitlens.Session("m.bitlens", threads=2)    # needs numpy alone
+>>> session.run(images)["logits"]
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def test_weights_at_zero() -> None:
 def test_activations_follow_float32_arithmetic_and_are_idempotent(bits: int, seed: int, bound: str) -> None:
     x = normal(seed, 200)
     quantizer = DoReFaActivation(bits, bound)
-    integers, scale = quantizer.codes(x)
+    integers, _scale = quantizer.codes(x)
     h = np.clip(x.numpy(), f(0), f(1)) if bound == "clip" else np.minimum(np.abs(x.numpy()), f(1))
     assert np.array_equal(integers.numpy(), np.floor(h / f(1 / (2**bits - 1)) + f(0.5)))
     assert quantizer.grid.contains(integers.numpy())

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wide_programs import wide_program
 
 from bitlens.core.grid import Grid
 from bitlens.graph.encode import seal
@@ -15,6 +14,7 @@ from bitlens.graph.file import FormatError, Program
 from bitlens.runtime import Session, SessionError
 
 from programs import Builder, chain_program, random_inputs, random_program
+from wide_programs import wide_program
 
 # What the engine alone refuses: it plans for one size and within its memory.
 _PLANNING = ("given as a positive multiple", "memory must be", "height and width must be below", "must see a pixel")

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wide_programs import wide_program
 
 from bitlens.core.grid import Grid
 from bitlens.graph.file import Program
 from bitlens.runtime import Layer, Session, SessionError
 
 from programs import Builder, chain_program, random_inputs, random_program
+from wide_programs import wide_program
 
 
 def supported(isa: str) -> bool:

@@ -36,7 +36,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_torch_on_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "open", lambda self, mode: open("/dev/full", mode))  # noqa: PTH123
+    monkeypatch.setattr(Path, "open", lambda self, mode: open("/dev/full", mode))
     with pytest.raises(TrainError, match=r"checkpoint.pt: must be writable \("):
         save_checkpoint(tmp_path / "checkpoint.pt", {"x": torch.zeros(100_000)})
 

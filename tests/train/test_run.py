@@ -64,7 +64,7 @@ def test_a_run_killed_in_the_middle_continues_bit_identically(tmp_path: Path) ->
     assert same(a, b)
     results = [json.loads((tmp_path / name / "result.json").read_text()) for name in ("whole", "killed")]
     assert results[0]["test_accuracy"] == results[1]["test_accuracy"]
-    lines = [line for line in (tmp_path / "killed" / "metrics.jsonl").read_text().splitlines()]
+    lines = list((tmp_path / "killed" / "metrics.jsonl").read_text().splitlines())
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4]
 
 
