@@ -10,8 +10,35 @@
 namespace bitlens {
 namespace {
 
+// Copies a tap; the usual sizes without a call.
+void copy_tap(uint8_t* to, const uint8_t* from, size_t bytes) {
+  switch (bytes) {
+    case 2:
+      std::memcpy(to, from, 2);
+      return;
+    case 4:
+      std::memcpy(to, from, 4);
+      return;
+    case 8:
+      std::memcpy(to, from, 8);
+      return;
+    case 16:
+      std::memcpy(to, from, 16);
+      return;
+    case 32:
+      std::memcpy(to, from, 32);
+      return;
+    case 64:
+      std::memcpy(to, from, 64);
+      return;
+    default:
+      std::memcpy(to, from, bytes);
+  }
+}
+
 // One pixel, tap by tap, any window.
-void gather_border(const Gather& g, int64_t y, int64_t x, uint8_t* patch) {
+void gather_border(const Gather& gather, int64_t y, int64_t x, uint8_t* patch) {
+  const Gather g = gather;  // a copy that the bytes written cannot alias
   const Window& w = g.window;
   for (int32_t j = 0; j < g.planes; ++j) {
     const uint8_t* plane = g.input + static_cast<size_t>(j) * g.plane_stride;
@@ -20,14 +47,15 @@ void gather_border(const Gather& g, int64_t y, int64_t x, uint8_t* patch) {
     uint8_t* const end = to + g.patch_plane_stride;
     for (int32_t row = 0; row < w.kernel_h; ++row) {
       const int64_t in_y = y + int64_t{row} * w.dilation_h;
-      for (int32_t tap = 0; tap < w.kernel_w; ++tap, to += g.tap_stride) {
-        const int64_t in_x = x + int64_t{tap} * w.dilation_w;
-        const bool inside = in_y >= 0 && in_y < g.height && in_x >= 0 && in_x < g.width;
-        std::memcpy(to, inside ? plane + static_cast<size_t>(in_y * g.width + in_x) * g.pixel_stride : pad,
-                    g.tap_bytes);
+      const bool row_inside = in_y >= 0 && in_y < g.height;
+      const uint8_t* from = plane + (in_y * g.width + x) * static_cast<int64_t>(g.pixel_stride);
+      const int64_t next = w.dilation_w * static_cast<int64_t>(g.pixel_stride);
+      int64_t in_x = x;
+      for (int32_t tap = 0; tap < w.kernel_w; ++tap, to += g.tap_stride, from += next, in_x += w.dilation_w) {
+        copy_tap(to, row_inside && in_x >= 0 && in_x < g.width ? from : pad, g.tap_bytes);
       }
     }
-    std::memset(to, 0, static_cast<size_t>(end - to));
+    for (; to < end; to += 4) std::memset(to, 0, 4);  // planes of patches are whole words of 4 or 8 bytes
   }
 }
 

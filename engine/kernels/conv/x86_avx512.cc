@@ -79,6 +79,46 @@ inline void store_sums(__m512i low, __m512i high, int32_t* sums) {
   _mm512_store_si512(sums, _mm512_permutex2var_epi32(low, even, high));
 }
 
+// Where seven patches lie, relative to the first: three bases three patches apart, so that each address is a base plus
+// 0, 1 or 2 strides (what one x86 operand can say) and seven pixels need four registers, not seven.
+template <int kPixels>
+class Rows {
+ public:
+  explicit Rows(size_t stride) : stride_(stride), three_(3 * stride) {}
+  const uint8_t* at(const uint8_t* first, int pixel) const {
+    const uint8_t* base = pixel < 3 ? first : pixel < 6 ? first + three_ : first + 2 * three_;
+    return base + static_cast<size_t>(pixel % 3) * stride_;
+  }
+
+ private:
+  size_t stride_, three_;
+};
+
+// The accumulators of a tile: eight 64-bit sums in each register, 16 channels a pixel. The loops are unrolled by hand
+// of the pragma: left to itself, the compiler clears such arrays in memory before they live in registers.
+template <int kPixels>
+struct Sums {
+  __m512i low[kPixels], high[kPixels];
+
+  Sums() {
+#pragma GCC unroll 7
+    for (int p = 0; p < kPixels; ++p) low[p] = high[p] = _mm512_setzero_si512();
+  }
+
+  void twice() {
+#pragma GCC unroll 7
+    for (int p = 0; p < kPixels; ++p) {
+      low[p] = _mm512_add_epi64(low[p], low[p]);
+      high[p] = _mm512_add_epi64(high[p], high[p]);
+    }
+  }
+
+  void store(int32_t* sums) const {
+#pragma GCC unroll 7
+    for (int p = 0; p < kPixels; ++p) store_sums(low[p], high[p], sums + p * kBlock);
+  }
+};
+
 // sums = sum_ij 2^(i+j) popcount(a_j xor s_i).
 // 1. The plane pairs of one diagonal d = i + j have the same weight 2^d, so they share accumulators.
 // 2. Diagonals from the highest down, doubling between them (Horner): the accumulator after diagonal d is
@@ -88,35 +128,33 @@ inline void store_sums(__m512i low, __m512i high, int32_t* sums) {
 struct Bits {
   template <int kPixels>
   static void run(const ConvTile& t, int32_t pixel, int32_t group) {
+    const Rows<kPixels> rows(t.patch_stride);
     const uint8_t* patch = t.patches + static_cast<size_t>(pixel) * t.patch_stride;
-    const int64_t plane_words = int64_t{t.depth} * 16;
-    const auto* panel = static_cast<const uint64_t*>(t.panel) + group * t.weight_planes * plane_words;
-    __m512i low[kPixels], high[kPixels];
-    for (int p = 0; p < kPixels; ++p) low[p] = high[p] = _mm512_setzero_si512();
-    for (int32_t diagonal = t.weight_planes + t.activation_planes - 2; diagonal >= 0; --diagonal) {
-      for (int p = 0; p < kPixels; ++p) {
-        low[p] = _mm512_add_epi64(low[p], low[p]);
-        high[p] = _mm512_add_epi64(high[p], high[p]);
-      }
-      const int32_t first = diagonal < t.activation_planes ? 0 : diagonal - t.activation_planes + 1;
-      const int32_t last = diagonal < t.weight_planes ? diagonal : t.weight_planes - 1;
+    const int32_t w_planes = t.weight_planes, a_planes = t.activation_planes, depth = t.depth;
+    const size_t plane_stride = t.plane_stride;
+    const int64_t plane_words = int64_t{depth} * 16;
+    const auto* panel = static_cast<const uint64_t*>(t.panel) + group * w_planes * plane_words;
+    Sums<kPixels> sums;
+    for (int32_t diagonal = w_planes + a_planes - 2;; --diagonal) {
+      const int32_t first = diagonal < a_planes ? 0 : diagonal - a_planes + 1;
+      const int32_t last = diagonal < w_planes ? diagonal : w_planes - 1;
       for (int32_t i = first; i <= last; ++i) {
         const uint64_t* signs = panel + i * plane_words;
-        const uint8_t* activations[kPixels];
-        for (int p = 0; p < kPixels; ++p) {
-          activations[p] = patch + p * t.patch_stride + static_cast<size_t>(diagonal - i) * t.plane_stride;
-        }
-        for (size_t k = 0; k < static_cast<size_t>(t.depth); ++k) {
-          const __m512i s_low = _mm512_load_si512(signs + 16 * k), s_high = _mm512_load_si512(signs + 16 * k + 8);
+        const uint8_t* activations = patch + static_cast<size_t>(diagonal - i) * plane_stride;
+        for (int32_t k = 0; k < depth; ++k, signs += 16, activations += 8) {
+          const __m512i low = _mm512_load_si512(signs), high = _mm512_load_si512(signs + 8);
+#pragma GCC unroll 7
           for (int p = 0; p < kPixels; ++p) {
-            const __m512i a = broadcast64(activations[p] + 8 * k);
-            low[p] = _mm512_add_epi64(low[p], _mm512_popcnt_epi64(_mm512_xor_si512(a, s_low)));
-            high[p] = _mm512_add_epi64(high[p], _mm512_popcnt_epi64(_mm512_xor_si512(a, s_high)));
+            const __m512i a = broadcast64(rows.at(activations, p));
+            sums.low[p] = _mm512_add_epi64(sums.low[p], _mm512_popcnt_epi64(_mm512_xor_si512(a, low)));
+            sums.high[p] = _mm512_add_epi64(sums.high[p], _mm512_popcnt_epi64(_mm512_xor_si512(a, high)));
           }
         }
       }
+      if (diagonal == 0) break;
+      sums.twice();
     }
-    for (int p = 0; p < kPixels; ++p) store_sums(low[p], high[p], sums_of(t, pixel + p, group));
+    sums.store(sums_of(t, pixel, group));
   }
 };
 
@@ -125,30 +163,32 @@ struct Bits {
 struct Ternary {
   template <int kPixels>
   static void run(const ConvTile& t, int32_t pixel, int32_t group) {
+    const Rows<kPixels> rows(t.patch_stride);
     const uint8_t* patch = t.patches + static_cast<size_t>(pixel) * t.patch_stride;
-    const int64_t plane_words = int64_t{t.depth} * 16;
-    const auto* signs = static_cast<const uint64_t*>(t.panel) + group * 2 * plane_words;
-    const uint64_t* nonzero = signs + plane_words;
-    __m512i low[kPixels], high[kPixels];
-    for (int p = 0; p < kPixels; ++p) low[p] = high[p] = _mm512_setzero_si512();
-    for (int32_t j = t.activation_planes - 1; j >= 0; --j) {
-      const uint8_t* activations[kPixels];
-      for (int p = 0; p < kPixels; ++p) {
-        low[p] = _mm512_add_epi64(low[p], low[p]);
-        high[p] = _mm512_add_epi64(high[p], high[p]);
-        activations[p] = patch + p * t.patch_stride + static_cast<size_t>(j) * t.plane_stride;
-      }
-      for (size_t k = 0; k < static_cast<size_t>(t.depth); ++k) {
-        const __m512i s_low = _mm512_load_si512(signs + 16 * k), s_high = _mm512_load_si512(signs + 16 * k + 8);
-        const __m512i nz_low = _mm512_load_si512(nonzero + 16 * k), nz_high = _mm512_load_si512(nonzero + 16 * k + 8);
+    const int32_t depth = t.depth;
+    const size_t plane_stride = t.plane_stride;
+    const int64_t plane_words = int64_t{depth} * 16;
+    const auto* panel = static_cast<const uint64_t*>(t.panel) + group * 2 * plane_words;
+    Sums<kPixels> sums;
+    for (int32_t j = t.activation_planes - 1;; --j) {
+      const uint64_t *signs = panel, *nonzero = panel + plane_words;
+      const uint8_t* activations = patch + static_cast<size_t>(j) * plane_stride;
+      for (int32_t k = 0; k < depth; ++k, signs += 16, nonzero += 16, activations += 8) {
+        const __m512i low = _mm512_load_si512(signs), high = _mm512_load_si512(signs + 8);
+        const __m512i nz_low = _mm512_load_si512(nonzero), nz_high = _mm512_load_si512(nonzero + 8);
+#pragma GCC unroll 7
         for (int p = 0; p < kPixels; ++p) {
-          const __m512i a = broadcast64(activations[p] + 8 * k);
-          low[p] = _mm512_add_epi64(low[p], _mm512_popcnt_epi64(_mm512_ternarylogic_epi64(a, s_low, nz_low, 0x28)));
-          high[p] = _mm512_add_epi64(high[p], _mm512_popcnt_epi64(_mm512_ternarylogic_epi64(a, s_high, nz_high, 0x28)));
+          const __m512i a = broadcast64(rows.at(activations, p));
+          const __m512i at_low = _mm512_ternarylogic_epi64(a, low, nz_low, 0x28);
+          const __m512i at_high = _mm512_ternarylogic_epi64(a, high, nz_high, 0x28);
+          sums.low[p] = _mm512_add_epi64(sums.low[p], _mm512_popcnt_epi64(at_low));
+          sums.high[p] = _mm512_add_epi64(sums.high[p], _mm512_popcnt_epi64(at_high));
         }
       }
+      if (j == 0) break;
+      sums.twice();
     }
-    for (int p = 0; p < kPixels; ++p) store_sums(low[p], high[p], sums_of(t, pixel + p, group));
+    sums.store(sums_of(t, pixel, group));
   }
 };
 
@@ -170,24 +210,32 @@ struct Bytes {
   template <int kPixels>
   static void run(const ConvTile& t, int32_t pixel, int32_t group) {
     const uint8_t* patches[kPixels];
+#pragma GCC unroll 7
     for (int p = 0; p < kPixels; ++p) patches[p] = t.patches + static_cast<size_t>(pixel + p) * t.patch_stride;
     const auto depth = static_cast<size_t>(t.depth);
     const auto* panel = static_cast<const int8_t*>(t.panel) + static_cast<size_t>(group) * depth * 64;
     __m512i dots[kPixels][kGroups];
+#pragma GCC unroll 7
     for (int p = 0; p < kPixels; ++p) {
+#pragma GCC unroll 7
       for (int g = 0; g < kGroups; ++g) dots[p][g] = _mm512_setzero_si512();
     }
     for (size_t k = 0; k < depth; ++k) {
       __m512i q[kGroups];
+#pragma GCC unroll 7
       for (int g = 0; g < kGroups; ++g) q[g] = _mm512_load_si512(panel + (g * depth + k) * 64);
+#pragma GCC unroll 7
       for (int p = 0; p < kPixels; ++p) {
         const __m512i u = broadcast32(patches[p] + 4 * k);
+#pragma GCC unroll 7
         for (int g = 0; g < kGroups; ++g) dots[p][g] = _mm512_dpbusd_epi32(dots[p][g], u, q[g]);
       }
     }
+#pragma GCC unroll 7
     for (int p = 0; p < kPixels; ++p) {
       const __m512i shift =
           _mm512_set1_epi32(t.weight_shift == 0 ? 0 : t.weight_shift * total_of(patches[p], 4 * depth));
+#pragma GCC unroll 7
       for (int g = 0; g < kGroups; ++g) {
         const __m512i dot = t.weight_scale == 2 ? _mm512_add_epi32(dots[p][g], dots[p][g]) : dots[p][g];
         _mm512_store_si512(sums_of(t, pixel + p, group + g), _mm512_add_epi32(dot, shift));
@@ -204,20 +252,28 @@ struct Words {
     const int64_t lanes = int64_t{groups_of(t)} * 16;
     const auto* panel = static_cast<const int32_t*>(t.panel) + 16 * group;
     const uint8_t* patches[kPixels];
+#pragma GCC unroll 7
     for (int p = 0; p < kPixels; ++p) patches[p] = t.patches + static_cast<size_t>(pixel + p) * t.patch_stride;
     __m512i dots[kPixels][kGroups];
+#pragma GCC unroll 7
     for (int p = 0; p < kPixels; ++p) {
+#pragma GCC unroll 7
       for (int g = 0; g < kGroups; ++g) dots[p][g] = _mm512_setzero_si512();
     }
     for (int64_t k = 0; k < t.depth; ++k) {
       __m512i w[kGroups];
+#pragma GCC unroll 7
       for (int g = 0; g < kGroups; ++g) w[g] = _mm512_load_si512(panel + k * lanes + 16 * g);
+#pragma GCC unroll 7
       for (int p = 0; p < kPixels; ++p) {
         const __m512i x = broadcast32(patches[p] + 4 * k);
+#pragma GCC unroll 7
         for (int g = 0; g < kGroups; ++g) dots[p][g] = _mm512_add_epi32(dots[p][g], _mm512_mullo_epi32(w[g], x));
       }
     }
+#pragma GCC unroll 7
     for (int p = 0; p < kPixels; ++p) {
+#pragma GCC unroll 7
       for (int g = 0; g < kGroups; ++g) _mm512_store_si512(sums_of(t, pixel + p, group + g), dots[p][g]);
     }
   }
