@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from bitlens.core.bounds import ACCUMULATOR_LIMIT
 from bitlens.core.grid import Grid
-from bitlens.core.reference import Add, BatchNorm, Divide, Multiply
+from bitlens.core.reference import Add, BatchNorm, Divide, Multiply, Quantize
 from bitlens.graph.graph import Graph, Node
 from bitlens.graph.rewrite import drop_dead
 from bitlens.graph.spec import CompileError
@@ -19,7 +19,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 def settle_outputs(graph: Graph) -> None:
-    """Remove the chains in front of outputs.
+    """Remove the chains of real values in front of outputs; a quantized output stays as it is.
 
     A bias that is a whole multiple of the sum's unit joins the sum, so that the largest integer is the largest score; any
     other becomes the output's offset.
@@ -31,7 +31,7 @@ def settle_outputs(graph: Graph) -> None:
         node = graph.producer(output)
         if node is None:
             raise CompileError(f"{output}: output must be computed, not an input; leave it out of the model")
-        if node.op == "chain":
+        if node.op == "chain" and not isinstance(node.attrs["chain"][-1], Quantize):
             _settle(graph, node, place)
     drop_dead(graph)
 
