@@ -55,6 +55,15 @@ def _value(name: str, **changes: object) -> Callable[[Graph], None]:
             _set("conv2", kernel=(12, 3), weights=np.ones((5, 12, 3, 5), int)),
             "conv2: the window of 12 must fit the padded size 11",
         ),
+        (_set("conv2", bias=np.full(5, -(1 << 40))), "conv2: bias must fit 32 bits, not reach 1099511627776"),
+        (
+            _set("max_pool8", kernel=(1 << 8, 1 << 8)),
+            "max_pool8: kernel must have at most 32768 taps, not (256, 256)",
+        ),
+        (
+            _set("max_pool8", kernel=(2, 2), dilation=(10, 1), stride=(1, 1), pads=(10, 0, 10, 0)),
+            "max_pool8: every window must see a pixel, not padding alone, of 9 with pads (10, 10)",
+        ),
         (_set("conv2", weight_grid=Grid.ternary(), weights=np.full((5, 3, 3, 5), 3)), "conv2: every weight must be on ternary"),
         (
             _set("conv2", weights=np.full((5, 3, 3, 5), 1 << 30), weight_grid=Grid.span(0, 1 << 30)),

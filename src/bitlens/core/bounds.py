@@ -12,6 +12,7 @@ __all__ = ["ACCUMULATOR_LIMIT", "conv_bounds"]
 
 IntArray = npt.NDArray[np.int64]
 
+_LARGEST_SUM = 1 << 62
 ACCUMULATOR_LIMIT = (1 << 31) - 2  # int32 without the number that stands for "never" in step tables
 
 
@@ -28,7 +29,13 @@ def conv_bounds(
 
     Returns:
         Smallest and largest sum per output channel, (O,) int64 each. Both are reached by some input.
+
+    Raises:
+        ValueError: the sums might not fit 62 bits.
     """
+    largest = int(np.abs(np.asarray(weights, np.int64)).max(initial=0)) * max(abs(grid.lo), abs(grid.hi))
+    if largest * np.asarray(weights).size >= _LARGEST_SUM:  # so that the sums below cannot overflow int64
+        raise ValueError(f"sums must stay below 2^62, not reach {largest} times {np.asarray(weights).size}")
     flat = np.asarray(weights, np.int64).reshape(len(np.asarray(weights)), -1)  # (O, taps)
     at_lo, at_hi = flat * grid.lo, flat * grid.hi
     low, high = np.minimum(at_lo, at_hi), np.maximum(at_lo, at_hi)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from bitlens.core.border import border_classes
 from bitlens.core.bounds import conv_bounds
 from bitlens.core.grid import Grid
 from bitlens.core.steps import NEVER, StepTable
@@ -23,6 +24,7 @@ __all__ = ["INTEGER_OPS", "IntegerOp", "Shape", "describe_outputs", "window_attr
 Shape = tuple[int | None, int | None, int]
 Attrs = Mapping[str, Any]
 
+_MOST_TAPS = 1 << 15  # kernel_h * kernel_w
 _WINDOW = ("kernel", "stride", "pads", "dilation")
 
 
@@ -60,6 +62,8 @@ def window_attrs(
 def _slide(shape: Shape, attrs: Attrs) -> tuple[int | None, int | None]:
     if min(*attrs["kernel"], *attrs["stride"], *attrs["dilation"]) < 1 or min(attrs["pads"]) < 0:
         raise ValueError("kernel, stride and dilation must be at least 1 and pads at least 0")
+    if attrs["kernel"][0] * attrs["kernel"][1] > _MOST_TAPS:
+        raise ValueError(f"kernel must have at most {_MOST_TAPS} taps, not {attrs['kernel']}")
     sizes: list[int | None] = []
     for axis in (0, 1):
         kernel, stride, dilation = (attrs[name][axis] for name in ("kernel", "stride", "dilation"))
@@ -75,6 +79,19 @@ def _slide(shape: Shape, attrs: Attrs) -> tuple[int | None, int | None]:
             raise ValueError(f"the window of {extent} must fit the padded size {size + sum(pads)}")
         sizes.append((size + sum(pads) - extent) // stride + 1)
     return sizes[0], sizes[1]
+
+
+def _max_pool_shape(shapes: Sequence[Shape], attrs: Attrs) -> Shape:
+    height, width = _slide(shapes[0], attrs)
+    for axis, size in enumerate(shapes[0][:2]):
+        pads = (attrs["pads"][axis], attrs["pads"][axis + 2])
+        if size is not None and max(pads) > 0:
+            _, inside = border_classes(
+                size, attrs["kernel"][axis], attrs["stride"][axis], pads, attrs["dilation"][axis]
+            )
+            if not inside.any(axis=1).all():
+                raise ValueError(f"every window must see a pixel, not padding alone, of {size} with pads {pads}")
+    return (height, width, shapes[0][2])
 
 
 def _conv_shape(shapes: Sequence[Shape], attrs: Attrs) -> Shape:
@@ -149,7 +166,7 @@ INTEGER_OPS: dict[str, IntegerOp] = {
     "rescale": IntegerOp(
         3, (1, 1), ("multiplier", "addend", "shift", "lo", "hi"), _per_channel("multiplier"), _rescale_range
     ),
-    "max_pool": IntegerOp(4, (1, 1), _WINDOW, lambda s, a: (*_slide(s[0], a), s[0][2]), _max_range),
+    "max_pool": IntegerOp(4, (1, 1), _WINDOW, _max_pool_shape, _max_range),
     "sum_pool": IntegerOp(5, (1, 1), _WINDOW, lambda s, a: (*_slide(s[0], a), s[0][2]), _sum_range),
     "add": IntegerOp(6, (2, 2), (), _same_shapes, lambda g, a: (g[0].lo + g[1].lo, g[0].hi + g[1].hi)),
     "concat": IntegerOp(
