@@ -49,7 +49,7 @@ class ModelBuilder:
         name: str = "",
     ) -> str:
         operands = [self.constant(scale), self.constant(zero_point), self.constant(bits)]
-        attrs = {"signed": signed, "narrow": narrow, "rounding_mode": rounding_mode}
+        attrs: dict[str, Any] = {"signed": signed, "narrow": narrow, "rounding_mode": rounding_mode}
         return self.op("Quant", x, *operands, name=name, domain=DOMAIN, **attrs)
 
     def bipolar(self, x: str, scale: npt.ArrayLike = 1.0, name: str = "") -> str:
@@ -85,11 +85,16 @@ class _Tensor:
     """A tensor of a random model: what a legal next operator must know of it."""
 
     def __init__(
-        self, name: str, shape: tuple[int, ...], bits: int, rms: float, *, scalar: bool = True, adopted: bool = False
+        self, name: str, shape: tuple[int, ...], bits: int, rms: float, unit: npt.ArrayLike, *, adopted: bool = False
     ) -> None:
         self.name, self.shape, self.bits, self.rms = name, shape, bits, rms
-        self.scalar = scalar  # one unit for all channels
+        self.unit = np.asarray(unit, np.float32)  # real value of one integer
         self.adopted = adopted  # the quantized input, which cannot be an output
+
+    @property
+    def scalar(self) -> bool:
+        """Whether all channels have one unit."""
+        return self.unit.size == 1
 
 
 class _Maker:
@@ -98,15 +103,21 @@ class _Maker:
     def __init__(self, seed: int, blocks: int) -> None:
         self.rng = rng = np.random.default_rng(seed)
         shape = (int(rng.integers(1, 6)), int(rng.integers(4, 10)), int(rng.integers(4, 10)))
-        self.b = ModelBuilder(("N", *shape))
-        bits = int(rng.choice([8, 8, 8, 4, 1]))
+        kind = self._pick("unit", "unit", "unit", "shifted", "bytes")
+        self.b = ModelBuilder(("N", *shape), TensorProto.UINT8 if kind == "bytes" else TensorProto.FLOAT)
         self.tensors: list[_Tensor] = []
-        if rng.random() < 0.8:
-            image = self.b.quant("image", 1 / (2**bits - 1), bits, rounding_mode="HALF_UP")
-            self._keep(image, shape, bits, 0.6, adopted=True)
+        if kind == "unit":
+            bits = int(rng.choice([8, 8, 8, 4, 1]))
+            scale = np.float32(1 / (2**bits - 1))
+            image = self.b.quant("image", scale, bits, rounding_mode="HALF_UP")
+            self._keep(image, shape, bits, 0.6, scale, adopted=True)
+        elif kind == "shifted":
+            scale = 2.0**-7
+            image = self.b.quant("image", scale, 8, 1, int(rng.integers(2)), float(rng.integers(-3, 4)))
+            self._keep(image, shape, 9, 0.6, scale, adopted=True)
         else:
-            image = self.b.quant("image", 2.0**-7, 8, 1, int(rng.integers(2)), float(rng.integers(-3, 4)))
-            self._keep(image, shape, 9, 0.6, adopted=True)
+            self._keep(self.b.op("Cast", "image", to=TensorProto.FLOAT), shape, 8, 148.0, 1.0, adopted=True)
+            self._requantize_block()
         self.heads: list[str] = []
         for _ in range(blocks):
             self._block()
@@ -126,14 +137,18 @@ class _Maker:
             return None
         return fits[-1] if self._some(0.6) else self._pick(*fits)
 
-    def _keep(self, name: str, shape: tuple[int, ...], bits: int, rms: float, **facts: bool) -> _Tensor:
-        self.tensors.append(_Tensor(name, shape, bits, rms, **facts))
+    def _keep(
+        self, name: str, shape: tuple[int, ...], bits: int, rms: float, unit: npt.ArrayLike, *, adopted: bool = False
+    ) -> _Tensor:
+        self.tensors.append(_Tensor(name, shape, bits, rms, unit, adopted=adopted))
         return self.tensors[-1]
 
     # products
 
-    def _quantized_weights(self, shape: tuple[int, ...], *, symmetric: bool) -> tuple[str, float]:
-        """A quantized constant and its root mean square; outputs are on axis 0."""
+    def _quantized_weights(
+        self, shape: tuple[int, ...], *, symmetric: bool
+    ) -> tuple[str, float, npt.NDArray[np.float32]]:
+        """A quantized constant, its root mean square and its unit; outputs are on axis 0."""
         rng, b = self.rng, self.b
         per_output = (shape[0], *(1 for _ in shape[1:]))
         scale = np.float32(
@@ -145,17 +160,17 @@ class _Maker:
         if kind == "odd":
             top = 2**bits - 1
             integers = 2 * rng.integers(0, top + 1, shape) - top
-            return b.quant(b.constant(integers * scale), scale, bits + 1, 1, 1), rms * top / 1.7
+            return b.quant(b.constant(integers * scale), scale, bits + 1, 1, 1), rms * top / 1.7, scale
         if kind == "half" and bits > 1:
             codes = rng.integers(0, 2**bits, shape) - 2 ** (bits - 1)
-            return b.quant(b.constant((codes + 0.5) * scale), scale, bits, 1, 0, -0.5), rms * 2**bits / 3.4
+            return b.quant(b.constant((codes + 0.5) * scale), scale, bits, 1, 0, -0.5), rms * 2**bits / 3.4, scale / 2
         if kind == "one":
-            return b.quant(b.constant(rng.normal(size=shape)), scale, 1, 1), rms
+            return b.quant(b.constant(rng.normal(size=shape)), scale, 1, 1), rms, scale
         if kind == "bipolar" or bits == 1:
-            return b.bipolar(b.constant(rng.normal(size=shape)), scale), rms
+            return b.bipolar(b.constant(rng.normal(size=shape)), scale), rms, scale
         narrow = 1 if kind == "narrow" or symmetric else int(rng.integers(2))
         unrounded = rng.normal(0, 2 ** (bits - 1) / 2, shape) * scale
-        return b.quant(b.constant(unrounded), scale, bits, 1, narrow), rms * 2**bits / 4
+        return b.quant(b.constant(unrounded), scale, bits, 1, narrow), rms * 2**bits / 4, scale
 
     def _conv(self, *, symmetric: bool) -> tuple[str, tuple[int, ...], float] | None:
         rng = self.rng
@@ -188,15 +203,18 @@ class _Maker:
             sizes = [(p - e) // s + 1 for p, e, s in zip(padded, extent, stride, strict=True)]
             if any(p < e for p, e in zip(padded, extent, strict=True)):
                 return None
-        weights, rms = self._quantized_weights((outputs, channels // groups, *kernel), symmetric=symmetric)
+        weights, rms, unit = self._quantized_weights((outputs, channels // groups, *kernel), symmetric=symmetric)
         sigma = float(np.sqrt(channels // groups * kernel[0] * kernel[1])) * rms * x.rms
-        bias = [self._bias(outputs, sigma)] if self._some(0.3) else []
+        bias = [self._bias(outputs, sigma, unit.reshape(-1), x)] if self._some(0.4) else []
         name = self.b.op("Conv", x.name, weights, *bias, group=groups, **window)
         return name, (outputs, *sizes), sigma
 
-    def _bias(self, outputs: int, sigma: float) -> str:
+    def _bias(self, outputs: int, sigma: float, unit: npt.NDArray[np.float32], x: _Tensor) -> str:
         bias = self.b.constant(self.rng.normal(0, sigma, outputs))
-        return bias if self._some(0.6) else self.b.quant(bias, sigma / 100, 16, 1)
+        kind = self._pick("float", "quantized", "whole")
+        if kind == "whole" and x.scalar:  # on the grid of the sums
+            return self.b.quant(bias, unit * x.unit, 32, 1, 1, rounding_mode="HALF_UP")
+        return bias if kind == "float" else self.b.quant(bias, sigma / 100, 16, 1)
 
     # elementwise
 
@@ -248,12 +266,12 @@ class _Maker:
                 rms = rms if kind in ("Neg", "Relu", "Abs") else 0.5
         return x, rms
 
-    def _quantize(self, x: str, shape: tuple[int, ...], rms: float, *, real: bool = True) -> _Tensor:
+    def _quantize(self, x: str, shape: tuple[int, ...], rms: float) -> _Tensor:
         rng, bits, mode = self.rng, self._pick(1, 1, 2, 2, 2, 3, 4, 4, 5, 6, 8, 8), self._pick(*ROUNDINGS)
         scalar = self._some(0.85) or shape[0] == 1
         spread = np.ones(()) if scalar else rng.uniform(0.5, 2, (1, shape[0], *(1 for _ in shape[1:])))
         if bits == 1 and self._some(0.3):
-            return self._keep(self.b.bipolar(x, rms * spread), shape, 1, rms, scalar=scalar)
+            return self._keep(self.b.bipolar(x, rms * spread), shape, 1, rms, rms * spread)
         signed, narrow, zero_point = int(rng.integers(2)), int(self._some(0.2)), 0.0
         if bits == 1:
             narrow = 0
@@ -265,8 +283,7 @@ class _Maker:
         name = self.b.quant(x, scale, bits, signed, narrow, zero_point, mode)
         unit = scale / 2 if zero_point != int(zero_point) else scale
         wide = bits + (2 if zero_point else 0)  # a zero point may widen the integers behind it
-        del unit
-        return self._keep(name, shape, wide, rms, scalar=scalar)
+        return self._keep(name, shape, wide, rms, unit)
 
     # blocks
 
@@ -307,7 +324,7 @@ class _Maker:
         x = self._source(16, scalar=False)
         if x is not None:
             name, shape = self._max_pool(x.name, x.shape)
-            self._keep(name, shape, x.bits, x.rms, scalar=x.scalar)
+            self._keep(name, shape, x.bits, x.rms, x.unit)
 
     def _average_block(self) -> None:
         x = self._source(8, scalar=False)
@@ -323,36 +340,36 @@ class _Maker:
         else:
             pads = [int(self.rng.integers(0, kernel[axis % 2])) if kind == "padded" else 0 for axis in range(4)]
             stride = [int(self.rng.integers(1, 3)) for _ in kernel]
-            attrs = {"kernel_shape": kernel, "strides": stride, "pads": pads, "count_include_pad": 1}
+            attrs: dict[str, Any] = {"kernel_shape": kernel, "strides": stride, "pads": pads, "count_include_pad": 1}
             name = self.b.op("AveragePool", x.name, **attrs)
             sizes = [(n + pads[i] + pads[i + 2] - kernel[i]) // stride[i] + 1 for i, n in enumerate(x.shape[1:])]
         shape = (x.shape[0], *sizes)
         name, rms = self._chain(name, shape, x.rms, monotone=False) if self._some(0.4) else (name, x.rms)
         self._quantize(name, shape, rms)
 
-    def _branches(self, *, equal: bool) -> tuple[list[str], list[tuple[int, ...]], float]:
-        """Two tensors quantized on one scale; those of a sum have one shape."""
+    def _branches(self, *, equal: bool) -> tuple[list[str], list[tuple[int, ...]], float, float]:
+        """Two tensors quantized on one scale; those of a sum have one shape. (names, shapes, root mean square, scale)"""
         first = self._source(16, scalar=False)
         assert first is not None
         fits = [t for t in self.tensors if t.shape[1:] == first.shape[1:] and (not equal or t.shape == first.shape)]
         second = self._pick(*fits)
         scale, bits = first.rms / 2 ** int(self.rng.integers(1, 7)), int(self.rng.integers(2, 9))
         names = [self.b.quant(t.name, scale, bits, 1, rounding_mode=self._pick(*ROUNDINGS)) for t in (first, second)]
-        return names, [first.shape, second.shape], min(first.rms * 1.4, scale * 2**bits / 2)
+        return names, [first.shape, second.shape], min(first.rms * 1.4, scale * 2**bits / 2), scale
 
     def _add_block(self) -> None:
-        names, shapes, rms = self._branches(equal=True)
+        names, shapes, rms, _ = self._branches(equal=True)
         total = self.b.op("Add", *names)
         if self._some(0.5):
             total, rms = self._chain(total, shapes[0], rms, monotone=False)
         self._quantize(total, shapes[0], rms)
 
     def _concat_block(self) -> None:
-        names, shapes, rms = self._branches(equal=False)
+        names, shapes, rms, scale = self._branches(equal=False)
         shape = (shapes[0][0] + shapes[1][0], *shapes[0][1:])
         joined = self.b.op("Concat", *names, axis=1)
         if self._some(0.5):
-            self._keep(joined, shape, 8, rms)
+            self._keep(joined, shape, 8, rms, scale)
         else:
             self._quantize(*self._swapped(self._chain(joined, shape, rms, monotone=False), shape))
 
@@ -379,13 +396,13 @@ class _Maker:
         x = self._source(8)
         if x is None:  # every tensor is wide, or has several units
             last = self.tensors[-1]
-            x = self._keep(self.b.quant(last.name, last.rms / 8, 4, 1), last.shape, 4, last.rms)
+            x = self._keep(self.b.quant(last.name, last.rms / 8, 4, 1), last.shape, 4, last.rms, last.rms / 8)
         volume, outputs = int(np.prod(x.shape)), int(rng.integers(1, 12))
         flat = b.op("Flatten", x.name) if self._some(0.5) else b.op("Reshape", x.name, b.constant([0, -1], np.int64))
-        weights, rms = self._quantized_weights((outputs, volume), symmetric=False)
+        weights, rms, unit = self._quantized_weights((outputs, volume), symmetric=False)
         sigma = float(np.sqrt(volume)) * rms * x.rms
         if self._some(0.5):
-            bias = [self._bias(outputs, sigma)] if self._some(0.5) else []
+            bias = [self._bias(outputs, sigma, unit.reshape(-1), x)] if self._some(0.7) else []
             scores = b.op("Gemm", flat, weights, *bias, transB=1)
         else:
             scores = b.op("MatMul", flat, b.op("Transpose", weights, perm=[1, 0]))
@@ -393,7 +410,7 @@ class _Maker:
                 scores = b.op("Add", scores, b.constant(rng.normal(0, sigma, outputs)))
         if self._some(0.3):  # one layer more, on a vector
             vector = b.quant(scores, sigma / 4, 3, int(rng.integers(2)), rounding_mode=self._pick(*ROUNDINGS))
-            weights, _ = self._quantized_weights((4, outputs), symmetric=False)
+            weights, *_ = self._quantized_weights((4, outputs), symmetric=False)
             scores = b.op("Gemm", vector, weights, transB=1)
         self.heads.append(b.op("Softmax", scores) if self._some(0.2) else scores)
 

@@ -93,15 +93,14 @@ def execute_node(graph: Graph, node: Node, operands: list[Tensor | None]) -> Ten
     Raises:
         CompileError: the operator has no rule here, or its operands do not fit each other.
     """
-    if node.op in ("Quant", "BipolarQuant"):
-        quantizer = read_quantizer(graph, node)
-        (x, *_) = operands
-        assert x is not None
-        return Tensor.quantized(quantizer.integers(x.real), quantizer.unit)
-    if node.op not in _RULES:
+    quantizer = read_quantizer(graph, node) if node.op in ("Quant", "BipolarQuant") else None
+    if quantizer is None and node.op not in _RULES:
         raise CompileError(f"{node.name}: operator must be one that reference arithmetic knows, not {node.op}")
     try:
         with np.errstate(over="ignore"):
+            if quantizer is not None:
+                assert operands[0] is not None
+                return Tensor.quantized(quantizer.integers(operands[0].real), quantizer.unit)
             return _RULES[node.op](node, operands)
     except (ValueError, IndexError, TypeError) as error:
         shapes = ", ".join("none" if x is None else str(x.real.shape) for x in operands)
@@ -114,7 +113,8 @@ def _scaled(sums: npt.NDArray[np.int64], x: Tensor, weight: Tensor, bias: Tensor
     A bias quantized with that very unit is a whole number of it and joins the exact sum.
     """
     assert x.unit is not None and weight.unit is not None
-    unit = np.asarray(weight.unit).reshape(-1) * x.unit.reshape(-1)  # (1,) or (O,)
+    outputs = sums.shape[1]
+    unit = _per_output(weight.unit, outputs) * _per_output(x.unit, outputs)  # (O,)
     across = (-1, *(1,) * (sums.ndim - 2))  # (O,) -> (O, 1, 1)
     if bias is None:
         return Tensor.quantized(sums, unit.reshape(across), sums)
@@ -122,6 +122,12 @@ def _scaled(sums: npt.NDArray[np.int64], x: Tensor, weight: Tensor, bias: Tensor
         return Tensor.quantized(sums + bias.integers.reshape(across), unit.reshape(across), sums)
     real = sums.astype(np.float32) * unit.reshape(across)
     return Tensor(real + bias.real.reshape(across).astype(np.float32), sums=sums)
+
+
+def _per_output(unit: npt.NDArray[np.float32], outputs: int) -> npt.NDArray[np.float32]:
+    """One unit, or one per channel of which each serves as many outputs as the others -> (O,)."""
+    flat = np.unique(unit) if unit.min() == unit.max() else unit.reshape(-1)
+    return np.repeat(flat, outputs // len(flat))
 
 
 def _integers(node: Node, *tensors: Tensor | None) -> list[npt.NDArray[np.int64]]:
