@@ -102,6 +102,7 @@ class Layer {
     const size_t out_pixel = planes ? static_cast<size_t>(s.out + 7) / 8 : static_cast<size_t>(s.out) * 4;
     output_.assign(out_pixel * pixels * 8, 0);
     table_.assign(64 * 64 * 16, 0);
+    if (planes) count_levels();
   }
 
   void run(int stages) {
@@ -128,6 +129,15 @@ class Layer {
   }
 
  private:
+  // Tables whose codes rise by one a level: bit p toggles at every 2^p-th.
+  void count_levels() {
+    const int32_t levels = (1 << bits_) - 1;
+    auto* toggles = reinterpret_cast<uint64_t*>(table_.data() + static_cast<size_t>(levels) * kBlock * 4) + bits_;
+    for (int32_t i = 0; i < levels * bits_; ++i) {
+      toggles[i] = (i / bits_ + 1) % (1 << i % bits_) == 0 ? ~uint64_t{0} : 0;
+    }
+  }
+
   void finish(int64_t first, int32_t channel) {
     const bool planes = kind_ == EpilogueKind::kStepsPlanes;
     EpilogueTile e{};
@@ -198,7 +208,7 @@ int main(int argc, char** argv) {
     }
     for (const Shape& shape : kShapes) {
       if (kernel.family == Family::kBits) {
-        for (const Precision p : {Precision{1, 1}, {1, 2}, {2, 2}}) report(kernel, shape, p);
+        for (const Precision p : {Precision{1, 1}, {1, 2}, {2, 2}, {1, 4}}) report(kernel, shape, p);
       } else if (kernel.family == Family::kTernary) {
         for (const Precision p : {Precision{2, 1}, {2, 2}}) report(kernel, shape, p);
       } else {

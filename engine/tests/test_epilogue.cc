@@ -39,26 +39,47 @@ struct Table {
 
 constexpr int32_t kRange = 500;  // sums lie in -kRange..kRange, so that limits are hit exactly now and then
 
+// Ascending limits of every lane, some never passed: [levels][kBlock].
+std::vector<int32_t> ascending_limits(const Case& c, Random* random) {
+  const auto levels = static_cast<size_t>(c.levels);
+  std::vector<int32_t> limits(levels * kBlock, INT32_MAX);
+  for (size_t n = 0; n < static_cast<size_t>(c.channels); ++n) {
+    std::vector<int32_t> lane(levels);
+    for (int32_t& limit : lane) {
+      limit = random->between(0, 9) == 0 ? INT32_MAX : static_cast<int32_t>(random->between(-kRange, kRange));
+    }
+    std::sort(lane.begin(), lane.end());
+    for (size_t level = 0; level < levels; ++level) limits[level * kBlock + n] = lane[level];
+  }
+  return limits;
+}
+
+// Every second table counts: codes rise or fall by one a level.
 Table steps_planes_table(const Case& c, Random* random) {
   Table table;
   const uint64_t used = c.channels == kBlock ? ~uint64_t{0} : (uint64_t{1} << c.channels) - 1;
-  for (int32_t i = 0; i < c.levels * kBlock; ++i) {
-    const bool never = i % kBlock >= c.channels || random->between(0, 9) == 0;
-    table.add32(never ? INT32_MAX : random->between(-kRange, kRange));
-  }
+  for (int32_t limit : ascending_limits(c, random)) table.add32(limit);
   for (int32_t p = 0; p < c.planes; ++p) table.add64(random->next() & used);
-  for (int32_t i = 0; i < c.levels * c.planes; ++i) table.add64(random->next() & used);
+  const bool counting = random->between(0, 1) == 1;
+  for (int32_t i = 0; i < c.levels * c.planes; ++i) {
+    const bool toggles = (i / c.planes + 1) % (1 << i % c.planes) == 0;
+    table.add64((counting ? (toggles ? ~uint64_t{0} : 0) : random->next()) & used);
+  }
   return table;
 }
 
-// Deltas of both signs whose running sum stays within a byte.
+// Deltas of both signs whose running sum stays within a byte; in every second table the same at each level.
 Table steps_bytes_table(const Case& c, Random* random) {
   Table table;
   for (int32_t n = 0; n < kBlock; ++n) table.add32(n < c.channels ? random->between(60, 190) : 0);
+  for (int32_t limit : ascending_limits(c, random)) table.add32(limit);
+  const bool equal = random->between(0, 1) == 1;
+  std::vector<int64_t> deltas(kBlock);
   for (int32_t i = 0; i < c.levels * kBlock; ++i) {
-    table.add32(i % kBlock < c.channels ? random->between(-kRange, kRange) : INT32_MAX);
+    auto& delta = deltas[static_cast<size_t>(i % kBlock)];
+    if (i < kBlock || !equal) delta = i % kBlock < c.channels ? random->between(-4, 4) : 0;
+    table.add32(delta);
   }
-  for (int32_t i = 0; i < c.levels * kBlock; ++i) table.add32(i % kBlock < c.channels ? random->between(-4, 4) : 0);
   return table;
 }
 
@@ -146,7 +167,7 @@ void check_kernel(const EpilogueKernel& kernel) {
   for (int32_t channels = 1; channels <= kBlock; ++channels) {
     for (int32_t pixels : {1, 2, 7, 15}) {
       for (int32_t planes = 1; planes <= 4; ++planes) {
-        for (int32_t levels : {0, 1, 2, (1 << planes) - 1, search ? 255 : 15}) {
+        for (int32_t levels : {0, 1, 2, (1 << planes) - 1, (1 << planes) - 1, search ? 255 : 15}) {
           const auto step = static_cast<int32_t>(random.between(1, 3));
           check_case(kernel, {pixels, channels, levels, planes, step, step == 2 ? 2 : 1}, &random);
         }

@@ -92,15 +92,20 @@ inline void add_plane(const uint8_t* const activations[], const uint8_t* signs, 
   for (int32_t begin = 0; begin < depth; begin += kByteWords) {
     const int32_t end = depth - begin < kByteWords ? depth : begin + kByteWords;
     __m256i counts[kPixels][4];
+#pragma GCC unroll 4
     for (int p = 0; p < kPixels; ++p) {
+#pragma GCC unroll 4
       for (int v = 0; v < 4; ++v) counts[p][v] = zero;
     }
     for (int32_t k = begin; k < end; ++k) {
       Nibbles a[kPixels];
+#pragma GCC unroll 4
       for (int p = 0; p < kPixels; ++p) a[p] = split(broadcast64(activations[p] + 8 * k));
       const uint8_t* s = signs + int64_t{k} * 256;
       const uint8_t* nz = nonzero + int64_t{k} * 256;
+#pragma GCC unroll 4
       for (int v = 0; v < 4; ++v) {
+#pragma GCC unroll 4
         for (int p = 0; p < kPixels; ++p) {
           __m256i low = _mm256_xor_si256(a[p].low, load(s + 64 * v));
           __m256i high = _mm256_xor_si256(a[p].high, load(s + 64 * v + 32));
@@ -112,7 +117,9 @@ inline void add_plane(const uint8_t* const activations[], const uint8_t* signs, 
         }
       }
     }
+#pragma GCC unroll 4
     for (int p = 0; p < kPixels; ++p) {
+#pragma GCC unroll 4
       for (int v = 0; v < 4; ++v) {  // vpsadbw adds the eight bytes of each output
         const __m256i sum = _mm256_sll_epi64(_mm256_sad_epu8(counts[p][v], zero), _mm_cvtsi32_si128(shift));
         totals[p][v] = _mm256_add_epi64(totals[p][v], sum);
@@ -137,11 +144,14 @@ inline void planes_tile(const ConvTile& t, int32_t pixel, int32_t group) {
   const int64_t plane_bytes = int64_t{t.depth} * 256;
   const auto* panel = static_cast<const uint8_t*>(t.panel) + group * t.weight_planes * plane_bytes;
   __m256i totals[kPixels][4];
+#pragma GCC unroll 4
   for (int p = 0; p < kPixels; ++p) {
+#pragma GCC unroll 4
     for (int v = 0; v < 4; ++v) totals[p][v] = _mm256_setzero_si256();
   }
   for (int32_t j = 0; j < t.activation_planes; ++j) {
     const uint8_t* activations[kPixels];
+#pragma GCC unroll 4
     for (int p = 0; p < kPixels; ++p) activations[p] = patch_of(t, pixel + p) + static_cast<size_t>(j) * t.plane_stride;
     if (kTernary) {
       add_plane<kPixels, true>(activations, panel, panel + plane_bytes, t.depth, j, totals);
@@ -152,6 +162,7 @@ inline void planes_tile(const ConvTile& t, int32_t pixel, int32_t group) {
       add_plane<kPixels, false>(activations, signs, signs, t.depth, i + j, totals);
     }
   }
+#pragma GCC unroll 4
   for (int p = 0; p < kPixels; ++p) store_totals(totals[p], sums_of(t, pixel + p, group));
 }
 
@@ -182,8 +193,10 @@ inline int32_t total_of(const uint8_t* patch, int32_t bytes) {
 // weight_scale * dots + weight_shift * total for 16 outputs of each pixel.
 template <int kPixels>
 inline void store_dots(const ConvTile& t, int32_t pixel, int32_t group, const __m256i dots[][2]) {
+#pragma GCC unroll 4
   for (int p = 0; p < kPixels; ++p) {
     const int32_t total = t.weight_shift == 0 ? 0 : t.weight_shift * total_of(patch_of(t, pixel + p), 4 * t.depth);
+#pragma GCC unroll 4
     for (int v = 0; v < 2; ++v) {
       const __m256i dot = t.weight_scale == 2 ? _mm256_add_epi32(dots[p][v], dots[p][v]) : dots[p][v];
       store(sums_of(t, pixel + p, group) + 8 * v, _mm256_add_epi32(dot, _mm256_set1_epi32(total)));
@@ -202,6 +215,7 @@ struct NarrowBytes {
     const __m256i ones = _mm256_set1_epi16(1);
     const uint8_t* patches[kPixels];
     __m256i dots[kPixels][2];
+#pragma GCC unroll 4
     for (int p = 0; p < kPixels; ++p) {
       patches[p] = patch_of(t, pixel + p);
       dots[p][0] = dots[p][1] = _mm256_setzero_si256();
@@ -209,16 +223,20 @@ struct NarrowBytes {
     for (int32_t begin = 0; begin < t.depth; begin += kSteps) {
       const int32_t end = t.depth - begin < kSteps ? t.depth : begin + kSteps;
       __m256i pairs[kPixels][2];
+#pragma GCC unroll 4
       for (int p = 0; p < kPixels; ++p) pairs[p][0] = pairs[p][1] = _mm256_setzero_si256();
       for (int32_t k = begin; k < end; ++k) {
         const __m256i q0 = load(panel + int64_t{k} * 64), q1 = load(panel + int64_t{k} * 64 + 32);
+#pragma GCC unroll 4
         for (int p = 0; p < kPixels; ++p) {
           const __m256i u = broadcast32(patches[p] + 4 * k);
           pairs[p][0] = _mm256_add_epi16(pairs[p][0], _mm256_maddubs_epi16(u, q0));
           pairs[p][1] = _mm256_add_epi16(pairs[p][1], _mm256_maddubs_epi16(u, q1));
         }
       }
+#pragma GCC unroll 4
       for (int p = 0; p < kPixels; ++p) {
+#pragma GCC unroll 4
         for (int v = 0; v < 2; ++v) dots[p][v] = _mm256_add_epi32(dots[p][v], _mm256_madd_epi16(pairs[p][v], ones));
       }
     }
@@ -235,20 +253,24 @@ struct WideBytes {
     const __m256i low = _mm256_set1_epi16(255);
     const uint8_t* patches[kPixels];
     __m256i dots[kPixels][2];
+#pragma GCC unroll 4
     for (int p = 0; p < kPixels; ++p) {
       patches[p] = patch_of(t, pixel + p);
       dots[p][0] = dots[p][1] = _mm256_setzero_si256();
     }
     for (int32_t k = 0; k < t.depth; ++k) {
       __m256i even[2], odd[2];
+#pragma GCC unroll 4
       for (int v = 0; v < 2; ++v) {
         const __m256i q = load(panel + int64_t{k} * 64 + 32 * v);
         even[v] = _mm256_srai_epi16(_mm256_slli_epi16(q, 8), 8);
         odd[v] = _mm256_srai_epi16(q, 8);
       }
+#pragma GCC unroll 4
       for (int p = 0; p < kPixels; ++p) {
         const __m256i u = broadcast32(patches[p] + 4 * k);
         const __m256i u_even = _mm256_and_si256(u, low), u_odd = _mm256_srli_epi16(u, 8);
+#pragma GCC unroll 4
         for (int v = 0; v < 2; ++v) {
           dots[p][v] = _mm256_add_epi32(dots[p][v], _mm256_madd_epi16(u_even, even[v]));
           dots[p][v] = _mm256_add_epi32(dots[p][v], _mm256_madd_epi16(u_odd, odd[v]));
@@ -266,15 +288,18 @@ struct Words {
     const int64_t lanes = int64_t{groups_of(t)} * 16;
     const auto* panel = static_cast<const int32_t*>(t.panel) + 16 * group;
     __m256i dots[kPixels][2];
+#pragma GCC unroll 4
     for (int p = 0; p < kPixels; ++p) dots[p][0] = dots[p][1] = _mm256_setzero_si256();
     for (int64_t k = 0; k < t.depth; ++k) {
       const __m256i w0 = load(panel + k * lanes), w1 = load(panel + k * lanes + 8);
+#pragma GCC unroll 4
       for (int p = 0; p < kPixels; ++p) {
         const __m256i x = broadcast32(patch_of(t, pixel + p) + 4 * k);
         dots[p][0] = _mm256_add_epi32(dots[p][0], _mm256_mullo_epi32(w0, x));
         dots[p][1] = _mm256_add_epi32(dots[p][1], _mm256_mullo_epi32(w1, x));
       }
     }
+#pragma GCC unroll 4
     for (int p = 0; p < kPixels; ++p) {
       store(sums_of(t, pixel + p, group), dots[p][0]);
       store(sums_of(t, pixel + p, group) + 8, dots[p][1]);
@@ -292,6 +317,7 @@ struct Depth {
     const __m256i scale = _mm256_set1_epi16(static_cast<int16_t>(t.weight_scale));
     const __m256i shift = _mm256_set1_epi16(static_cast<int16_t>(t.weight_shift));
     __m256i dots[kPixels][2];
+#pragma GCC unroll 4
     for (int p = 0; p < kPixels; ++p) dots[p][0] = dots[p][1] = _mm256_setzero_si256();
     for (int32_t tap = 0; tap < t.depth; tap += 2) {
       const bool pair = tap + 1 < t.depth;
@@ -299,6 +325,7 @@ struct Depth {
       const __m256i first = widen_signed(panel + at, scale, shift);
       const __m256i second = pair ? widen_signed(panel + at + kBlock, scale, shift) : _mm256_setzero_si256();
       const __m256i low = _mm256_unpacklo_epi16(first, second), high = _mm256_unpackhi_epi16(first, second);
+#pragma GCC unroll 4
       for (int p = 0; p < kPixels; ++p) {
         const uint8_t* u = patch_of(t, pixel + p) + 16 * group + at;
         const __m256i u0 = widen(u), u1 = pair ? widen(u + kBlock) : _mm256_setzero_si256();
@@ -306,6 +333,7 @@ struct Depth {
         dots[p][1] = _mm256_add_epi32(dots[p][1], _mm256_madd_epi16(_mm256_unpackhi_epi16(u0, u1), high));
       }
     }
+#pragma GCC unroll 4
     for (int p = 0; p < kPixels; ++p) {
       store(sums_of(t, pixel + p, group), _mm256_permute2x128_si256(dots[p][0], dots[p][1], 0x20));
       store(sums_of(t, pixel + p, group) + 8, _mm256_permute2x128_si256(dots[p][0], dots[p][1], 0x31));

@@ -9,6 +9,7 @@
 // KINDS and their tables (one per block of 64 channels, 64-byte aligned, lanes past the last channel are zero, limits
 // of such lanes INT32_MAX):
 //
+//   kSteps*          limits ascend from level to level in every lane
 //   kStepsPlanes   int32 limits[levels][64]; uint64 first[planes]; uint64 toggles[levels][planes]
 //                    passed_l = mask of channels with sums > limits[l]         (limit = breakpoint - 1; INT32_MAX =
 //                    never) plane p  = first[p] xor (passed_0 & toggles[0][p]) xor (passed_1 & toggles[1][p]) ...

@@ -103,6 +103,110 @@ void steps_planes(const EpilogueTile& tile) {
   }
 }
 
+// How many of 2^P - 1 ascending limits 16 sums exceed, bit by bit: the limits stay in registers, and P compares do.
+// 1. Bit P - 1 of the count is S > limit[2^(P-1) - 1]: exactly then at least 2^(P-1) limits lie below S.
+// 2. Given the higher bits h of the count, bit p is S > limit[h + 2^p - 1]. Each lane picks its own limit out of the
+//    2^(P-1-p) that differ in h, by masked moves from the lowest of those bits up.
+template <int kPlanes>
+class Bisection {
+ public:
+  // `limits` of one group of 16 channels, kBlock apart from level to level.
+  explicit Bisection(const int32_t* limits) {
+#pragma GCC unroll 15
+    for (int level = 0; level < kLevels; ++level) limits_[level] = _mm512_load_si512(limits + kBlock * level);
+  }
+
+  void count(__m512i sums, __mmask16 bits[kPlanes]) const {
+#pragma GCC unroll 4
+    for (int p = kPlanes - 1; p >= 0; --p) {
+      __m512i choice[1 << (kPlanes - 1)];
+#pragma GCC unroll 8
+      for (int c = 0; c < 1 << (kPlanes - 1 - p); ++c) choice[c] = limits_[(c << (p + 1)) + (1 << p) - 1];
+#pragma GCC unroll 4
+      for (int q = p + 1; q < kPlanes; ++q) {
+#pragma GCC unroll 8
+        for (int c = 0; c < 1 << (kPlanes - 1 - q); ++c) {
+          choice[c] = _mm512_mask_mov_epi32(choice[2 * c], bits[q], choice[2 * c + 1]);
+        }
+      }
+      bits[p] = _mm512_cmpgt_epi32_mask(sums, choice[0]);
+    }
+  }
+
+ private:
+  static constexpr int kLevels = (1 << kPlanes) - 1;
+  __m512i limits_[kLevels];
+};
+
+// Whether bit p toggles at every 2^p-th level, for all channels: the codes rise or fall by one a level.
+inline bool is_counting(const EpilogueTile& tile) {
+  const auto* first =
+      reinterpret_cast<const uint64_t*>(static_cast<const int32_t*>(tile.table) + int64_t{kBlock} * tile.levels);
+  const uint64_t* toggles = first + tile.planes;
+  const uint64_t used = tile.channels == kBlock ? ~uint64_t{0} : (uint64_t{1} << tile.channels) - 1;
+  for (int32_t level = 0; level < tile.levels; ++level) {
+    for (int32_t p = 0; p < tile.planes; ++p) {
+      const uint64_t expected = ((level + 1) & ((1 << p) - 1)) == 0 ? used : 0;
+      if ((toggles[level * tile.planes + p] & used) != expected) return false;
+    }
+  }
+  return true;
+}
+
+// Plane p = first[p] xor bit p of the number of limits passed.
+template <int kPlanes>
+void count_planes(const EpilogueTile& tile) {
+  const auto* limits = static_cast<const int32_t*>(tile.table);
+  const auto* first = reinterpret_cast<const uint64_t*>(limits + int64_t{kBlock} * tile.levels);
+  for (int32_t n = 0; n < tile.channels; n += 16) {
+    const Bisection<kPlanes> bisection(limits + n);
+    const int32_t left = tile.channels - n;
+    const int32_t bytes = left > 8 ? 2 : 1;
+    for (int32_t pixel = 0; pixel < tile.pixels; ++pixel) {
+      __mmask16 bits[kPlanes];
+      bisection.count(_mm512_load_si512(row_of(tile, pixel) + n), bits);
+      uint8_t* out = out_of(tile, pixel) + n / 8;
+#pragma GCC unroll 4
+      for (int p = 0; p < kPlanes; ++p) {
+        const uint64_t plane = _cvtmask16_u32(bits[p]) ^ (first[p] >> n);
+        store_low_bytes(out + static_cast<size_t>(p) * tile.plane_stride, plane, bytes);
+      }
+    }
+  }
+}
+
+// byte = first + delta * (number of limits passed), where the delta of a channel is the same at every level.
+template <int kPlanes>
+void count_bytes(const EpilogueTile& tile) {
+  const auto* first = static_cast<const int32_t*>(tile.table);
+  const int32_t* limits = first + kBlock;
+  const int32_t* deltas = limits + int64_t{kBlock} * tile.levels;
+  for (int32_t n = 0; n < tile.channels; n += 16) {
+    const Bisection<kPlanes> bisection(limits + n);
+    const __m512i start = _mm512_load_si512(first + n);
+    __m512i delta[kPlanes];
+    delta[0] = _mm512_load_si512(deltas + n);
+    for (int p = 1; p < kPlanes; ++p) delta[p] = _mm512_add_epi32(delta[p - 1], delta[p - 1]);
+    const int32_t count = tile.channels - n < 16 ? tile.channels - n : 16;
+    for (int32_t pixel = 0; pixel < tile.pixels; ++pixel) {
+      __mmask16 bits[kPlanes];
+      bisection.count(_mm512_load_si512(row_of(tile, pixel) + n), bits);
+      __m512i value = start;
+#pragma GCC unroll 4
+      for (int p = 0; p < kPlanes; ++p) value = _mm512_mask_add_epi32(value, bits[p], value, delta[p]);
+      store_bytes(out_of(tile, pixel) + n, value, count);
+    }
+  }
+}
+
+inline bool has_equal_deltas(const EpilogueTile& tile) {
+  const int32_t* deltas = static_cast<const int32_t*>(tile.table) + kBlock * (int64_t{tile.levels} + 1);
+  for (int32_t i = kBlock; i < kBlock * tile.levels; ++i) {
+    if (i % kBlock < tile.channels && deltas[i] != deltas[i % kBlock]) return false;
+  }
+  return true;
+}
+
 template <int kGroups>
 void steps_planes_of(const EpilogueTile& tile) {
   if (tile.levels == 1 && tile.planes == 1) {
@@ -207,6 +311,9 @@ inline __m512i search16(__m512i sums, const EpilogueTile& tile, int32_t n) {
 }  // namespace
 
 void epilogue_steps_planes_avx512(const EpilogueTile& tile) {
+  if (tile.planes == 2 && tile.levels == 3 && is_counting(tile)) return count_planes<2>(tile);
+  if (tile.planes == 3 && tile.levels == 7 && is_counting(tile)) return count_planes<3>(tile);
+  if (tile.planes == 4 && tile.levels == 15 && is_counting(tile)) return count_planes<4>(tile);
   switch ((tile.channels + 15) / 16) {
     case 1:
       return steps_planes_of<1>(tile);
@@ -220,6 +327,8 @@ void epilogue_steps_planes_avx512(const EpilogueTile& tile) {
 }
 
 void epilogue_steps_bytes_avx512(const EpilogueTile& tile) {
+  if (tile.levels == 7 && has_equal_deltas(tile)) return count_bytes<3>(tile);
+  if (tile.levels == 15 && has_equal_deltas(tile)) return count_bytes<4>(tile);
   const auto* first = static_cast<const int32_t*>(tile.table);
   const int32_t* limits = first + kBlock;
   const int32_t* deltas = limits + int64_t{kBlock} * tile.levels;
