@@ -83,6 +83,8 @@ def run(
     length = chosen.epochs if epochs is None else epochs
     if length < 1:
         raise TrainError(f"epochs: must be at least 1, not {length}")
+    if every_steps < 0:
+        raise TrainError(f"every_steps: must be at least 0, not {every_steps}")
     place = pick_device(device)
     if threads is not None:
         if threads < 1:
@@ -90,8 +92,10 @@ def run(
         torch.set_num_threads(threads)
     folder = Path(out)
     config = _config(chosen.name, str(spec), length, seed, chosen.batch, chosen.rate, str(place))
-    continued = _prepare(folder, config, resume)
+    continued = _continues(folder, config, resume)
     dataset = chosen.data(data, cache)
+    if not continued:
+        _start(folder, config)
     _seed(seed)
     net = _channels_last(chosen.net(spec).to(place))
     trainer = Trainer(chosen, net, dataset, folder, length, seed, every_steps)
@@ -163,23 +167,25 @@ def _config(recipe: str, bits: str, epochs: int, seed: int, batch: int, rate: fl
     }
 
 
-def _prepare(folder: Path, config: dict[str, Any], resume: bool) -> bool:
-    """Make the folder and its config.json; return whether there is a checkpoint to continue."""
-    there = (folder / "checkpoint.pt").is_file()
-    if there and not resume:
+def _continues(folder: Path, config: dict[str, Any], resume: bool) -> bool:
+    """Return whether the folder holds a run to continue, which must have this configuration."""
+    if not (folder / "checkpoint.pt").is_file():
+        return False
+    if not resume:
         raise TrainError(f"{folder}: must be empty for a new run, not hold one already (continue it with --resume)")
-    if there:
-        old = read_config(folder)
-        for key in _FIXED:
-            if old.get(key) != config[key]:
-                raise TrainError(f"{folder}: {key} must be {old.get(key)} to continue this run, not {config[key]}")
-        return True
+    old = read_config(folder)
+    for key in _FIXED:
+        if old.get(key) != config[key]:
+            raise TrainError(f"{folder}: {key} must be {old.get(key)} to continue this run, not {config[key]}")
+    return True
+
+
+def _start(folder: Path, config: dict[str, Any]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrainError(f"{folder}: must be a writable folder ({error.strerror})") from error
     _write_json(folder / "config.json", config)
-    return False
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
