@@ -15,7 +15,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -47,15 +47,21 @@ def export(module: nn.Module, example: torch.Tensor) -> onnx.ModelProto:
     """Export a net.
 
     Args:
-        module: in evaluation mode, its quantized layers frozen (`bitlens.nn.freeze`).
-        example: an input, float32 (1, C, H, W) or (1, C); the batch of the model is free.
+        module: in evaluation mode, its quantized layers frozen (`bitlens.nn.freeze`); its forward takes one tensor.
+        example: an input, float32 (N, C, H, W) or (N, C); the batch of the model is free.
 
     Returns:
-        The model: weights as on-grid constants through Quant, batch norm as it is, every attribute written.
+        The model: weights as on-grid constants through Quant, batch norm as it is, every attribute written. Its input is
+        "image"; its output is "scores", of a tuple "output0", "output1", ..., of a dictionary the keys.
 
     Raises:
-        ExportError: a layer is not frozen, or torch's exporter cannot follow the net.
+        ExportError: a layer is not frozen, the example does not fit, or torch's exporter cannot follow the net.
     """
+    if not isinstance(example, torch.Tensor) or example.dtype != torch.float32 or example.dim() not in (2, 4):
+        told = (
+            f"{example.dtype} {tuple(example.shape)}" if isinstance(example, torch.Tensor) else type(example).__name__
+        )
+        raise ExportError(f"example: must be a float32 tensor (N, C, H, W) or (N, C), not {told}")
     for name, layer in module.named_modules():
         if layer.training:
             raise ExportError(f"{name or 'net'}: module must be in evaluation mode, not in training; call freeze(net)")
@@ -70,22 +76,31 @@ def export(module: nn.Module, example: torch.Tensor) -> onnx.ModelProto:
                 optimize=False,
                 verbose=False,
                 input_names=["image"],
-                output_names=["scores"] if _has_one_output(module, example) else None,
+                output_names=_output_names(module(example)),
                 custom_translation_table={torch.ops.bitlens.quant.default: _translator()},
             )
         except Exception as error:  # whatever torch's exporter raises is told as one of ours
-            reason = str(error).strip().splitlines()
-            raise ExportError(
-                f"net: torch must be able to export it, not fail with: {reason[-1] if reason else error!r}"
-            ) from error
+            raise ExportError(f"net: forward must be one that torch can export, not fail: {_reason(error)}") from error
     assert program is not None
     model = _tidied(program.model_proto)
-    _free_batch(model)
+    _free_batch(model, example.shape[0])
     return model
 
 
-def _has_one_output(module: nn.Module, example: torch.Tensor) -> bool:
-    return isinstance(module(example), torch.Tensor)
+def _reason(error: BaseException) -> str:
+    """The first line of what an error began with."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _output_names(outputs: Any) -> list[str]:
+    if isinstance(outputs, torch.Tensor):
+        return ["scores"]
+    if isinstance(outputs, dict):
+        return [str(key) for key in outputs]
+    return [f"output{i}" for i in range(len(outputs))]
 
 
 def _translator() -> Callable[..., Any]:
@@ -179,28 +194,32 @@ def _name_by_layers(graph: onnx.GraphProto) -> None:
         del node.metadata_props[:]
 
 
-def _free_batch(model: onnx.ModelProto) -> None:
+def _free_batch(model: onnx.ModelProto, batch: int) -> None:
     """Let the batch be any: of inputs and outputs, and of reshapes, which the exporter writes for the example's batch."""
-    shapes = {node.input[1] for node in model.graph.node if node.op_type == "Reshape"}
-    for tensor in model.graph.initializer:
-        sizes = numpy_helper.to_array(tensor)
-        if tensor.name in shapes and sizes.size and sizes[0] == 1 and -1 not in sizes:
-            tensor.CopyFrom(numpy_helper.from_array(np.concatenate([[-1], sizes[1:]]), tensor.name))
+    shapes = {item.name: item for item in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type != "Reshape" or node.input[1] not in shapes:
+            continue
+        sizes = numpy_helper.to_array(shapes[node.input[1]]).copy()
+        if len(sizes) and sizes[0] == batch and 0 not in sizes:
+            sizes[0] = 0  # the input's own batch
+            shapes[node.input[1]].CopyFrom(numpy_helper.from_array(sizes, node.input[1]))
+            for attribute in [item for item in node.attribute if item.name == "allowzero"]:
+                node.attribute.remove(attribute)
     for info in (*model.graph.input, *model.graph.output):
-        batch = info.type.tensor_type.shape.dim[0]
-        batch.ClearField("dim_value")
-        batch.dim_param = "N"
+        axis = info.type.tensor_type.shape.dim[0]
+        axis.ClearField("dim_value")
+        axis.dim_param = "N"
 
 
 @contextlib.contextmanager
-def _quiet() -> Any:
+def _quiet() -> Iterator[None]:
     """No chatter of the exporter: its prints, warnings and log lines."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    silent, disabled = io.StringIO(), logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        with contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(disabled)
