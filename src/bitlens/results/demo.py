@@ -9,11 +9,12 @@ from pathlib import Path
 __all__ = ["run_demo"]
 
 
-def run_demo(folder: Path) -> int:
+def run_demo(folder: Path, epochs: int | None = None) -> int:
     """Train a w1a2 net on scikit-learn's digits and take it to integers, printing each step.
 
     Args:
-        folder: gets run/, digits.onnx and digits.bitlens; used again if it exists.
+        folder: gets the runs, digits.onnx and digits.bitlens; used again if it exists.
+        epochs: length of the runs; the recipe's when None.
 
     Returns:
         0 where every code agrees, 1 where one differs.
@@ -33,7 +34,7 @@ def run_demo(folder: Path) -> int:
     images, labels = test_images("digits")
     scores = {}
     for bits in ("w32a32g32", "w1a2g32"):
-        result = train.run("digits", out=folder / f"run_{bits}", bits=bits, resume=True)
+        result = train.run("digits", out=folder / f"run_{bits}", bits=bits, epochs=epochs, resume=True)
         scores[bits] = result["test_accuracy"]
     run = folder / "run_w1a2g32"
     print(f"2. export: {model}")

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demo and the examples, as a user runs them but shorter."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from bitlens.results.demo import run_demo
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def _example(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.filterwarnings("ignore")  # of ONNX Runtime's quantizer and torch's exporter
+def test_the_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_demo(tmp_path, epochs=2) == 0
+    text = capsys.readouterr().out
+    assert "\n0 differing codes\n" in text
+    assert "onnxruntime" in text
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "digits.bitlens",
+        "digits.onnx",
+        "run_w1a2g32",
+        "run_w32a32g32",
+    ]
+    assert run_demo(tmp_path, epochs=2) == 0  # safe to run twice
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_digits_example(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _example("digits").main(epochs=4) > 0.7
+    assert "with integers only" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_own_net_example() -> None:
+    assert _example("own_net").main() == 0
+
+
+def test_examples_are_short() -> None:
+    for path in EXAMPLES.glob("*.py"):
+        assert len(path.read_text().splitlines()) < 60
