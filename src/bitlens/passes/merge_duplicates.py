@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from bitlens.core.grid import Grid
+import numpy as np
+
 from bitlens.graph.graph import Graph, Node
 from bitlens.graph.rewrite import replace_tensor, same
 
@@ -10,15 +13,24 @@ __all__ = ["merge_duplicates"]
 
 
 def merge_duplicates(graph: Graph) -> None:
-    """Remove nodes with the operator, inputs and attributes of an earlier one; readers take the earlier result."""
-    seen: dict[tuple[str, tuple[str, ...]], list[Node]] = {}
+    """Remove nodes with the operator, inputs, attributes and grid of an earlier one; readers take the earlier result.
+
+    Two step tables may be alike and yet stand for different grids, of which they reach a part.
+    """
+    seen: dict[tuple[str, tuple[str, ...], Grid | None], list[Node]] = {}
     kept: list[Node] = []
     for node in graph.nodes:  # in order, so inputs are merged before their readers
-        alike = seen.setdefault((node.op, tuple(node.inputs)), [])
-        twin = next((other for other in alike if same(other.attrs, node.attrs)), None)
+        alike = seen.setdefault((node.op, tuple(node.inputs), graph.value(node.output).grid), [])
+        twin = next((other for other in alike if _are_twins(graph, other, node)), None)
         if twin is None or node.output in graph.outputs:
             alike.append(node)
             kept.append(node)
         else:
             replace_tensor(graph, node.output, twin.output)
     graph.nodes = kept
+
+
+def _are_twins(graph: Graph, one: Node, other: Node) -> bool:
+    """Whether two nodes of one operator and one operand make the same integers, with the same grid and unit."""
+    a, b = graph.value(one.output), graph.value(other.output)
+    return a.grid == b.grid and np.array_equal(a.scale, b.scale) and same(one.attrs, other.attrs)
