@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlens.graph.graph import Graph, Node
-from bitlens.graph.quantizer import read_quantizer
+from bitlens.graph.quantizer import Quantizer, read_quantizer
 from bitlens.graph.spec import CompileError
 
 __all__ = ["Tensor", "execute", "execute_node"]
@@ -97,14 +97,20 @@ def execute_node(graph: Graph, node: Node, operands: list[Tensor | None]) -> Ten
     if quantizer is None and node.op not in _RULES:
         raise CompileError(f"{node.name}: operator must be one that reference arithmetic knows, not {node.op}")
     try:
-        with np.errstate(over="ignore"):
+        with np.errstate(all="ignore"):  # what is not finite is refused where it meets a quantizer or an output
             if quantizer is not None:
-                assert operands[0] is not None
-                return Tensor.quantized(quantizer.integers(operands[0].real), quantizer.unit)
+                return _quantize(node, quantizer, operands[0])
             return _RULES[node.op](node, operands)
     except (ValueError, IndexError, TypeError) as error:
         shapes = ", ".join("none" if x is None else str(x.real.shape) for x in operands)
         raise CompileError(f"{node.name}: inputs of {node.op} must fit each other, not {shapes}") from error
+
+
+def _quantize(node: Node, quantizer: Quantizer, x: Tensor | None) -> Tensor:
+    assert x is not None
+    if not np.all(np.isfinite(x.real)):
+        raise CompileError(f"{node.name}: numbers to quantize must be finite, not inf or nan; repair the model")
+    return Tensor.quantized(quantizer.integers(x.real), quantizer.unit)
 
 
 def _scaled(sums: npt.NDArray[np.int64], x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

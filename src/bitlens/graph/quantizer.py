@@ -87,11 +87,11 @@ def read_quantizer(graph: Graph, node: Node) -> Quantizer:
         return Quantizer(scale, 0.0, -1, 1, "SIGN")
     zero_point = _single(_constant(graph, node, 2, "zero point"), node, "zero point")
     bits = _single(_constant(graph, node, 3, "bit width"), node, "bit width")
-    if bits != int(bits) or not 1 <= bits <= 32:
+    if not bits.is_integer() or not 1 <= bits <= 32:
         raise CompileError(
             f"{node.name}: bit width must be a whole number of 1 to 32, not {bits:g}; round it in the file"
         )
-    if 2 * zero_point != int(2 * zero_point):
+    if not (2 * zero_point).is_integer():
         raise CompileError(
             f"{node.name}: zero point must be a multiple of 1/2, not {zero_point:g}; round it when quantizing the model"
         )

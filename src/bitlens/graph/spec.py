@@ -96,6 +96,13 @@ IMPORTED_OPS: dict[str, ImportedOp] = {
     "ArgMax": _op(1, axis=0, keepdims=1, select_last_index=0),
 }
 
+_INTS: tuple[Any, ...] = (tuple,)
+_KINDS: dict[str, tuple[Any, ...]] = {  # of attributes whose default does not tell
+    **dict.fromkeys(("dilations", "kernel_shape", "pads", "perm", "strides"), _INTS),
+    **dict.fromkeys(("axis", "end", "narrow", "seed", "signed", "to"), (int,)),
+}
+_KIND_NAMES = {int: "a whole number", float: "a number", str: "a text", tuple: "whole numbers"}
+
 # Float operators that may end a model: they stay outside and are named in the metadata.
 TAIL_OPS = ("Softmax", "LogSoftmax", "Sigmoid", "ArgMax")
 
@@ -145,9 +152,18 @@ def _check_imported(graph: Graph, node: Node) -> None:
         if name not in op.attrs:
             allowed = ", ".join(op.attrs) or "none"
             raise CompileError(f"{node.name}: attribute of {node.op} must be one of {allowed}, not {name}")
-    for name in op.attrs:
-        if node.attrs.get(name, REQUIRED) is REQUIRED:
+    for name, default in op.attrs.items():
+        given = node.attrs.get(name, REQUIRED)
+        if given is not None and given is not REQUIRED:
+            _check_kind(node, name, default, given)
+        if given is REQUIRED:
             raise CompileError(f"{node.name}: {node.op} must have the attribute {name}; write it into the file")
+
+
+def _check_kind(node: Node, name: str, default: Any, given: Any) -> None:
+    kinds = _KINDS.get(name) or ((float, int) if isinstance(default, float) else (type(default),))
+    if not isinstance(given, kinds) or (kinds == _INTS and not all(isinstance(number, int) for number in given)):
+        raise CompileError(f"{node.name}: attribute {name} must be {_KIND_NAMES[kinds[0]]}, not {given!r}")
 
 
 def _check_quantized(graph: Graph, node: Node) -> None:
@@ -157,7 +173,9 @@ def _check_quantized(graph: Graph, node: Node) -> None:
             raise CompileError(f"{node.name}: result must be integers where the chain ends in a quantizer, else real")
         return
     if node.op not in INTEGER_OPS:
-        raise CompileError(f"{node.name}: operator must be lowered to integers by now, not {node.op}; this is a bug")
+        raise CompileError(
+            f"{node.name}: operator must have an integer form here, not be {node.op} of computed tensors; {_UNBOUNDED}"
+        )
     if node.op != "max_pool":  # the largest real value may be looked for before a quantizer
         for tensor in node.inputs:
             if graph.value(tensor).grid is None:

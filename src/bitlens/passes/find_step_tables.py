@@ -7,12 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlens.core.bounds import conv_bounds
-from bitlens.core.grid import Grid
 from bitlens.core.reference import Chain, Multiply, Quantize
 from bitlens.core.rescale import find_rescale
 from bitlens.core.steps import StepsError, StepTable, find_steps
 from bitlens.graph.graph import Graph, Node, Value
-from bitlens.graph.rewrite import bypass
 from bitlens.graph.spec import CompileError
 from bitlens.passes.sink_reshapes import is_scalar
 
@@ -24,12 +22,12 @@ _MOST_STEP_BITS = 4  # comparators; wider grids are tried as multiply-add-shift 
 
 
 def find_step_tables(graph: Graph) -> None:
-    """Replace chains by `steps` and `rescale`; a quantizer that changes no integer goes.
+    """Replace chains by `steps` and `rescale`.
 
     Raises:
         CompileError: a chain is too long to scan, or reads real values.
     """
-    for node in [*graph.nodes]:
+    for node in graph.nodes:
         if node.op == "chain" and isinstance(node.attrs["chain"][-1], Quantize):
             _replace(graph, node)
 
@@ -51,9 +49,6 @@ def _replace(graph: Graph, node: Node) -> None:
             f"{node.name}: {str(error).removeprefix('steps: ')}; use a clip or relu, or fewer bits"
         ) from error
     table = StepTable(table.breakpoints, node.attrs["factor"] * table.values + node.attrs["shift"])
-    if _changes_nothing(table, value.grid) and node.output not in graph.outputs:
-        bypass(graph, node)
-        return
     node.attrs = {}
     if result.grid.bits > _MOST_STEP_BITS:
         rescale = find_rescale(table, lo, hi, result.grid)
@@ -70,14 +65,6 @@ def _replace(graph: Graph, node: Node) -> None:
             return
     table = table.merged()
     node.op, node.attrs = "steps", {"breakpoints": table.breakpoints, "values": table.values}
-
-
-def _changes_nothing(table: StepTable, grid: Grid) -> bool:
-    """Whether a table gives back every integer of its operand's grid: a second quantizer like the first."""
-    if grid.levels > table.breakpoints.shape[1] + 1:
-        return False
-    integers = grid.values()[:, None]  # (levels, 1)
-    return bool(np.all(table.apply(np.broadcast_to(integers, (len(integers), len(table.values)))) == integers))
 
 
 def _channels(value: Value) -> int:

@@ -71,6 +71,13 @@ def infer_shapes(graph: Graph) -> None:
         graph.values[tensor] = graph.value(tensor).with_(shape=shape)
 
 
+def _axis(axis: int | None, rank: int) -> int:
+    """An axis counted from the front."""
+    if axis is None or not -rank <= axis < rank:
+        raise ValueError(f"axis must be {-rank} to {rank - 1}, not {axis}")
+    return axis % rank
+
+
 def _same(known: _Known, node: Node) -> Shape:
     return known.shape(node.inputs[0])
 
@@ -93,9 +100,17 @@ def _slide(known: _Known, node: Node, kernel: Sequence[int]) -> Shape:
     strides = node.attrs["strides"] or (1, 1)
     dilations = node.attrs["dilations"] or (1, 1)
     pads = node.attrs["pads"] or (0, 0, 0, 0)
+    if [len(strides), len(dilations), len(pads)] != [2, 2, 4]:
+        raise ValueError(
+            f"strides, dilations and pads must have 2, 2 and 4 numbers, not {strides}, {dilations}, {pads}"
+        )
+    if min(*kernel, *strides, *dilations) < 1 or min(pads) < 0:
+        raise ValueError("kernel, strides and dilations must be at least 1 and pads at least 0")
     sizes: list[int | None] = []
     for axis, size in enumerate(shape[2:]):
         extent = dilations[axis] * (kernel[axis] - 1) + 1
+        if max(pads[axis], pads[axis + 2]) >= extent and max(pads):
+            raise ValueError(f"pads must be smaller than the dilated kernel {extent}, not {pads}")
         if size is None:
             sizes.append(None)
         elif node.attrs["auto_pad"] in ("SAME_UPPER", "SAME_LOWER"):
@@ -112,6 +127,8 @@ def _conv(known: _Known, node: Node) -> Shape:
     weights = known.shape(node.inputs[1])
     shape = known.shape(node.inputs[0])
     groups = node.attrs["group"]
+    if groups < 1:
+        raise ValueError(f"group must be at least 1, not {groups}")
     if len(weights) < 2 or weights[0] is None or weights[1] is None:
         raise ValueError(f"weights must be (O, C/group, kernel), not {weights}")
     if shape[1] != weights[1] * groups or weights[0] % groups:
@@ -137,7 +154,7 @@ def _matmul(known: _Known, node: Node) -> Shape:
 
 def _concat(known: _Known, node: Node) -> Shape:
     shapes = [known.shape(tensor) for tensor in node.inputs]
-    axis = node.attrs["axis"] % len(shapes[0])
+    axis = _axis(node.attrs["axis"], len(shapes[0]))
     if any(len(shape) != len(shapes[0]) for shape in shapes):
         raise ValueError("all operands must have one rank")
     for i, sizes in enumerate(zip(*shapes, strict=True)):
@@ -156,7 +173,7 @@ def _global(known: _Known, node: Node) -> Shape:
 def _reduce(known: _Known, node: Node) -> Shape:
     shape = known.shape(node.inputs[0])
     axes = known.content(node.inputs[1]) if len(node.inputs) > 1 else tuple(range(len(shape)))
-    where = {axis % len(shape) for axis in axes if axis is not None}
+    where = {_axis(axis, len(shape)) for axis in axes}
     if node.attrs["keepdims"]:
         return tuple(1 if i in where else size for i, size in enumerate(shape))
     return tuple(size for i, size in enumerate(shape) if i not in where)
@@ -168,7 +185,7 @@ def _volume(sizes: Sequence[int | None]) -> int | None:
 
 def _flatten(known: _Known, node: Node) -> Shape:
     shape = known.shape(node.inputs[0])
-    axis = node.attrs["axis"] % (len(shape) + 1)
+    axis = _axis(node.attrs["axis"], len(shape) + 1)
     return (_volume(shape[:axis]), _volume(shape[axis:]))
 
 
@@ -192,7 +209,7 @@ def _reshape(known: _Known, node: Node) -> Shape:
 def _squeeze(known: _Known, node: Node) -> Shape:
     shape = known.shape(node.inputs[0])
     if len(node.inputs) > 1:
-        where = {(axis or 0) % len(shape) for axis in known.content(node.inputs[1])}
+        where = {_axis(axis, len(shape)) for axis in known.content(node.inputs[1])}
     else:
         where = {i for i, size in enumerate(shape) if size == 1}
     if any(shape[i] != 1 for i in where):
@@ -203,7 +220,9 @@ def _squeeze(known: _Known, node: Node) -> Shape:
 def _unsqueeze(known: _Known, node: Node) -> Shape:
     shape, axes = known.shape(node.inputs[0]), known.content(node.inputs[1])
     rank = len(shape) + len(axes)
-    where = {(axis or 0) % rank for axis in axes}
+    if len({_axis(axis, rank) for axis in axes}) < len(axes):
+        raise ValueError(f"axes must differ, not {axes}")
+    where = {_axis(axis, rank) for axis in axes}
     rest = iter(shape)
     return tuple(1 if i in where else next(rest) for i in range(rank))
 
@@ -218,13 +237,13 @@ def _transpose(known: _Known, node: Node) -> Shape:
 
 def _argmax(known: _Known, node: Node) -> Shape:
     shape = known.shape(node.inputs[0])
-    axis = node.attrs["axis"] % len(shape)
+    axis = _axis(node.attrs["axis"], len(shape))
     return (*shape[:axis], *((1,) if node.attrs["keepdims"] else ()), *shape[axis + 1 :])
 
 
 def _gather(known: _Known, node: Node) -> Shape:
     shape, index = known.shape(node.inputs[0]), known.shape(node.inputs[1])
-    axis = node.attrs["axis"] % len(shape)
+    axis = _axis(node.attrs["axis"], len(shape))
     return (*shape[:axis], *index, *shape[axis + 1 :])
 
 

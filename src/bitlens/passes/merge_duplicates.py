@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from bitlens.core.grid import Grid
 import numpy as np
 
+from bitlens.core.grid import Grid
 from bitlens.graph.graph import Graph, Node
 from bitlens.graph.rewrite import replace_tensor, same
 
@@ -31,6 +31,6 @@ def merge_duplicates(graph: Graph) -> None:
 
 
 def _are_twins(graph: Graph, one: Node, other: Node) -> bool:
-    """Whether two nodes of one operator and one operand make the same integers, with the same grid and unit."""
-    a, b = graph.value(one.output), graph.value(other.output)
-    return a.grid == b.grid and np.array_equal(a.scale, b.scale) and same(one.attrs, other.attrs)
+    """Whether two nodes of one operator, operand and grid make the same integers of the same unit."""
+    units = (graph.value(node.output).scale for node in (one, other))
+    return np.array_equal(*units) and same(one.attrs, other.attrs)

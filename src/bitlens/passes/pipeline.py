@@ -15,6 +15,7 @@ from bitlens.graph.rewrite import drop_dead
 from bitlens.graph.spec import CompileError, check_stage
 from bitlens.passes.adopt_inputs import adopt_inputs
 from bitlens.passes.detach_tails import detach_tails
+from bitlens.passes.drop_identities import drop_identities
 from bitlens.passes.find_grids import find_grids
 from bitlens.passes.find_step_tables import find_step_tables
 from bitlens.passes.fold_constants import fold_constants
@@ -54,8 +55,9 @@ QUANTIZED: tuple[Pass, ...] = (
 TO_INTEGERS: tuple[Pass, ...] = (
     fuse_chains,  # leaves: one chain between two integer tensors
     sink_max_pools,  # needs: chains fused. leaves: no pool of real values
-    settle_outputs,  # leaves: outputs that are sums with scale and offset
-    find_step_tables,  # needs: pools sunk, outputs settled. leaves: steps and rescale, no float operator
+    find_step_tables,  # needs: pools sunk. leaves: steps and rescale, float operators in front of outputs alone
+    settle_outputs,  # needs: tables found, so that a scale is read by users alone. leaves: sums with scale and offset
+    drop_identities,  # needs: tables. leaves: no table that gives back what it gets
     merge_duplicates,  # leaves: one table where forks had made two alike
     drop_dead,
 )
@@ -91,13 +93,13 @@ def lower_to_integers(graph: Graph, progress: Callable[[str, int, int], None] | 
     if progress is not None:
         progress("move_channels_last", total - 2, total)
     names = move_channels_last(integer)
-    check_stage(integer, "integer")
     try:
+        check_stage(integer, "integer")
         check_program(integer)
     except CompileError:
         raise
     except GraphError as error:
-        raise CompileError(f"{error}; this is a bug") from error
+        raise CompileError(f"{error}; integer programs have no other form, change the model") from error
     if progress is not None:
         progress("verify_program", total - 1, total)
     imported = graph.copy()

@@ -60,14 +60,17 @@ def _settle(graph: Graph, node: Node, place: int) -> None:
                     "quantize it, or cut the model before it"
                 )
     name = graph.outputs[place]
-    taken = source.name in graph.outputs or graph.consumers(source.name) != [node]
     producer = graph.producer(source.name)
-    if not taken and producer is not None and producer.op == "conv" and _join_bias(graph, producer, scale, offset):
-        offset = np.zeros(())
-    elif taken:  # others read the sum with its own scale; a copy of it carries this output's
+    if producer is None:
+        raise CompileError(f"{node.name}: output must be computed from sums, not from the input; quantize it")
+    if source.name in graph.outputs:
+        seen = graph.output_names.get(source.name, source.name)
         raise CompileError(
-            f"{node.name}: sum must have no other reader than this output, not {source.name}'s; quantize it for the others"
+            f"{node.name}: output must have integers of its own, not those of {seen}; leave one of the two out of the model"
         )
+    alone = graph.consumers(source.name) == [node]
+    if alone and producer.op == "conv" and _join_bias(graph, producer, scale, offset):
+        offset = np.zeros(())
     value = graph.value(source.name)
     graph.values[source.name] = value.with_(scale=_rounded(scale), offset=_rounded(offset))
     graph.outputs[place] = source.name

@@ -122,7 +122,7 @@ def _compare_real(value: Value, wanted: Tensor, found: IntArray) -> None:
     """Compare an output's real values, whose last scale and offset we apply in another order."""
     real = _channels_last(wanted.real)
     ours = found.astype(np.float64) * value.scale + value.offset
-    if real.shape != ours.shape or not np.allclose(
-        ours, real, rtol=_CLOSE, atol=_CLOSE * max(1e-30, float(np.abs(real).max()))
-    ):
+    if not np.all(np.isfinite(real)):
+        raise CompileError(f"{value.name}: output must be finite, not inf or nan; repair the scales of the model")
+    if real.shape != ours.shape or np.any(np.abs(ours - real) > _CLOSE * np.abs(real).max(initial=0)):
         raise CompileError(f"{value.name}: output must equal the model's, not differ; this is a bug")
