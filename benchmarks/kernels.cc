@@ -174,7 +174,7 @@ double p10(std::vector<double>* times) {
 }
 
 void report(const ConvKernel& kernel, const Shape& s, Precision precision) {
-  const ConvTraits traits{kernel.family, precision.weight_planes, precision.activation_planes, 127, 255, 0, kBlock};
+  const ConvTraits traits{kernel.family, precision.weight_planes, precision.activation_planes, 127, 255, 100, kBlock};
   if (!kernel.accepts(traits)) return;
   Layer layer(kernel, s, precision);
   std::vector<double> times[3];

@@ -106,35 +106,38 @@ void steps_planes(const EpilogueTile& tile) {
 // How many of 2^P - 1 ascending limits 16 sums exceed, bit by bit: the limits stay in registers, and P compares do.
 // 1. Bit P - 1 of the count is S > limit[2^(P-1) - 1]: exactly then at least 2^(P-1) limits lie below S.
 // 2. Given the higher bits h of the count, bit p is S > limit[h + 2^p - 1]. Each lane picks its own limit out of the
-//    2^(P-1-p) that differ in h, by masked moves from the lowest of those bits up.
+//    2^(P-1-p) that differ in h by masked moves, those of the highest bit, known for longest, first.
 template <int kPlanes>
 class Bisection {
  public:
   // `limits` of one group of 16 channels, kBlock apart from level to level.
   explicit Bisection(const int32_t* limits) {
-#pragma GCC unroll 15
     for (int level = 0; level < kLevels; ++level) limits_[level] = _mm512_load_si512(limits + kBlock * level);
   }
 
-  void count(__m512i sums, __mmask16 bits[kPlanes]) const {
-#pragma GCC unroll 4
-    for (int p = kPlanes - 1; p >= 0; --p) {
-      __m512i choice[1 << (kPlanes - 1)];
-#pragma GCC unroll 8
-      for (int c = 0; c < 1 << (kPlanes - 1 - p); ++c) choice[c] = limits_[(c << (p + 1)) + (1 << p) - 1];
-#pragma GCC unroll 4
-      for (int q = p + 1; q < kPlanes; ++q) {
-#pragma GCC unroll 8
-        for (int c = 0; c < 1 << (kPlanes - 1 - q); ++c) {
-          choice[c] = _mm512_mask_mov_epi32(choice[2 * c], bits[q], choice[2 * c + 1]);
-        }
-      }
-      bits[p] = _mm512_cmpgt_epi32_mask(sums, choice[0]);
-    }
-  }
+  void count(__m512i sums, __mmask16 bits[kPlanes]) const { count_bit<kPlanes - 1>(sums, bits); }
 
  private:
   static constexpr int kLevels = (1 << kPlanes) - 1;
+
+  // Bits kBit, kBit - 1, ..., 0.
+  template <int kBit>
+  void count_bit(__m512i sums, __mmask16 bits[kPlanes]) const {
+    bits[kBit] = _mm512_cmpgt_epi32_mask(sums, choose<kBit, kBit + 1, 0>(bits));
+    if constexpr (kBit > 0) count_bit<kBit - 1>(sums, bits);
+  }
+
+  // limit[h + 2^kBit - 1], where kHigh has the bits of h below kNext, and the others are those of each lane.
+  template <int kBit, int kNext, int kHigh>
+  __m512i choose(const __mmask16 bits[kPlanes]) const {
+    if constexpr (kNext == kPlanes) {
+      return limits_[kHigh + (1 << kBit) - 1];
+    } else {
+      return _mm512_mask_mov_epi32(choose<kBit, kNext + 1, kHigh>(bits), bits[kNext],
+                                   choose<kBit, kNext + 1, kHigh + (1 << kNext)>(bits));
+    }
+  }
+
   __m512i limits_[kLevels];
 };
 
@@ -166,7 +169,6 @@ void count_planes(const EpilogueTile& tile) {
       __mmask16 bits[kPlanes];
       bisection.count(_mm512_load_si512(row_of(tile, pixel) + n), bits);
       uint8_t* out = out_of(tile, pixel) + n / 8;
-#pragma GCC unroll 4
       for (int p = 0; p < kPlanes; ++p) {
         const uint64_t plane = _cvtmask16_u32(bits[p]) ^ (first[p] >> n);
         store_low_bytes(out + static_cast<size_t>(p) * tile.plane_stride, plane, bytes);
@@ -192,7 +194,6 @@ void count_bytes(const EpilogueTile& tile) {
       __mmask16 bits[kPlanes];
       bisection.count(_mm512_load_si512(row_of(tile, pixel) + n), bits);
       __m512i value = start;
-#pragma GCC unroll 4
       for (int p = 0; p < kPlanes; ++p) value = _mm512_mask_add_epi32(value, bits[p], value, delta[p]);
       store_bytes(out_of(tile, pixel) + n, value, count);
     }
