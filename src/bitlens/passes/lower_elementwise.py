@@ -8,6 +8,7 @@ A chain node's attributes: "chain", a `core.reference` chain with one parameter 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,7 @@ from bitlens.passes.fold_constants import constant_tensor
 __all__ = ["channel_vector", "lower_elementwise"]
 
 FloatArray = npt.NDArray[np.float32]
+Shape = tuple[int | None, ...]
 
 _MOST_BITS = 16
 
@@ -52,28 +54,29 @@ def lower_elementwise(graph: Graph) -> None:
             rule(graph, node)
 
 
-def channel_vector(graph: Graph, node: Node, tensor: str, rank: int) -> FloatArray:
-    """A constant operand as float32, () where all numbers are alike, else (C,).
+def channel_vector(array: npt.NDArray[Any], node: Node, what: str, shape: Shape) -> FloatArray:
+    """A constant that meets a tensor as float32, () where all its numbers are alike, else (C,).
+
+    Args:
+        array: the constant, broadcast against the tensor.
+        node, what: for the sentence.
+        shape: of the tensor, (N, C, ...).
 
     Raises:
-        CompileError: the constant differs along another axis than the channels.
+        CompileError: the constant differs along another axis than the channels, or does not fit the tensor.
     """
-    array = constant_tensor(graph, tensor).real.astype(np.float32)
-    return _per_channel(array, node, tensor, rank)
-
-
-def _per_channel(array: FloatArray, node: Node, what: str, rank: int) -> FloatArray:
+    array = array.astype(np.float32)
     if array.size == 0 or not np.all(np.isfinite(array)):
         raise CompileError(f"{node.name}: constant {what} must be finite numbers, not inf or nan; repair the model")
-    if array.min() == array.max():
-        return np.asarray(array.flat[0], np.float32)
-    aligned = array.reshape((1,) * (rank - array.ndim) + array.shape) if array.ndim <= rank else array
-    if aligned.ndim > rank or any(size != 1 for axis, size in enumerate(aligned.shape) if axis != 1):
+    sizes = [1] * (len(shape) - array.ndim) + [*array.shape]
+    fits = len(sizes) == len(shape) and all(size in (1, given) for size, given in zip(sizes, shape, strict=True))
+    alike = array.min() == array.max()
+    if not fits or not (alike or sizes[1:2] == [array.size]):
         raise CompileError(
             f"{node.name}: constant {what} must be one number or one per channel, not of shape {array.shape}; "
             "reshape it to (C, 1, 1)"
         )
-    return aligned.reshape(-1)
+    return np.asarray(array.flat[0], np.float32) if alike else array.reshape(-1)
 
 
 def _become(node: Node, data: str, *chain: Operator, factor: int = 1, shift: int = 0) -> None:
@@ -81,8 +84,8 @@ def _become(node: Node, data: str, *chain: Operator, factor: int = 1, shift: int
     node.attrs = {"chain": chain, "factor": factor, "shift": shift}
 
 
-def _rank(graph: Graph, tensor: str) -> int:
-    return len(graph.value(tensor).shape or ())
+def _shape(graph: Graph, tensor: str) -> Shape:
+    return graph.value(tensor).shape or ()
 
 
 def _quantize(graph: Graph, node: Node) -> None:
@@ -91,11 +94,11 @@ def _quantize(graph: Graph, node: Node) -> None:
         raise CompileError(
             f"{node.name}: activations must have at most {_MOST_BITS} bits, not {quantizer.grid.bits}; use fewer bits"
         )
-    rank = _rank(graph, node.inputs[0])
-    scale = _per_channel(quantizer.scale, node, "scale", rank)
+    shape = _shape(graph, node.inputs[0])
+    scale = channel_vector(quantizer.scale, node, "scale", shape)
     zero_point = np.float32(quantizer.zero_point)
     value = graph.value(node.output)
-    unit = _per_channel(quantizer.unit, node, "scale", rank)
+    unit = channel_vector(quantizer.unit, node, "scale", shape)
     graph.values[node.output] = value.with_(grid=quantizer.grid, scale=unit)
     _become(
         node,
@@ -134,15 +137,10 @@ def _binary(
         if not first and not second:
             return
         data, constant = node.inputs if second else node.inputs[::-1]
-        rank = _rank(graph, data)
-        if len(graph.value(node.output).shape or ()) != rank:
-            raise CompileError(
-                f"{node.name}: constant {constant} must not add axes, not {graph.constants[constant].shape}"
-            )
         make = one if second else other
         if make is None:
             raise CompileError(f"{node.name}: constant of {node.op} must be the second operand, not the first")
-        numbers = channel_vector(graph, node, constant, rank)
+        numbers = channel_vector(constant_tensor(graph, constant).real, node, constant, _shape(graph, data))
         if node.op == "Div" and not np.all(numbers):
             raise CompileError(f"{node.name}: divisor {constant} must not be 0; repair the model")
         _become(node, data, *make(numbers))
@@ -170,7 +168,8 @@ def _clip(graph: Graph, node: Node) -> None:
 def _prelu(graph: Graph, node: Node) -> None:
     if node.inputs[1] not in graph.constants:
         raise CompileError(f"{node.name}: slope {node.inputs[1]} must be a constant, not computed; freeze the model")
-    slope = channel_vector(graph, node, node.inputs[1], _rank(graph, node.inputs[0]))
+    slope = constant_tensor(graph, node.inputs[1]).real
+    slope = channel_vector(slope, node, node.inputs[1], _shape(graph, node.inputs[0]))
     _become(node, node.inputs[0], LeakyRelu(slope))
 
 

@@ -32,5 +32,6 @@ def merge_duplicates(graph: Graph) -> None:
 
 def _are_twins(graph: Graph, one: Node, other: Node) -> bool:
     """Whether two nodes of one operator, operand and grid make the same integers of the same unit."""
-    units = (graph.value(node.output).scale for node in (one, other))
-    return np.array_equal(*units) and same(one.attrs, other.attrs)
+    return np.array_equal(graph.value(one.output).scale, graph.value(other.output).scale) and same(
+        one.attrs, other.attrs
+    )
