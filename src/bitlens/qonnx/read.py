@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,9 @@ def read(source: str | os.PathLike[str] | onnx.ModelProto) -> Graph:
         model, content = _load(Path(source))
         name = Path(source).stem
     _check_versions(name, model)
+    _check_names(name, model.graph)
     if model.functions:
-        model = inliner.inline_local_functions(model)
+        model = _inlined(name, model)
     graph = Graph(metadata={"source": hashlib.sha256(content).hexdigest(), "name": name})
     graph.metadata |= {entry.key: entry.value for entry in model.metadata_props if entry.key in _METADATA}
     _read_constants(graph, model.graph)
@@ -98,6 +100,26 @@ def _check_versions(name: str, model: onnx.ModelProto) -> None:
             )
 
 
+def _inlined(name: str, model: onnx.ModelProto) -> onnx.ModelProto:
+    try:
+        return inliner.inline_local_functions(model)
+    except Exception as error:  # a C++ error of onnx, of no stated type
+        raise CompileError(
+            f"{name}: functions must be such that onnx can inline them; export without functions"
+        ) from error
+
+
+def _check_names(name: str, graph: onnx.GraphProto) -> None:
+    """Errors are one line and name things, so names must be text."""
+    owners = [*graph.input, *graph.output, *graph.initializer, *graph.node]
+    texts = [owner.name for owner in owners]
+    for node in graph.node:
+        texts += [node.op_type, node.domain, *node.input, *node.output, *(item.name for item in node.attribute)]
+    for text in texts:
+        if isinstance(text, bytes) or not text.isprintable():  # bytes: what protobuf gives where it is not UTF-8
+            raise CompileError(f"{name}: every name must be printable text, not {text!r}; repair the file")
+
+
 def _read_constants(graph: Graph, proto: onnx.GraphProto) -> None:
     if proto.sparse_initializer:
         raise CompileError(f"{proto.name}: initializers must be dense, not sparse; export them dense")
@@ -106,7 +128,7 @@ def _read_constants(graph: Graph, proto: onnx.GraphProto) -> None:
 
 
 def _array(owner: str, tensor: onnx.TensorProto) -> npt.NDArray[Any]:
-    kind = onnx.TensorProto.DataType.Name(tensor.data_type) if tensor.data_type else "UNDEFINED"
+    kind = _kind(tensor.data_type)
     try:
         array = numpy_helper.to_array(tensor)
     except (ValueError, TypeError, KeyError, OSError, onnx.checker.ValidationError) as error:
@@ -116,13 +138,20 @@ def _array(owner: str, tensor: onnx.TensorProto) -> npt.NDArray[Any]:
     return np.asarray(array)
 
 
+def _kind(number: int) -> str:
+    """ONNX's name of an element type."""
+    known = number in onnx.TensorProto.DataType.values()
+    return str(onnx.TensorProto.DataType.Name(number)) if known else f"type {number}"
+
+
 def _read_input(graph: Graph, info: onnx.ValueInfoProto) -> None:
     tensor = info.type.tensor_type
     if not info.type.HasField("tensor_type") or not tensor.HasField("shape"):
         raise CompileError(f"{info.name}: input must be a tensor with a stated shape; export the model with shapes")
     if tensor.elem_type not in _INPUT_GRIDS:
-        kind = onnx.TensorProto.DataType.Name(tensor.elem_type)
-        raise CompileError(f"{info.name}: input type must be FLOAT, UINT8 or INT8, not {kind}; export in float32")
+        raise CompileError(
+            f"{info.name}: input type must be FLOAT, UINT8 or INT8, not {_kind(tensor.elem_type)}; export in float32"
+        )
     sizes = [dim.dim_value if dim.dim_value > 0 else None for dim in tensor.shape.dim]
     if len(sizes) not in (2, 4) or sizes[1] is None:
         raise CompileError(
@@ -157,7 +186,7 @@ def _read_node(graph: Graph, proto: onnx.NodeProto) -> None:
         if moved in attrs:
             tensor = fresh_tensor(graph, f"{name}.{moved}")
             value = attrs.pop(moved)
-            graph.constants[tensor] = np.asarray(value, np.float32 if isinstance(value, float) else np.int64)
+            graph.constants[tensor] = _numbers(name, moved, value, np.float32 if isinstance(value, float) else np.int64)
             inputs += [""] * (position + 1 - len(inputs))
             inputs[position] = tensor
     if op in IMPORTED_OPS:
@@ -167,12 +196,26 @@ def _read_node(graph: Graph, proto: onnx.NodeProto) -> None:
 
 
 def _attribute(node: str, attribute: onnx.AttributeProto) -> Any:
-    value = onnx.helper.get_attribute_value(attribute)
+    try:
+        value = onnx.helper.get_attribute_value(attribute)
+    except ValueError:
+        value = None
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
+        value = value.decode("utf-8", "replace")
     if isinstance(value, onnx.TensorProto):
         return _array(f"{node}: {attribute.name}", value)
-    return tuple(value) if isinstance(value, list) else value
+    value = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+    parts = value if isinstance(value, tuple) else (value,)
+    if not all(isinstance(part, (int, float, str)) and str(part).isprintable() for part in parts):
+        raise CompileError(f"{node}: attribute {attribute.name} must be numbers, a text or a tensor; repair the file")
+    return value
+
+
+def _numbers(node: str, name: str, value: Any, dtype: type) -> npt.NDArray[Any]:
+    try:
+        return np.asarray(value, dtype)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise CompileError(f"{node}: attribute {name} must be numbers, not {value!r}; repair the file") from error
 
 
 def _constant(node: str, attrs: dict[str, Any]) -> npt.NDArray[Any]:
@@ -181,4 +224,4 @@ def _constant(node: str, attrs: dict[str, Any]) -> npt.NDArray[Any]:
         raise CompileError(f"{node}: Constant must have one of {', '.join(_CONSTANT_VALUES)}, not {name}")
     if isinstance(value, np.ndarray):
         return value
-    return np.asarray(value, np.float32 if name.startswith("value_float") else np.int64)
+    return _numbers(node, name, value, np.float32 if name.startswith("value_float") else np.int64)
