@@ -101,6 +101,8 @@ def execute_node(graph: Graph, node: Node, operands: list[Tensor | None]) -> Ten
             if quantizer is not None:
                 return _quantize(node, quantizer, operands[0])
             return _RULES[node.op](node, operands)
+    except CompileError:
+        raise
     except (ValueError, IndexError, TypeError) as error:
         shapes = ", ".join("none" if x is None else str(x.real.shape) for x in operands)
         raise CompileError(f"{node.name}: inputs of {node.op} must fit each other, not {shapes}") from error

@@ -63,12 +63,15 @@ def infer_shapes(graph: Graph) -> None:
             else:
                 shape = _RULES.get(node.op, _same)(known, node)
         except (ValueError, IndexError, TypeError) as error:
-            shapes = ", ".join(
-                str(graph.value(name).shape or name) for name in node.inputs if name not in graph.constants
-            )
-            raise CompileError(f"{node.name}: {node.op} must fit its inputs, not {shapes}: {error}") from error
+            shapes = ", ".join(_shape_text(graph, name) for name in node.inputs)
+            raise CompileError(f"{node.name}: inputs of {node.op} must fit, not {shapes}: {error}") from error
         tensor = node.outputs[0]
         graph.values[tensor] = graph.value(tensor).with_(shape=shape)
+
+
+def _shape_text(graph: Graph, name: str) -> str:
+    shape = graph.constants[name].shape if name in graph.constants else graph.value(name).shape
+    return str(shape) if shape is not None else name or "none"
 
 
 def _axis(axis: int | None, rank: int) -> int:

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+
+from bitlens.core.grid import Grid
+from qonnx_models import ModelBuilder
+from stages import after, assert_refused, only
+
+
+def test_quantized_weights_become_integers_with_a_unit() -> None:
+    b = ModelBuilder()
+    unrounded = np.array([0.9, -0.3, 0.26]).reshape(1, 3, 1, 1)
+    x = b.op("Conv", b.image(), b.quant(b.constant(unrounded), 0.25, 4, 1, 1))
+    graph = after(b.model(x), "fold_constants")
+    weights = only(graph, "Conv").inputs[1]
+    assert graph.constants[weights].ravel().tolist() == [4, -1, 1]
+    assert graph.constants[weights].dtype == np.int64
+    assert graph.value(weights).grid == Grid.narrow(4)
+    assert graph.value(weights).scale == np.float32(0.25)
+
+
+def test_a_transpose_moves_integers_and_units() -> None:
+    b = ModelBuilder(("N", 3))
+    scale = np.array([[1.0], [2.0]], np.float32)
+    weights = b.quant(b.constant(np.array([[1, 2, 3], [4, 6, 8]])), scale, 8, 1)
+    graph = after(b.model(b.op("MatMul", b.image(), b.op("Transpose", weights, perm=[1, 0]))), "fold_constants")
+    moved = only(graph, "MatMul").inputs[1]
+    assert graph.constants[moved].tolist() == [[1, 2], [2, 3], [3, 4]]
+    assert graph.value(moved).scale.tolist() == [[1, 2], [1, 2], [1, 2]]
+
+
+def test_scales_may_be_computed_from_constants() -> None:
+    b = ModelBuilder(("N", 3))
+    scale = b.op("Div", b.constant(1.0), b.constant(4.0))
+    weights = b.op(
+        "Quant", b.constant(np.ones((2, 3))), scale, b.constant(0.0), b.constant(4.0),
+        domain="qonnx.custom_op.general", signed=1, narrow=0, rounding_mode="ROUND",
+    )  # fmt: skip
+    graph = after(b.model(b.op("Gemm", b.image(), weights, transB=1)), "fold_constants")
+    assert graph.constants[only(graph, "Gemm").inputs[1]].tolist() == [[4, 4, 4], [4, 4, 4]]
+
+
+def test_constants_that_do_not_fit_each_other_are_refused() -> None:
+    b = ModelBuilder(("N", 3))
+    wrong = b.op("Mul", b.constant(np.ones((2, 3))), b.constant(np.ones(2)), name="scaled")
+    model = b.model(b.op("Gemm", b.image(), wrong, transB=1))
+    assert_refused(model, "scaled: inputs of Mul must fit, not (2, 3), (2,): axis 1 must be 3, not 2")
+
+
+def test_weights_that_are_not_finite_are_refused() -> None:
+    b = ModelBuilder(("N", 1))
+    weights = b.quant(b.constant([[np.nan]]), 1, 4, name="wq")
+    model = b.model(b.op("Gemm", b.image(), weights, transB=1))
+    assert_refused(model, "wq: numbers to quantize must be finite, not inf or nan; repair the model")

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import helper
+
+from bitlens.passes.infer_shapes import infer_shapes
+from bitlens.qonnx.read import read
+from qonnx_models import ModelBuilder, random_model
+from stages import after, assert_refused
+
+
+def _by_onnx(model: onnx.ModelProto) -> dict[str, list[int]]:
+    """What ONNX infers, quantizers taken for identities and the batch for 7 images."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for node in copy.graph.node:
+        if node.op_type in ("Quant", "BipolarQuant"):
+            node.CopyFrom(helper.make_node("Identity", node.input[:1], node.output, node.name))
+    for info in copy.graph.input:
+        info.type.tensor_type.shape.dim[0].dim_value = 7
+    inferred = onnx.shape_inference.infer_shapes(copy, strict_mode=True, data_prop=True).graph
+    return {info.name: [dim.dim_value for dim in info.type.tensor_type.shape.dim] for info in inferred.value_info}
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), blocks=st.integers(1, 5))
+def test_shapes_are_those_that_onnx_infers(seed: int, blocks: int) -> None:
+    model = random_model(seed, blocks)
+    graph = read(model)
+    infer_shapes(graph)
+    batched = 0
+    for name, wanted in _by_onnx(model).items():
+        found = list(graph.value(name).shape or ())
+        assert len(found) == len(wanted), name
+        for ours, theirs in zip(found, wanted, strict=True):
+            assert ours == theirs or (ours is None and theirs == 7), name
+            batched += ours is None
+    assert batched
+
+
+def test_height_and_width_may_be_symbolic() -> None:
+    b = ModelBuilder(("N", 1, "H", "W"))
+    x = b.conv(b.image(), np.ones((2, 1, 3, 3)), name="conv", strides=[2, 2], pads=[1, 1, 1, 1])
+    graph = after(b.model(b.quant(x, 1, 2)), "infer_shapes")
+    assert graph.value(x).shape == (None, 2, None, None)
+
+
+def test_a_shape_may_be_computed_in_the_graph() -> None:
+    b = ModelBuilder(("N", 2, 3, 4))
+    x = b.image()
+    batch = b.op("Gather", b.op("Shape", x), b.constant(0, np.int64), axis=0)
+    batch = b.op("Unsqueeze", batch, b.constant([0], np.int64))
+    flat = b.op("Reshape", x, b.op("Concat", batch, b.constant([-1], np.int64), axis=0))
+    graph = after(b.model(b.op("Gemm", flat, b.weights(np.ones((5, 24))), transB=1)), "infer_shapes")
+    assert graph.value(flat).shape == (None, 24)
+
+
+@pytest.mark.parametrize(
+    ("attrs", "reason"),
+    [
+        ({"strides": [0, 1]}, "kernel, strides and dilations must be at least 1 and pads at least 0"),
+        ({"pads": [0, 3, 0, 0]}, "pads must be smaller than the dilated kernel 3, not (0, 3, 0, 0)"),
+        ({"dilations": [5, 1]}, "a window of 11 must fit the padded size 8"),
+        ({"group": 2}, "group 2 must divide 2 outputs, and weights (2, 3, 3, 3) must match the channels"),
+        ({"kernel_shape": [1, 1]}, "kernel_shape must be (3, 3), not (1, 1)"),
+    ],
+)
+def test_windows_that_do_not_fit_are_refused(attrs: dict[str, object], reason: str) -> None:
+    b = ModelBuilder()
+    model = b.model(b.conv(b.image(), np.ones((2, 3, 3, 3)), **attrs))
+    assert_refused(model, f"conv: inputs of Conv must fit, not (None, 3, 8, 8), (2, 3, 3, 3): {reason}")
