@@ -210,7 +210,8 @@ def _join(node: Node, operands: list[Tensor | None]) -> Tensor:
     if a.unit is not None and b.unit is not None and np.array_equal(a.unit, b.unit):
         first, second = _integers(node, a, b)
         return Tensor.quantized(first + second, a.unit)
-    return Tensor(a.real + b.real)
+    first, second = _alike(operands)
+    return Tensor(first + second)
 
 
 def _concat(node: Node, operands: list[Tensor | None]) -> Tensor:
@@ -305,7 +306,14 @@ def _slice(node: Node, operands: list[Tensor | None]) -> Tensor:
 
 def _each(rule: Callable[..., Array]) -> Callable[[Node, list[Tensor | None]], Tensor]:
     """A rule on real values, one number at a time."""
-    return lambda node, operands: Tensor(np.asarray(rule(node.attrs, *(x.real for x in operands if x is not None))))
+    return lambda node, operands: Tensor(np.asarray(rule(node.attrs, *_alike(operands))))
+
+
+def _alike(operands: list[Tensor | None]) -> list[Array]:
+    """Real values of one type: whole numbers beside float32 become float32."""
+    arrays = [x.real for x in operands if x is not None]
+    mixed = any(array.dtype == np.float32 for array in arrays)
+    return [array.astype(np.float32) for array in arrays] if mixed else arrays
 
 
 def _same(node: Node, operands: list[Tensor | None]) -> Tensor:
@@ -316,15 +324,18 @@ def _same(node: Node, operands: list[Tensor | None]) -> Tensor:
 def _cast(node: Node, operands: list[Tensor | None]) -> Tensor:
     (x,) = operands
     assert x is not None
-    if x.integers is not None or x.real.dtype.kind == "f":
-        return x
-    return Tensor(x.real.astype(np.float32) if node.attrs["to"] == 1 else x.real)
+    if node.attrs["to"] == _FLOAT:
+        return x if x.integers is not None else Tensor(x.real.astype(np.float32))
+    if node.attrs["to"] not in _WHOLE:
+        raise CompileError(f"{node.name}: Cast must be to FLOAT, INT32 or INT64, not to type {node.attrs['to']}")
+    return Tensor(np.trunc(x.real).astype(np.int64))
 
 
 def _leaky(attrs: Mapping[str, Any], x: Array, slope: Array | None = None) -> Array:
     return np.where(x >= 0, x, x * (np.float32(attrs["alpha"]) if slope is None else slope))
 
 
+_FLOAT, _WHOLE = 1, (6, 7)  # ONNX's numbers of FLOAT, INT32 and INT64
 _GLOBAL: dict[str, Any] = {"auto_pad": "NOTSET", "dilations": None, "pads": None, "strides": None}
 
 _RULES: dict[str, Callable[[Node, list[Tensor | None]], Tensor]] = {

@@ -135,7 +135,8 @@ def _array(owner: str, tensor: onnx.TensorProto) -> npt.NDArray[Any]:
         raise CompileError(f"{owner}: constant must be whole, not a broken {kind} tensor; repair the file") from error
     if array.dtype not in (np.float32, np.float64, np.int64, np.int32, np.int8, np.uint8, np.bool_):
         raise CompileError(f"{owner}: constant must be FLOAT or an integer type, not {kind}; export in float32")
-    return np.asarray(array)
+    with np.errstate(over="ignore"):  # infinity is refused where it is used
+        return array.astype(np.float32) if array.dtype == np.float64 else np.asarray(array)
 
 
 def _kind(number: int) -> str:
