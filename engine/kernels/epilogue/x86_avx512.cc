@@ -200,10 +200,17 @@ void count_bytes(const EpilogueTile& tile) {
   }
 }
 
+// Lanes past the last channel do not count. A strip may be as short as seven pixels, so this must be quick.
 inline bool has_equal_deltas(const EpilogueTile& tile) {
   const int32_t* deltas = static_cast<const int32_t*>(tile.table) + kBlock * (int64_t{tile.levels} + 1);
-  for (int32_t i = kBlock; i < kBlock * tile.levels; ++i) {
-    if (i % kBlock < tile.channels && deltas[i] != deltas[i % kBlock]) return false;
+  for (int32_t n = 0; n < tile.channels; n += 16) {
+    const __m512i first = _mm512_load_si512(deltas + n);
+    __mmask16 differ = 0;
+    for (int32_t level = 1; level < tile.levels; ++level) {
+      differ |= _mm512_cmpneq_epi32_mask(first, _mm512_load_si512(deltas + int64_t{kBlock} * level + n));
+    }
+    const int32_t left = tile.channels - n;
+    if ((differ & (left < 16 ? (1u << left) - 1 : 0xFFFFu)) != 0) return false;
   }
   return true;
 }
