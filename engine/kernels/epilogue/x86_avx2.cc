@@ -117,25 +117,38 @@ inline __m256i plain8(__m256i sums, const EpilogueTile& tile, int32_t n) {
   return _mm256_add_epi32(_mm256_mullo_epi32(sums, _mm256_set1_epi32(tile.scale)), offset);
 }
 
-}  // namespace
-
 // Byte n / 8 of plane p = first xor (passed & toggles) xor ...: the byte of the 64-bit masks for these eight channels.
-// Limits of lanes past the last channel are INT32_MAX and first is 0 there, so the bits past it are 0.
-void epilogue_steps_planes_avx2(const EpilogueTile& tile) {
+// Limits of lanes past the last channel are INT32_MAX and first is 0 there, so the bits past it are 0. kPlanes is 0
+// when only known at run time; known ones stay in registers.
+template <int kPlanes>
+void steps_planes(const EpilogueTile& t) {
+  const EpilogueTile tile = t;  // a copy that the bytes written cannot alias
+  const int32_t planes = kPlanes > 0 ? kPlanes : tile.planes;
   const auto* limits = static_cast<const int32_t*>(tile.table);
   const auto* first = reinterpret_cast<const uint8_t*>(limits + int64_t{kBlock} * tile.levels);
-  const uint8_t* toggles = first + 8 * int64_t{tile.planes};
+  const uint8_t* toggles = first + 8 * int64_t{planes};
   for_groups(tile, [&](uint8_t* out, __m256i sums, int32_t n, int32_t) {
     const int32_t byte = n / 8;
-    uint8_t planes[32];
-    for (int32_t p = 0; p < tile.planes; ++p) planes[p] = first[8 * p + byte];
+    uint32_t bits[kPlanes > 0 ? kPlanes : 32];
+    for (int32_t p = 0; p < planes; ++p) bits[p] = first[8 * p + byte];
     for (int32_t level = 0; level < tile.levels; ++level) {
-      const uint8_t passed = signs_of(_mm256_cmpgt_epi32(sums, load(limits + int64_t{kBlock} * level + n)));
-      const uint8_t* row = toggles + 8 * int64_t{level} * tile.planes + byte;
-      for (int32_t p = 0; p < tile.planes; ++p) planes[p] = static_cast<uint8_t>(planes[p] ^ (passed & row[8 * p]));
+      const uint32_t passed = signs_of(_mm256_cmpgt_epi32(sums, load(limits + int64_t{kBlock} * level + n)));
+      const uint8_t* row = toggles + 8 * int64_t{level} * planes + byte;
+      for (int32_t p = 0; p < planes; ++p) bits[p] ^= passed & row[8 * p];
     }
-    for (int32_t p = 0; p < tile.planes; ++p) out[static_cast<size_t>(p) * tile.plane_stride + byte] = planes[p];
+    for (int32_t p = 0; p < planes; ++p) {
+      out[static_cast<size_t>(p) * tile.plane_stride + static_cast<size_t>(byte)] = static_cast<uint8_t>(bits[p]);
+    }
   });
+}
+
+}  // namespace
+
+void epilogue_steps_planes_avx2(const EpilogueTile& tile) {
+  if (tile.planes == 1) return steps_planes<1>(tile);
+  if (tile.planes == 2) return steps_planes<2>(tile);
+  if (tile.planes == 4) return steps_planes<4>(tile);
+  steps_planes<0>(tile);
 }
 
 void epilogue_steps_bytes_avx2(const EpilogueTile& tile) {
