@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reference execution, operator by operator, against ONNX Runtime and against exact sums."""
+
+import re
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+
+from bitlens.graph.execute import Tensor, execute, execute_node
+from bitlens.graph.graph import Graph, Node
+from bitlens.graph.spec import IMPORTED_OPS, REQUIRED, CompileError
+from bitlens.qonnx.read import read
+from qonnx_models import ModelBuilder, random_model
+
+onnxruntime = pytest.importorskip("onnxruntime")
+
+QUANTIZERS = ("Quant", "BipolarQuant")
+
+
+def evaluated(node: onnx.NodeProto, arrays: list[np.ndarray], opset: int) -> np.ndarray:
+    """The result of one node in ONNX Runtime."""
+    inputs = [
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+        for name, array in zip(node.input, arrays, strict=True)
+    ]
+    outputs = [helper.make_empty_tensor_value_info(node.output[0])]
+    model = helper.make_model(
+        helper.make_graph([node], "one", inputs, outputs), opset_imports=[helper.make_opsetid("", opset)], ir_version=9
+    )
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    found: np.ndarray = session.run(None, dict(zip(node.input, arrays, strict=True)))[0]
+    return found
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_operators_mean_what_onnx_runtime_computes(seed: int) -> None:
+    model = random_model(seed, 4)
+    graph = read(model)
+    (name,) = graph.inputs
+    _, *shape = graph.value(name).shape or ()
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (2, *shape)) if graph.value(name).grid else rng.random((2, *shape), np.float32)
+    tensors = execute(graph, {name: images.astype(np.float32)})
+    real = {name: tensor.real for name, tensor in tensors.items()} | graph.constants
+    for proto in model.graph.node:
+        attrs = {attribute.name: helper.get_attribute_value(attribute) for attribute in proto.attribute}
+        if proto.op_type in QUANTIZERS or ("auto_pad" in attrs and max(attrs["dilations"]) > 1):
+            continue  # ONNX Runtime knows neither
+        arrays = [real[tensor] for tensor in proto.input]
+        wanted = evaluated(proto, arrays, model.opset_import[0].version)
+        reach = max(1e-30, float(np.abs(wanted[np.isfinite(wanted)]).max(initial=0)))
+        np.testing.assert_allclose(real[proto.output[0]], wanted, rtol=1e-4, atol=1e-5 * reach, err_msg=proto.op_type)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_integers_stand_behind_real_values(seed: int) -> None:
+    graph = read(random_model(seed, 4))
+    (name,) = graph.inputs
+    images = np.random.default_rng(seed).integers(0, 256, (1, *(graph.value(name).shape or ())[1:]))
+    for tensor in execute(graph, {name: images}).values():
+        assert tensor.integers is None or tensor.integers.dtype == np.int64
+        if tensor.integers is not None:
+            assert tensor.unit is not None
+            np.testing.assert_array_equal(tensor.integers.astype(np.float32) * tensor.unit, tensor.real)
+        else:
+            assert tensor.real.dtype in (np.float32, np.int64)
+
+
+def test_sums_are_exact_and_rounded_once() -> None:
+    b = ModelBuilder(("N", 3))
+    x = b.quant("image", 1.0, 16, 1)
+    weights = b.quant(b.constant([[30001.0, 30001.0, 1.0]]), 1.0, 16, 1)
+    tensors = execute(
+        read(b.model(b.op("Gemm", x, weights, transB=1))), {"image": np.array([[30001, 30000, 1]], np.float32)}
+    )
+    sums = 30001 * 30001 + 30001 * 30000 + 1  # above 2^24: float32 additions would round
+    scores = tensors["gemm_2"]
+    assert scores.sums is not None
+    assert scores.sums.item() == sums
+    assert scores.real.item() == np.float32(sums)
+
+
+def test_a_bias_of_the_sums_unit_joins_the_exact_sum() -> None:
+    def scores(unit: float) -> Tensor:
+        b = ModelBuilder(("N", 1))
+        weights = b.quant(b.constant([[0.75]]), 0.25, 8, 1)
+        bias = b.quant(b.constant([5.0]), unit, 32, 1, 1)
+        model = b.model(b.op("Gemm", b.quant("image", 0.5, 8), weights, bias, transB=1))
+        return execute(read(model), {"image": np.array([[2.0]], np.float32)})["gemm_3"]
+
+    whole, other = scores(0.125), scores(0.0625)
+    assert whole.integers is not None
+    assert (whole.integers.item(), whole.real.item()) == (4 * 3 + 40, 6.5)
+    assert other.integers is None
+    assert other.real.item() == 6.5
+    assert whole.sums is not None
+    assert whole.sums.item() == 12
+
+
+def test_depthwise_layers_keep_the_units_of_their_channels_apart() -> None:
+    b = ModelBuilder(("N", 2, 1, 1))
+    x = b.quant("image", np.array([1.0, 2.0]).reshape(1, 2, 1, 1), 8)
+    weights = b.quant(b.constant(np.ones((4, 1, 1, 1))), np.array([1.0, 2, 4, 8]).reshape(4, 1, 1, 1) / 8, 8, 1)
+    tensors = execute(read(b.model(b.op("Conv", x, weights, group=2))), {"image": np.full((1, 2, 1, 1), 6, np.float32)})
+    found = tensors["conv_2"]
+    assert found.unit is not None
+    assert found.unit.ravel().tolist() == [1 / 8, 2 / 8, 8 / 8, 16 / 8]
+    assert found.real.ravel().tolist() == [6, 6, 6, 6]
+
+
+def test_integer_inputs_are_integers() -> None:
+    b = ModelBuilder(("N", 2), TensorProto.UINT8)
+    tensors = execute(read(b.model(b.op("Cast", "image", to=1))), {"image": np.array([[3, 255]], np.uint8)})
+    assert tensors["cast_0"].integers is not None
+    assert tensors["cast_0"].integers.tolist() == [[3, 255]]
+
+
+def run(op: str, *operands: Tensor | None, **attrs: object) -> Tensor:
+    defaults = (
+        {name: value for name, value in IMPORTED_OPS[op].attrs.items() if value is not REQUIRED}
+        if op in IMPORTED_OPS
+        else {}
+    )
+    names = ["" if operand is None else f"x{i}" for i, operand in enumerate(operands)]
+    return execute_node(Graph(), Node(op, "node", names, ["y"], defaults | attrs), [*operands])
+
+
+def real(*values: object, dtype: type = np.float32) -> Tensor:
+    return Tensor(np.asarray(values, dtype))
+
+
+def test_joins_of_one_unit_are_integers_others_real() -> None:
+    a = Tensor.quantized(np.array([[1, 2]]), np.float32(0.5))
+    b = Tensor.quantized(np.array([[3, 5]]), np.float32(0.5))
+    c = Tensor.quantized(np.array([[3, 5]]), np.float32(0.25))
+    total, joined = run("Add", a, b), run("Concat", a, b, axis=1)
+    assert total.integers is not None
+    assert total.integers.tolist() == [[4, 7]]
+    assert joined.integers is not None
+    assert joined.integers.tolist() == [[1, 2, 3, 5]]
+    assert run("Add", a, c).integers is None
+    assert run("Concat", a, c, axis=1).real.tolist() == [[0.5, 1, 0.75, 1.25]]
+
+
+def test_moves_take_units_along() -> None:
+    x = Tensor.quantized(np.arange(6).reshape(1, 2, 3), np.array([1, 2], np.float32).reshape(1, 2, 1))
+    for found in (
+        run("Transpose", x, perm=(0, 2, 1)),
+        run("Flatten", x),
+        run("Reshape", x, real(0, -1, dtype=np.int64)),
+    ):
+        assert found.integers is not None
+        assert found.unit is not None
+        np.testing.assert_array_equal(found.real, found.integers * np.broadcast_to(found.unit, found.integers.shape))
+
+
+def test_shapes_are_computed_as_whole_numbers() -> None:
+    shape = run("Shape", real([[1, 2, 3]]))
+    assert shape.real.tolist() == [1, 1, 3]
+    last = run("Gather", shape, real(-1, dtype=np.int64), axis=0)
+    assert last.real.tolist() == [3]
+    both = run("Concat", real(-1, dtype=np.int64), last, axis=0)
+    assert both.real.dtype == np.int64
+    assert run("Div", real(7, dtype=np.int64), real(2, dtype=np.int64)).real.tolist() == [3]
+    assert run(
+        "Slice", shape, *(real(v, dtype=np.int64) for v in (0, 3)), None, real(2, dtype=np.int64)
+    ).real.tolist() == [1, 3]
+
+
+def test_casts_and_mixed_numbers() -> None:
+    assert run("Cast", real(1.75, -1.75), to=7).real.tolist() == [1, -1]
+    assert run("Cast", real(3, dtype=np.int64), to=1).real.dtype == np.float32
+    assert run("Mul", real(1.5), real(3, dtype=np.int64)).real.dtype == np.float32
+    assert run("Add", real(1.5), real(3, dtype=np.int64)).real.dtype == np.float32
+
+
+def test_softmaxes_and_argmax() -> None:
+    x = real([1000.0, 1000.0, 999.0])
+    np.testing.assert_allclose(run("Softmax", x, axis=-1).real, [[0.4223188, 0.4223188, 0.1553624]], rtol=1e-6)
+    np.testing.assert_allclose(run("LogSoftmax", x, axis=-1).real, [[-0.8619948, -0.8619948, -1.8619949]], rtol=1e-6)
+    assert run("ArgMax", x, axis=1).real.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("op", "operands", "attrs", "sentence"),
+    [
+        ("Erf", (real(1.0),), {}, "node: operator must be one that reference arithmetic knows, not Erf"),
+        (
+            "Conv",
+            (real(1.0), real(1.0)),
+            {},
+            "node: input of Conv must be quantized, not float; put a quantizer before it",
+        ),
+        ("Add", (real(1.0, 2.0), real(1.0, 2.0, 3.0)), {}, "node: inputs of Add must fit each other, not (2,), (3,)"),
+        ("Clip", (real(1.0), None, real([1.0, 2.0])), {"min": 0}, None),
+        (
+            "Squeeze",
+            (real([1.0, 2.0]), real(1, dtype=np.int64)),
+            {},
+            "node: inputs of Squeeze must fit each other, not (1, 2), (1,)",
+        ),
+        ("Cast", (real(1.0),), {"to": 3}, "node: Cast must be to FLOAT, INT32 or INT64, not to type 3"),
+    ],
+)
+def test_refusals(op: str, operands: tuple[Tensor | None, ...], attrs: dict, sentence: str | None) -> None:
+    if sentence is None:
+        run(op, *operands)
+        return
+    with pytest.raises(CompileError, match=rf"\A{re.escape(sentence)}\Z"):
+        run(op, *operands, **attrs)
+
+
+def test_numbers_to_quantize_must_be_finite() -> None:
+    b = ModelBuilder(("N", 1))
+    model = b.model(b.quant(b.op("Div", "image", b.constant(0.0)), 1.0, 4, name="act"))
+    sentence = "act: numbers to quantize must be finite, not inf or nan; repair the model"
+    with pytest.raises(CompileError, match=rf"\A{re.escape(sentence)}\Z"):
+        execute(read(model), {"image": np.zeros((1, 1), np.float32)})
