@@ -121,6 +121,7 @@ def check_stage(graph: Graph, stage: str) -> None:
     """
     born = {*graph.inputs, *graph.constants}
     names: set[str] = set()
+    read = {*graph.outputs, *(tensor for node in graph.nodes for tensor in node.inputs)}
     for node in graph.nodes:
         missing = [tensor for tensor in node.inputs if tensor and tensor not in born]
         if missing:
@@ -129,6 +130,8 @@ def check_stage(graph: Graph, stage: str) -> None:
             )
         if node.name in names:
             raise CompileError(f"{node.name}: node name must be unique")
+        if read.intersection(node.outputs[1:]):  # masks, indices, statistics
+            raise CompileError(f"{node.name}: only the first result of {node.op} must be read; {_UNBOUNDED}")
         twice = born.intersection(node.outputs)
         if twice:
             raise CompileError(f"{node.name}: result must be born once, not twice: {min(twice)}; repair the file")

@@ -22,7 +22,7 @@ def adopt_inputs(graph: Graph) -> None:
             continue
         consumers = graph.consumers(name)
         if len(consumers) != 1 or not _is_quantizer(consumers[0]) or name in graph.outputs:
-            readers = ", ".join(f"{node.op} {node.name}" for node in consumers) or "nothing"
+            readers = ", ".join(node.name for node in consumers) or "nothing"
             raise CompileError(
                 f"{name}: input must go into one quantizer, not into {readers}; "
                 "quantize it first, 8 bits unsigned with scale 1/255 for images"

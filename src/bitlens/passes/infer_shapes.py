@@ -150,6 +150,8 @@ def _matmul(known: _Known, node: Node) -> Shape:
         raise ValueError(f"both operands must be matrices, not {a} and {b}")
     a = a[::-1] if node.attrs.get("transA") else a
     b = b[::-1] if node.attrs.get("transB") else b
+    if a[1] is None:
+        raise ValueError("a flattened map must have a fixed size; export with a fixed height and width")
     if a[1] != b[0]:
         raise ValueError(f"{a[1]} columns must meet as many rows, not {b[0]}")
     return (a[0], b[1])

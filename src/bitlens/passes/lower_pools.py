@@ -23,8 +23,6 @@ def lower_pools(graph: Graph) -> None:
             raise CompileError(
                 f"{node.name}: ceil_mode must be 0 where the last window is cut off, not 1; pad the map explicitly instead"
             )
-        if len(node.outputs) > 1 and graph.consumers(node.outputs[1]):
-            raise CompileError(f"{node.name}: indices of MaxPool must be unused, not read; use the values alone")
         node.outputs = node.outputs[:1]
         window = window_attrs(*(node.attrs[name] for name in ("kernel_shape", "strides", "pads", "dilations")))
         if node.op == "MaxPool":

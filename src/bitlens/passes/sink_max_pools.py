@@ -33,28 +33,36 @@ from bitlens.passes.fuse_chains import fuse_chains
 
 __all__ = ["sink_max_pools", "slope_signs"]
 
+_SUMS = ("add", "conv", "sum_pool")
+
 
 def sink_max_pools(graph: Graph) -> None:
-    """Leave no max pool that reads real values.
+    """Leave no max pool that reads real values, nor one of sums where codes would do.
 
     Raises:
         CompileError: the chain in front neither rises nor falls, or its weights cannot change sign.
     """
-    while (pool := _real_pool(graph)) is not None:
-        chains = graph.consumers(pool.output)
-        commutes = (
-            pool.output not in graph.outputs
-            and bool(chains)
-            and all(node.op == "chain" and _ends_rising(node.attrs["chain"]) for node in chains)
-        )
-        if commutes:
-            _move_behind(graph, pool, chains)
+    while True:
+        pools = [node for node in graph if node.op == "max_pool"]
+        free = next((pool for pool in pools if _commutes(graph, pool)), None)
+        real = next((pool for pool in pools if graph.value(pool.inputs[0]).grid is None), None)
+        if free is not None:
+            _move_behind(graph, free, graph.consumers(free.output))
+        elif real is not None:
+            _move_in_front(graph, real)
         else:
-            _move_in_front(graph, pool)
+            return
 
 
-def _real_pool(graph: Graph) -> Node | None:
-    return next((node for node in graph if node.op == "max_pool" and graph.value(node.inputs[0]).grid is None), None)
+def _commutes(graph: Graph, pool: Node) -> bool:
+    """Whether a pool reads real values or sums, and all that is made of its result are codes that rise with it."""
+    value, producer = graph.value(pool.inputs[0]), graph.producer(pool.inputs[0])
+    while producer is not None and producer.op == "max_pool":
+        producer = graph.producer(producer.inputs[0])
+    sums = producer is not None and producer.op in _SUMS and bool(np.all(value.scale > 0))
+    readers = graph.consumers(pool.output)
+    rising = all(node.op == "chain" and _ends_rising(node.attrs["chain"]) for node in readers)
+    return (value.grid is None or sums) and bool(readers) and rising and pool.output not in graph.outputs
 
 
 def slope_signs(operator: Operator) -> npt.NDArray[np.float64] | None:

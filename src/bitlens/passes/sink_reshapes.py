@@ -7,7 +7,7 @@ import numpy as np
 
 from bitlens.core.reference import Chain, Operator
 from bitlens.graph.graph import Graph, Node
-from bitlens.graph.rewrite import drop_dead, fresh_node, fresh_tensor
+from bitlens.graph.rewrite import drop_dead, fresh_node, fresh_tensor, insert_after
 
 __all__ = ["is_scalar", "sink_reshapes"]
 
@@ -18,13 +18,10 @@ def sink_reshapes(graph: Graph) -> None:
     A reshape (N, C, 1, 1) -> (N, C) keeps the channels, so any chain may pass it. The chain's result keeps its name and has the
     shape of the map; the reshaped tensor gets a new one.
     """
-    at = 0
-    while at < len(graph.nodes):  # in order: what a swap moves back is met again behind the chain
-        node = graph.nodes[at]
+    for node in [*graph.nodes]:  # in order: a reshape that has passed one chain is in front of the next
         reshape = graph.producer(node.inputs[0]) if node.op == "chain" else None
         if reshape is not None and reshape.op == "Reshape" and _passes(graph, reshape, node.attrs["chain"]):
-            _swap(graph, reshape, node, at)
-        at += 1
+            _swap(graph, reshape, node)
     drop_dead(graph)
 
 
@@ -44,7 +41,7 @@ def _passes(graph: Graph, reshape: Node, chain: Chain) -> bool:
     return is_scalar(chain) or (keeps_channels and all(size == 1 for size in (*before[2:], *after[2:])))
 
 
-def _swap(graph: Graph, reshape: Node, chain: Node, at: int) -> None:
+def _swap(graph: Graph, reshape: Node, chain: Node) -> None:
     result = chain.output
     flat = fresh_tensor(graph, f"{result}.flat")
     value = graph.value(result)
@@ -56,5 +53,6 @@ def _swap(graph: Graph, reshape: Node, chain: Node, at: int) -> None:
         graph.output_names[flat] = graph.output_names.pop(result, result)
         graph.outputs = [flat if tensor == result else tensor for tensor in graph.outputs]
     chain.inputs = [reshape.inputs[0]]
-    moved = Node("Reshape", fresh_node(graph, f"{reshape.name}.{chain.name}"), [result], [flat])
-    graph.nodes.insert(at + 1, moved)
+    if reshape.output not in graph.outputs and not graph.consumers(reshape.output):
+        graph.nodes = [node for node in graph.nodes if node is not reshape]
+    insert_after(graph, chain, Node("Reshape", fresh_node(graph, reshape.name), [result], [flat]))

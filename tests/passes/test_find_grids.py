@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+
+import bitlens
+from bitlens.core.grid import Grid
+from bitlens.core.reference import Add
+from qonnx_models import ModelBuilder
+from stages import after, assert_refused, only
+
+
+def test_sums_have_the_product_of_the_units() -> None:
+    b = ModelBuilder(("N", 2))
+    y = b.op("Gemm", b.quant("image", 0.1, 2), b.weights([[1, -2]], scale=0.3), transB=1)
+    graph = after(b.model(y), "find_grids")
+    assert graph.value(y).scale == np.float32(0.1) * np.float32(0.3)
+    assert graph.value(y).grid == Grid(-6, 3)
+
+
+def test_a_bias_in_whole_units_joins_the_sum() -> None:
+    b = ModelBuilder(("N", 2))
+    unit = np.float32(0.1) * np.float32(0.3)
+    bias = b.quant(b.constant([5 * unit, -7 * unit]), unit, 32, 1, 1)
+    y = b.op("Gemm", b.quant("image", 0.1, 2), b.weights(np.ones((2, 2)), scale=0.3), bias, transB=1)
+    graph = after(b.model(y), "find_grids")
+    assert only(graph, "conv").attrs["bias"].tolist() == [5, -7]
+    assert graph.value(y).grid == Grid(-7, 11)
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+def test_another_bias_becomes_a_chain(quantized: bool) -> None:
+    b = ModelBuilder(("N", 2))
+    bias = b.constant([0.25, 0.5])
+    bias = b.quant(bias, 0.25, 8, 1) if quantized else bias
+    y = b.op("Gemm", b.quant("image", 0.1, 2), b.weights(np.ones((2, 2)), scale=0.3), bias, transB=1)
+    graph = after(b.model(y), "find_grids")
+    assert only(graph, "conv").attrs["bias"] is None
+    (add,) = only(graph, "chain").attrs["chain"]
+    assert isinstance(add, Add)
+    assert np.asarray(add.values).tolist() == [0.25, 0.5]
+    assert graph.value(y).grid is None
+
+
+def test_a_depthwise_product_keeps_units_per_channel() -> None:
+    b = ModelBuilder(("N", 2, 3, 3))
+    scale = np.array([0.5, 2.0], np.float32).reshape(1, 2, 1, 1)
+    x = b.quant(b.image(), scale, 4)
+    y = b.conv(x, np.ones((4, 1, 1, 1)), group=2)
+    assert after(b.model(y), "find_grids").value(y).scale.tolist() == [0.125, 0.125, 0.5, 0.5]
+
+
+def test_padding_widens_a_sum_without_zero() -> None:
+    b = ModelBuilder(("N", 1, 3, 3))
+    x = b.quant(b.image(), 0.25, 2, 0, 0, -3.0)  # integers 3..6
+    y = b.conv(x, np.ones((1, 1, 3, 3)), pads=[1, 1, 1, 1])
+    assert after(b.model(y), "find_grids").value(y).grid == Grid(0, 54)
+
+
+def test_padding_of_a_bipolar_map_is_exact() -> None:
+    b = ModelBuilder(("N", 1, 3, 3))
+    y = b.conv(b.bipolar(b.op("Sub", b.image(), b.constant(0.5))), np.ones((1, 1, 3, 3)), pads=[1, 1, 1, 1])
+    program = bitlens.compile(b.model(y))  # verified against the model
+    assert sorted(set(program.run(np.full((1, 3, 3, 1), 255))[y].ravel().tolist())) == [4, 6, 9]
+
+
+def test_real_values_in_front_of_a_layer_are_refused() -> None:
+    b = ModelBuilder()
+    x = b.op("Relu", b.conv(b.image(), np.ones((2, 3, 1, 1))))
+    model = b.model(b.conv(x, np.ones((1, 2, 1, 1)), name="second"))
+    assert_refused(model, f"second: input must be integers, not real values ({x}); put a quantizer before it")
+
+
+def test_real_values_in_an_average_are_refused() -> None:
+    b = ModelBuilder()
+    x = b.op("Relu", b.conv(b.image(), np.ones((2, 3, 1, 1))))
+    model = b.model(b.quant(b.op("GlobalAveragePool", x, name="mean"), 1, 4))
+    assert_refused(model, f"mean: input must be integers, not real values ({x}); put a quantizer before it")
+
+
+def test_a_float_sum_is_refused() -> None:
+    b = ModelBuilder()
+    x = b.op("Relu", b.conv(b.image(), np.ones((3, 3, 1, 1))))
+    model = b.model(b.quant(b.op("Add", x, b.image(), name="sum"), 1, 4))
+    assert_refused(
+        model,
+        f"sum: input must be integers, not real values ({x}); "
+        "quantize both branches onto one shared grid before the sum",
+    )
+
+
+@pytest.mark.parametrize(
+    ("op", "attrs", "advice"),
+    [
+        ("Add", {}, "quantize both branches onto one shared grid before the sum"),
+        ("Concat", {"axis": 1}, "quantize every branch with one shared scale before the concat"),
+    ],
+)
+def test_unequal_scales_are_refused(op: str, attrs: dict[str, int], advice: str) -> None:
+    b = ModelBuilder()
+    parts = [b.quant(b.image(), scale, 8, 1) for scale in (0.5, 0.25)]
+    model = b.model(b.op(op, *parts, name="join", **attrs))
+    assert_refused(model, f"join: scales of the operands must be equal, not 0.5 and 0.25; {advice}")
+
+
+def test_scales_per_channel_in_front_of_a_full_product_are_refused() -> None:
+    b = ModelBuilder()
+    x = b.quant(b.image(), np.array([1, 2, 3]).reshape(1, 3, 1, 1), 4)
+    assert_refused(
+        b.model(b.conv(x, np.ones((1, 3, 1, 1)))),
+        "conv: scale of the input must be one number, not one per channel; quantize it per tensor",
+    )
+
+
+def test_sums_that_may_overflow_are_refused() -> None:
+    b = ModelBuilder(("N", 2048))
+    x = b.quant(b.image(), 2**-14, 14)
+    model = b.model(b.op("Gemm", x, b.weights(np.full((1, 2048), 127)), transB=1, name="fc"))
+    assert_refused(
+        model,
+        "fc: sums must stay within 32 bits, not reach [0, 4261152768]; use fewer bits or fewer channels",
+    )
+
+
+def test_wide_inputs_of_a_window_are_refused() -> None:
+    b = ModelBuilder()
+    x = b.quant(b.image(), 2**-9, 9)
+    assert_refused(
+        b.model(b.conv(x, np.ones((1, 3, 3, 3)))),
+        "conv: input must have at most 8 bits, not 9; quantize it to fewer bits",
+    )

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+import bitlens
+from qonnx_models import ModelBuilder
+from stages import after, assert_refused, only
+
+
+def test_an_average_is_a_sum_with_a_smaller_unit() -> None:
+    b = ModelBuilder(("N", 1, 4, 4))
+    x = b.op("AveragePool", b.image(), kernel_shape=[2, 3], strides=[2, 1], name="average")
+    program = bitlens.compile(b.model(x))
+    (node,) = program.graph
+    assert (node.op, node.attrs["kernel"], node.attrs["stride"]) == ("sum_pool", (2, 3), (2, 1))
+    value = program.graph.value("average")
+    assert value.scale == program.graph.value("image").scale / 6
+    assert value.grid is not None
+    assert value.grid.hi == 6 * 255
+
+
+def test_rounding_up_a_size_that_divides_is_no_matter() -> None:
+    b = ModelBuilder(("N", 1, 4, 4))
+    x = b.op("MaxPool", b.image(), kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1)
+    assert only(after(b.model(x), "lower_pools"), "max_pool").attrs["pads"] == (0, 0, 0, 0)
+
+
+def test_a_last_window_that_is_cut_off_is_refused() -> None:
+    b = ModelBuilder(("N", 1, 5, 4))
+    model = b.model(b.op("MaxPool", b.image(), kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1, name="pool"))
+    assert_refused(
+        model, "pool: ceil_mode must be 0 where the last window is cut off, not 1; pad the map explicitly instead"
+    )
+
+
+def test_a_divisor_that_depends_on_the_position_is_refused() -> None:
+    b = ModelBuilder(("N", 1, 4, 4))
+    model = b.model(b.op("AveragePool", b.image(), kernel_shape=[3, 3], pads=[1, 1, 1, 1], name="pool"))
+    assert_refused(
+        model,
+        "pool: divisor of AveragePool must be the same everywhere, not smaller at the border; "
+        "use count_include_pad=1 or no padding",
+    )
+
+
+def test_indices_that_are_read_are_refused() -> None:
+    b = ModelBuilder()
+    x = b.op("MaxPool", b.image(), kernel_shape=[2, 2], name="pool", outputs=2)
+    assert_refused(
+        b.model(x, f"{x}.1"),
+        "pool: only the first result of MaxPool must be read; replace the operator, or cut the model before it",
+    )
+
+
+def test_a_pool_of_padding_alone_is_refused() -> None:
+    b = ModelBuilder(("N", 1, 2, 2))
+    x = b.op("MaxPool", b.image(), kernel_shape=[1, 2], dilations=[1, 3], strides=[1, 1], pads=[0, 2, 0, 2], name="p")
+    assert_refused(
+        b.model(x),
+        "p: every window must see a pixel, not padding alone, of 2 with pads (2, 2); "
+        "integer programs have no other form, change the model",
+    )

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+
+import bitlens
+from qonnx_models import ModelBuilder
+from stages import after, assert_refused
+
+
+def test_a_reshape_passes_what_treats_all_numbers_alike() -> None:
+    b = ModelBuilder(("N", 2, 3, 4))
+    x = b.op("Relu", b.op("Flatten", b.image()))
+    x = b.quant(x, 1 / 3, 2)
+    graph = after(b.model(b.op("Gemm", x, b.weights(np.ones((1, 24))), transB=1)), "sink_reshapes")
+    assert [node.op for node in graph] == ["chain", "chain", "chain", "Reshape", "Gemm"]
+    assert graph.value(x).shape == (None, 2, 3, 4)
+
+
+def test_a_reshape_that_keeps_channels_passes_any_chain() -> None:
+    b = ModelBuilder(("N", 2, 1, 1))
+    x = b.op("Mul", b.op("Flatten", b.image()), b.constant([1.0, 2.0]))
+    model = b.model(b.op("Gemm", b.quant(x, 1 / 3, 2), b.weights(np.ones((1, 2))), transB=1))
+    assert [node.op for node in bitlens.compile(model).graph] == ["steps", "conv"]
+
+
+def test_several_readers_each_get_the_map() -> None:
+    b = ModelBuilder(("N", 2, 3, 4))
+    flat = b.op("Flatten", b.image())
+    heads = [b.op("Gemm", b.quant(flat, s, 4), b.weights(np.ones((1, 24))), transB=1) for s in (0.5, 0.25)]
+    program = bitlens.compile(b.model(*heads))
+    assert [node.op for node in program.graph if node.op in ("flatten", "conv")] == ["conv", "conv"]
+    assert all(node.attrs["kernel"] == (3, 4) for node in program.graph if node.op == "conv")
+
+
+def test_numbers_per_element_of_a_flattened_map_are_refused() -> None:
+    b = ModelBuilder(("N", 2, 2, 2))
+    x = b.op("Mul", b.op("Flatten", b.image(), name="flat"), b.constant(np.arange(8.0)))
+    model = b.model(b.op("Gemm", b.quant(x, 1 / 3, 2), b.weights(np.ones((1, 8))), transB=1))
+    assert_refused(
+        model,
+        "flat: reshape must flatten a map in front of a matrix product, not turn (None, 2, 2, 2) into (None, 8); "
+        "quantize behind it, per tensor",
+    )
