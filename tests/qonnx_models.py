@@ -304,6 +304,12 @@ class _Maker:
         if made is None:
             return
         x, shape, rms = made
+        if self._some(0.1) and len(self.heads) < 2:  # an output that others read too
+            gamma, mean = self.rng.normal(0, 1, (2, shape[0]))
+            head = (
+                self.b.batch_norm(x, gamma, 0 * mean, rms * mean, np.full(shape[0], rms**2)) if self._some(0.5) else x
+            )
+            self.heads.append(head)
         x, rms = self._chain(x, shape, rms, monotone=pooled)
         if pooled and min(shape[1:]) >= 2:
             x, shape = self._max_pool(x, shape)

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The model as imported, in reference arithmetic == golden == engine, on random models."""
 
+import re
+from collections.abc import Callable
+
 import numpy as np
 import onnx
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,11 +14,11 @@ import bitlens
 from bitlens.graph.execute import Tensor, execute
 from bitlens.graph.file import Program
 from bitlens.graph.graph import Graph
-from bitlens.graph.spec import TAIL_OPS
+from bitlens.graph.spec import TAIL_OPS, CompileError
 from bitlens.qonnx.read import read
 from bitlens.runtime import Session
 from bitlens.runtime.session import SessionError
-from qonnx_models import random_model
+from qonnx_models import ModelBuilder, random_model
 
 from programs import chain_program, random_inputs
 
@@ -66,10 +70,10 @@ def assert_exact(model: onnx.ModelProto, seed: int = 0, count: int = 3) -> Progr
     inputs = random_inputs(program, count, seed)
     real = {}
     for name, integers in inputs.items():
-        moved = integers.transpose(0, 3, 1, 2)
-        real[name] = (
-            moved.astype(np.float32) * program.graph.value(name).scale if imported.value(name).grid is None else moved
-        )
+        value = imported.value(name)
+        moved = integers.transpose(0, 3, 1, 2).reshape(count, *(value.shape or ())[1:])
+        scale = program.graph.value(name).scale
+        real[name] = moved if value.grid is not None else moved.astype(np.float32) * scale
     wanted = execute(imported, real)
     golden = program.run(inputs)
     for name, found in golden.items():
@@ -88,3 +92,203 @@ def assert_exact(model: onnx.ModelProto, seed: int = 0, count: int = 3) -> Progr
 @given(seed=st.integers(0, 2**32 - 1), blocks=st.integers(1, 6))
 def test_every_form_of_a_random_model_yields_the_same_integers(seed: int, blocks: int) -> None:
     assert_exact(random_model(seed, blocks), seed)
+
+
+def _map(channels: int = 2) -> ModelBuilder:
+    return ModelBuilder(("N", channels, 6, 6))
+
+
+def _ones(*shape: int) -> np.ndarray:
+    return np.ones(shape, np.int64)
+
+
+def _unknown() -> onnx.ModelProto:
+    b = _map()
+    return b.model(b.op("Erf", b.image(), name="act"))
+
+
+def _custom() -> onnx.ModelProto:
+    b = _map()
+    return b.model(b.op("FloatQuant", b.image(), name="act", domain="qonnx.custom_op.general"))
+
+
+def _join(op: str, second: float, *, float_branch: bool = False) -> onnx.ModelProto:
+    b = _map()
+    x = b.conv(b.image(), _ones(2, 2, 1, 1))
+    left = b.quant(x, 0.5, 8, 1)
+    right = b.op("Relu", x) if float_branch else b.quant(x, second, 8, 1)
+    return b.model(b.quant(b.op(op, left, right, name="join", **({"axis": 1} if op == "Concat" else {})), 0.5, 4))
+
+
+def _average(**attrs: object) -> onnx.ModelProto:
+    b = _map()
+    x = b.op("AveragePool", b.image(), name="pool", kernel_shape=[2, 2], strides=[2, 2], **attrs)
+    return b.model(b.quant(x, 0.1, 4))
+
+
+def _overflow() -> onnx.ModelProto:
+    b = ModelBuilder(("N", 300))
+    x = b.quant("image", 1.0, 16)
+    weights = b.quant(b.constant(np.full((1, 300), 127)), 1.0, 8, 1, 1)
+    return b.model(b.op("Gemm", x, weights, name="fc", transB=1))
+
+
+def _float_weights() -> onnx.ModelProto:
+    b = _map()
+    return b.model(b.op("Conv", b.image(), b.constant(_ones(2, 2, 1, 1)), name="conv"))
+
+
+def _wide_weights() -> onnx.ModelProto:
+    b = _map()
+    weights = b.quant(b.constant(_ones(2, 2, 1, 1) * 200), 1.0, 9, 1)
+    return b.model(b.op("Conv", b.image(), weights, name="conv"))
+
+
+def _float_input() -> onnx.ModelProto:
+    b = _map()
+    return b.model(b.conv("image", _ones(2, 2, 1, 1)))
+
+
+def _float_features() -> onnx.ModelProto:
+    b = _map()
+    x = b.op("Relu", b.conv(b.image(), _ones(2, 2, 1, 1)), name="relu")
+    return b.model(b.conv(x, _ones(2, 2, 1, 1), name="second"))
+
+
+def _wide_features() -> onnx.ModelProto:
+    b = _map()
+    x = b.quant(b.conv(b.image(), _ones(2, 2, 1, 1)), 0.01, 9)
+    return b.model(b.conv(x, _ones(2, 2, 3, 3), name="second"))
+
+
+def _float_end() -> onnx.ModelProto:
+    b = _map()
+    return b.model(b.op("Relu", b.conv(b.image(), _ones(2, 2, 1, 1)), name="relu"))
+
+
+def _unsettled_pool() -> onnx.ModelProto:
+    b = _map()
+    x = b.op("Abs", b.conv(b.image(), _ones(2, 2, 1, 1)))
+    x = b.op("MaxPool", x, name="pool", kernel_shape=[2, 2])
+    return b.model(b.conv(b.quant(b.op("Abs", b.op("Neg", x)), 0.1, 4), _ones(2, 2, 1, 1)))
+
+
+def _per_channel_input() -> onnx.ModelProto:
+    b = _map()
+    x = b.quant(b.conv(b.image(), _ones(2, 2, 1, 1)), np.array([0.1, 0.2]).reshape(1, 2, 1, 1), 4)
+    return b.model(b.conv(x, _ones(2, 2, 1, 1), name="second"))
+
+
+def _product() -> onnx.ModelProto:
+    b = _map()
+    x = b.image()
+    return b.model(b.quant(b.op("Mul", b.quant(x, 0.1, 4), b.quant(x, 0.1, 2), name="gate"), 0.1, 4))
+
+
+def _free_size() -> onnx.ModelProto:
+    b = ModelBuilder(("N", 2, "h", "w"))
+    x = b.op("Flatten", b.image())
+    return b.model(b.op("Gemm", x, b.weights(_ones(3, 72)), name="fc", transB=1))
+
+
+def test_a_symbolic_size_is_planned_when_a_session_opens() -> None:
+    b = ModelBuilder(("N", 2, "h", "w"))
+    rng = np.random.default_rng(0)
+    x = b.conv(b.image(), rng.integers(-9, 10, (4, 2, 3, 3)), pads=[1, 1, 1, 1])
+    x = b.quant(b.op("Relu", b.batch_norm(x, [1, -1, 2, 0.5], [0, 1, 0, 1], [0, 0, 0, 0], [9, 9, 9, 9])), 0.1, 3)
+    x = b.op("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+    model = b.model(b.conv(x, rng.integers(-9, 10, (3, 4, 1, 1))))
+    program, imported = bitlens.compile(model), read(model)
+    for size in ((8, 12), (5, 7)):
+        images = rng.integers(0, 256, (2, *size, 2))
+        golden = program.run(images)["conv_8"]
+        real = images.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
+        _assert_output(program, "conv_8", execute(imported, {"image": real.astype(np.float32)})["conv_8"], golden)
+        for isa in ISAS:
+            np.testing.assert_array_equal(Session(program, isa=isa, size=size).run(images)["conv_8"], golden)
+
+
+def test_tails_stay_outside_and_are_named() -> None:
+    b = ModelBuilder(("N", 4))
+    scores = b.op("Gemm", b.image(), b.weights(np.eye(4)), transB=1)
+    program = assert_exact(b.model(b.op("ArgMax", b.op("Softmax", scores, name="probabilities"), axis=1, name="class")))
+    assert list(program.run(np.zeros((1, 1, 1, 4), np.int64))) == ["class_4"]
+    assert program.metadata["tail"] == "class_4: softmax\nclass_4: argmax"
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (
+            _unknown,
+            "act: operator must be one that bitlens compiles, not Erf; replace the operator, or cut the model before it",
+        ),
+        (
+            _custom,
+            "act: operator must be one that bitlens compiles, not FloatQuant; "
+            "replace the operator, or cut the model before it",
+        ),
+        (
+            lambda: _join("Add", 0.25),
+            "join: scales of the operands must be equal, not 0.5 and 0.25; "
+            "quantize both branches onto one shared grid before the sum",
+        ),
+        (
+            lambda: _join("Add", 0.5, float_branch=True),
+            "join: input must be integers, not real values (relu_4); "
+            "quantize both branches onto one shared grid before the sum",
+        ),
+        (
+            lambda: _join("Concat", 0.25),
+            "join: scales of the operands must be equal, not 0.5 and 0.25; "
+            "quantize every branch with one shared scale before the concat",
+        ),
+        (
+            lambda: _average(pads=[1, 1, 1, 1]),
+            "pool: divisor of AveragePool must be the same everywhere, not smaller at the border; "
+            "use count_include_pad=1 or no padding",
+        ),
+        (
+            _overflow,
+            "fc: sums must stay within 32 bits, not reach [0, 2496883500]; use fewer bits or fewer channels",
+        ),
+        (
+            _float_weights,
+            "conv: weights must be quantized, not float (c3); put a Quant or BipolarQuant operator on them",
+        ),
+        (_wide_weights, "conv: weights must be integers within -128..127, not 200..200; use fewer bits"),
+        (
+            _float_input,
+            "image: input must go into one quantizer, not into conv; "
+            "quantize it first, 8 bits unsigned with scale 1/255 for images",
+        ),
+        (_float_features, "second: input must be integers, not real values (relu_3); put a quantizer before it"),
+        (_wide_features, "second: input must have at most 8 bits, not 9; quantize it to fewer bits"),
+        (
+            _float_end,
+            "relu: output must be a sum with scale and offset, not end in Relu; quantize it, or cut the model before it",
+        ),
+        (
+            _unsettled_pool,
+            "pool: what stands between the sum and the max pool must rise or fall, not turn back; "
+            "pool before the activation, or quantize before the pool",
+        ),
+        (
+            _per_channel_input,
+            "second: scale of the input must be one number, not one per channel; quantize it per tensor",
+        ),
+        (
+            _product,
+            "gate: operator must have an integer form here, not be Mul of computed tensors; "
+            "replace the operator, or cut the model before it",
+        ),
+        (
+            _free_size,
+            "fc: inputs of Gemm must fit, not (None, None), (3, 72): "
+            "a flattened map must have a fixed size; export with a fixed height and width",
+        ),
+    ],
+)
+def test_refusals_name_layer_reason_and_remedy(make: Callable[[], onnx.ModelProto], sentence: str) -> None:
+    with pytest.raises(CompileError, match=rf"\A{re.escape(sentence)}\Z"):
+        bitlens.compile(make())
