@@ -184,7 +184,8 @@ class _Maker:
         else:
             groups = self._pick(*(g for g in range(1, channels + 1) if channels % g == 0))
             groups = 1 if self._some(0.6) else groups
-            outputs = groups * int(rng.integers(1, 1 + max(1, 8 // groups)))
+            most = 8 if self._some(0.85) else 80  # past the engine's lanes
+            outputs = groups * int(rng.integers(1, 1 + max(1, most // groups)))
         kernel = (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
         dilation = tuple(int(rng.integers(1, 3)) if self._some(0.3) else 1 for _ in kernel)
         extent = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
@@ -267,7 +268,7 @@ class _Maker:
         return x, rms
 
     def _quantize(self, x: str, shape: tuple[int, ...], rms: float) -> _Tensor:
-        rng, bits, mode = self.rng, self._pick(1, 1, 2, 2, 2, 3, 4, 4, 5, 6, 8, 8), self._pick(*ROUNDINGS)
+        rng, bits, mode = self.rng, self._pick(1, 1, 2, 2, 2, 3, 4, 4, 5, 6, 8, 8, 12), self._pick(*ROUNDINGS)
         scalar = self._some(0.85) or shape[0] == 1
         spread = np.ones(()) if scalar else rng.uniform(0.5, 2, (1, shape[0], *(1 for _ in shape[1:])))
         if bits == 1 and self._some(0.3):
@@ -399,7 +400,9 @@ class _Maker:
 
     def _linear(self) -> None:
         rng, b = self.rng, self.b
-        x = self._source(8)
+        x = self._source(16)
+        if x is not None and int(np.prod(x.shape)) << (x.bits + 8) >= 1 << 31:  # sums could leave 32 bits
+            x = self._source(8)
         if x is None:  # every tensor is wide, or has several units
             last = self.tensors[-1]
             x = self._keep(self.b.quant(last.name, last.rms / 8, 4, 1), last.shape, 4, last.rms, last.rms / 8)
