@@ -206,6 +206,7 @@ def _free_batch(model: onnx.ModelProto, batch: int) -> None:
             shapes[node.input[1]].CopyFrom(numpy_helper.from_array(sizes, node.input[1]))
             for attribute in [item for item in node.attribute if item.name == "allowzero"]:
                 node.attribute.remove(attribute)
+    del model.graph.value_info[:]  # shapes of the example's batch; readers infer them anew
     for info in (*model.graph.input, *model.graph.output):
         axis = info.type.tensor_type.shape.dim[0]
         axis.ClearField("dim_value")
