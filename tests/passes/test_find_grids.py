@@ -128,3 +128,16 @@ def test_wide_inputs_of_a_window_are_refused() -> None:
         b.model(b.conv(x, np.ones((1, 3, 3, 3)))),
         "conv: input must have at most 8 bits, not 9; quantize it to fewer bits",
     )
+
+
+def test_units_that_leave_float32_are_refused() -> None:
+    b = ModelBuilder(("N", 2))
+    weights = b.quant(b.constant(np.full((1, 2), 1e30)), 1e30, 8, 1)
+    y = b.op("Gemm", b.quant("image", 1e30, 2), weights, name="fc", transB=1)
+    assert_refused(b.model(y), "fc: unit of the sums must be finite, not inf; use smaller scales")
+
+
+def test_inputs_that_leave_float32_are_refused() -> None:
+    b = ModelBuilder(("N", 1))
+    y = b.op("Gemm", b.quant("image", 1e37, 8, name="act"), b.weights([[1]], scale=1e-37), transB=1)
+    assert_refused(b.model(y), "act: numbers to quantize must be finite, not inf or nan; repair the model")

@@ -84,3 +84,13 @@ def test_an_unquantized_input_of_a_quantizer_is_refused() -> None:
         "image: input must go into one quantizer, not into relu_0; "
         "quantize it first, 8 bits unsigned with scale 1/255 for images",
     )
+
+
+def test_a_chain_that_makes_nan_is_refused() -> None:
+    b = ModelBuilder()
+    x = b.op("Mul", b.conv(b.image(), np.ones((1, 3, 1, 1))), b.constant(3e38))
+    x = b.op("Mul", b.op("Mul", x, b.constant(3e38)), b.constant(0))
+    assert_refused(
+        b.model(b.quant(x, 1, 2, name="q")),
+        "q: what is quantized must be numbers, not nan; repair the scales of the model",
+    )

@@ -37,14 +37,14 @@ def _damage(model: onnx.ModelProto, rng: np.random.Generator) -> None:
     elif kind == 2:
         name, value = _ATTRIBUTES[rng.integers(len(_ATTRIBUTES))], _VALUES[rng.integers(len(_VALUES))]
         node.attribute.append(helper.make_attribute(name, value))
-    elif kind == 3:
+    elif kind == 3 and node.input:
         node.input[rng.integers(len(node.input))] = [*tensors, "", "nothing", "image"][rng.integers(len(tensors) + 3)]
     elif kind == 4:
         node.op_type = [*IMPORTED_OPS, "GridSample"][rng.integers(len(IMPORTED_OPS) + 1)]
     elif kind == 5:
         tensor = graph.initializer[rng.integers(len(graph.initializer))]
         tensor.CopyFrom(numpy_helper.from_array(_damaged(numpy_helper.to_array(tensor), rng), tensor.name))
-    elif kind == 6:
+    elif kind == 6 and node.input:
         del node.input[rng.integers(len(node.input))]
     elif kind == 7:
         graph.output[0].name = tensors[rng.integers(len(tensors))]

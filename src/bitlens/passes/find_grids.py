@@ -69,7 +69,10 @@ def _conv(graph: Graph, node: Node, operands: list[Value]) -> Value:
         raise CompileError(
             f"{node.name}: input must have at most {most} bits, not {grid.bits}; quantize it to fewer bits"
         )
-    scale = np.asarray(_channel_scale(node, x, weights.shape) * node.attrs.pop("weight_scale"), np.float32)
+    with np.errstate(over="ignore"):
+        scale = np.asarray(_channel_scale(node, x, weights.shape) * node.attrs.pop("weight_scale"), np.float32)
+    if not np.all(np.isfinite(scale)):
+        raise CompileError(f"{node.name}: unit of the sums must be finite, not inf; use smaller scales")
     _place_bias(graph, node, scale)
     lo, hi = conv_bounds(weights, grid, node.attrs["bias"], padded=any(node.attrs["pads"]))
     return Value(node.output, None, _summed(node, int(lo.min()), int(hi.max())), scale)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlens.core.bounds import conv_bounds
-from bitlens.core.reference import Chain, Multiply, Quantize
+from bitlens.core.reference import Chain, Multiply, Quantize, evaluate
 from bitlens.core.rescale import find_rescale
 from bitlens.core.steps import StepsError, StepTable, find_steps
 from bitlens.graph.graph import Graph, Node, Value
@@ -42,6 +42,10 @@ def _replace(graph: Graph, node: Node) -> None:
     chain: Chain = (Multiply(value.scale), *node.attrs["chain"])
     if is_scalar(chain):  # all channels share one row
         lo, hi = lo.min(keepdims=True), hi.max(keepdims=True)
+    with np.errstate(all="ignore"):
+        ends = evaluate(chain[:-1], np.stack([lo, hi]))  # nan comes from an infinity, which an end reaches first
+    if np.any(np.isnan(ends)):
+        raise CompileError(f"{node.name}: what is quantized must be numbers, not nan; repair the scales of the model")
     try:
         table = find_steps(chain, lo, hi)
     except StepsError as error:

@@ -29,8 +29,6 @@ class _Known:
     contents: dict[str, Content] = field(default_factory=dict)
 
     def shape(self, tensor: str) -> Shape:
-        if tensor in self.graph.constants:
-            return self.graph.constants[tensor].shape
         shape = self.graph.value(tensor).shape
         if shape is None:
             raise ValueError(f"the shape of {tensor} must be known")
@@ -54,6 +52,8 @@ def infer_shapes(graph: Graph) -> None:
         CompileError: operands do not fit, or a shape depends on the data.
     """
     known = _Known(graph)
+    for name, array in graph.constants.items():
+        graph.values[name] = graph.value(name).with_(shape=array.shape)
     for node in graph.nodes:
         try:
             if node.op == "Shape" or (node.op in _CONTENT_RULES and known.contents.keys() & set(node.inputs)):
@@ -70,7 +70,7 @@ def infer_shapes(graph: Graph) -> None:
 
 
 def _shape_text(graph: Graph, name: str) -> str:
-    shape = graph.constants[name].shape if name in graph.constants else graph.value(name).shape
+    shape = graph.value(name).shape
     return str(shape) if shape is not None else name or "none"
 
 
@@ -83,6 +83,17 @@ def _axis(axis: int | None, rank: int) -> int:
 
 def _same(known: _Known, node: Node) -> Shape:
     return known.shape(node.inputs[0])
+
+
+def _keeps(known: _Known, node: Node) -> Shape:
+    """The first operand's shape, which no other operand may enlarge."""
+    shape = known.shape(node.inputs[0])
+    for tensor in node.inputs[1:]:
+        other = known.shape(tensor)
+        fits = all(n in (1, m) for m, n in zip(shape[::-1], other[::-1], strict=False))
+        if len(other) > len(shape) or not fits:
+            raise ValueError(f"{tensor} must not enlarge {shape}")
+    return shape
 
 
 def _broadcast(known: _Known, node: Node) -> Shape:
@@ -288,11 +299,13 @@ _RULES: dict[str, Rule] = {
     "Conv": _conv,
     "Gemm": _matmul,
     "MatMul": _matmul,
+    "Quant": _keeps,
+    "BipolarQuant": _keeps,
+    "PRelu": _keeps,
     "Mul": _broadcast,
     "Add": _broadcast,
     "Sub": _broadcast,
     "Div": _broadcast,
-    "PRelu": _broadcast,
     "MaxPool": lambda known, node: _slide(known, node, node.attrs["kernel_shape"]),
     "AveragePool": lambda known, node: _slide(known, node, node.attrs["kernel_shape"]),
     "GlobalMaxPool": _global,

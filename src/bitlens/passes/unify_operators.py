@@ -107,10 +107,7 @@ def _global_pool(graph: Graph, node: Node) -> None:
 
 def _window(graph: Graph, node: Node) -> None:
     shape = graph.value(node.inputs[0]).shape or ()
-    kernel = (
-        node.attrs.get("kernel_shape")
-        or (graph.value(node.inputs[1]).shape or graph.constants[node.inputs[1]].shape)[2:]
-    )
+    kernel = node.attrs.get("kernel_shape") or (graph.value(node.inputs[1]).shape or ())[2:]
     strides, dilations = (node.attrs[name] or (1, 1) for name in ("strides", "dilations"))
     node.attrs.update(kernel_shape=tuple(kernel), strides=strides, dilations=dilations)
     node.attrs["pads"] = _pads(node, shape[2:])
