@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Figures without a screen, and their atomic files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib.figure import Figure
+
+__all__ = ["PlotError", "new_figure", "save_figure"]
+
+_KINDS = (".png", ".svg", ".pdf")
+
+
+class PlotError(ValueError):
+    """A picture that cannot be drawn or written; the sentence names the argument or the file."""
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure.
+
+    Args:
+        width, height: in inches; 100 pixels each.
+    """
+    return Figure(figsize=(width, height), dpi=100, layout="constrained")
+
+
+def save_figure(figure: Figure, path: str | Path) -> Path:
+    """Write a figure; nothing half-written stays behind.
+
+    Args:
+        figure: from a draw function.
+        path: ends in .png, .svg or .pdf.
+
+    Raises:
+        PlotError: another ending.
+        OSError: the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix not in _KINDS:
+        raise PlotError(f"{path}: name must end in one of {', '.join(_KINDS)}, not {path.suffix or 'nothing'}")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        figure.savefig(part, format=path.suffix[1:])
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
