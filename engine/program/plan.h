@@ -68,7 +68,7 @@ struct PlanConv {
   uint64_t kernel;   // name
   PlanArray pieces;  // PlanPiece, ascending
   uint64_t pad;      // what padding holds: [planes][tap_bytes]
-  uint64_t tap_bytes, tap_stride, patch_stride, patch_plane_stride;
+  uint64_t tap_bytes, patch_stride, patch_plane_stride;
   int32_t group_channels;  // input channels of a group
   int32_t depth, weight_planes, activation_planes, weight_scale, weight_shift;
   int32_t direct;  // patches lie ready in the input tensor

@@ -127,7 +127,7 @@ class RowWriter {
     const auto channels = static_cast<size_t>(conv_.group_channels);
     int64_t excess = 0, sum = 0;
     for (size_t k = 0; k < codes.size(); ++k) {
-      const size_t byte = k / channels * conv_.tap_stride + k % channels / 8;
+      const size_t byte = k / channels * conv_.tap_bytes + k % channels / 8;
       const auto bit = static_cast<uint8_t>(1u << (k % channels % 8));
       sum += weight_of(codes[k]);
       if (ternary) {
@@ -183,7 +183,7 @@ uint64_t plan_padding(const PlanTensor& input, const PlanConv& conv, Blob* blob)
 // Patches need no gathering when each is one run of the tensor's bytes and nothing behind a run can be counted.
 bool is_direct(const Op& op, const PlanTensor& input, const Shape& out, const PlanConv& conv) {
   const Window& w = op.window;
-  if (op.groups > 1 || op.padded() || conv.family == Family::kDepth) return false;
+  if (op.groups > 1 || op.padded()) return false;
   const bool pixel = taps_of(op) == 1 && w.stride_h == 1 && w.stride_w == 1;
   const bool whole = w.kernel_h == input.height && w.kernel_w == input.width && w.dilation_h == 1 &&
                      w.dilation_w == 1 && out.height * out.width == 1;
@@ -202,10 +202,14 @@ void plan_patches(const Op& op, const ConvChoice& choice, const PlanTensor& inpu
   const Family family = choice.kernel->family;
   const bool planes = input.storage == Storage::kPlanes;
   conv->tap_bytes = planes ? (channels + 7) / 8 : input.storage == Storage::kWords ? 4 * channels : channels;
-  if (family == Family::kDepth) conv->tap_bytes = std::min<uint64_t>(kBlock, static_cast<uint64_t>(input.channels));
-  conv->tap_stride = family == Family::kDepth ? kBlock : conv->tap_bytes;
-  const uint64_t unit = planes ? 8 : family == Family::kDepth ? kBlock : 4;
-  conv->patch_plane_stride = round_up(conv->tap_stride * taps, unit);
+  if (family == Family::kDepth) {  // pointers to taps; their padding has all channels and what a last load overreads
+    conv->tap_bytes = static_cast<uint64_t>(input.channels) + kBlock;
+    conv->depth = static_cast<int32_t>(taps);
+    conv->patch_stride = conv->patch_plane_stride = taps * 8;  // on every target
+    return;
+  }
+  const uint64_t unit = planes ? 8 : 4;
+  conv->patch_plane_stride = round_up(conv->tap_bytes * taps, unit);
   conv->depth = static_cast<int32_t>(conv->patch_plane_stride / unit);
   conv->patch_stride = round_up(conv->patch_plane_stride * static_cast<uint64_t>(conv->activation_planes), 8);
   conv->direct = is_direct(op, input, out, *conv);

@@ -112,10 +112,9 @@ class Strip {
     }
   }
 
-  // Bytes from pixel 0 of the operand to the first channel of a group (or of a block of channels).
+  // Bytes from pixel 0 of the operand to the first channel of a group.
   size_t slice(const PlanPiece& piece) const {
     const PlanConv& conv = step_.conv;
-    if (conv.family == Family::kDepth) return static_cast<size_t>(piece.first);
     const auto channel = static_cast<size_t>(piece.group) * static_cast<size_t>(conv.group_channels);
     const Storage storage = input(0).storage;
     return storage == Storage::kPlanes ? channel / 8 : storage == Storage::kBytes ? channel : 4 * channel;
@@ -133,11 +132,11 @@ class Strip {
     g.planes = conv.activation_planes;
     g.out_width = out_.width;
     g.window = step_.window;
-    g.tap_bytes = conv.family == Family::kDepth ? static_cast<size_t>(piece.channels) : conv.tap_bytes;
-    g.tap_stride = conv.tap_stride;
+    g.tap_bytes = conv.tap_bytes;
     g.pad = job_.plan + conv.pad;
     g.patch_stride = conv.patch_stride;
     g.patch_plane_stride = conv.patch_plane_stride;
+    if (conv.family == Family::kDepth) return gather_taps(g, job_.first, job_.pixels, patches_);
     gather(g, job_.first, job_.pixels, patches_);
   }
 
@@ -148,10 +147,9 @@ class Strip {
     const auto* piece = std::lower_bound(pieces, end, block * kBlock,
                                          [](const PlanPiece& p, int32_t first) { return p.first < first; });
     for (; piece != end && piece->first < channel_ + channels_; ++piece) {
-      const int32_t patches_of = conv.family == Family::kDepth ? block : piece->group;
-      if (conv.direct == 0 && gathered_ != patches_of) {
+      if (conv.direct == 0 && gathered_ != piece->group) {
         gather_patches(*piece);
-        gathered_ = patches_of;
+        gathered_ = piece->group;
       }
       const bool whole = piece->first == channel_;
       ConvTile tile{};
@@ -167,6 +165,7 @@ class Strip {
       tile.activation_planes = conv.activation_planes;
       tile.weight_scale = conv.weight_scale;
       tile.weight_shift = conv.weight_shift;
+      tile.tap_offset = static_cast<size_t>(piece->first);
       job_.conv(tile);
       if (!whole) merge(piece->first - channel_, piece->channels);
     }
@@ -204,7 +203,7 @@ class Strip {
   int32_t* second_;
   uint8_t* patches_;
   int32_t channel_ = 0, channels_ = 0;
-  int32_t gathered_ = -1;  // group (depthwise: block) whose patches lie in scratch
+  int32_t gathered_ = -1;  // group whose patches lie in scratch
 };
 
 }  // namespace

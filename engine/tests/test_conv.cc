@@ -52,9 +52,31 @@ std::vector<int32_t> run(const ConvKernel& kernel, const PanelShape& shape, cons
   AlignedBytes panel(panel_bytes(kernel.packing, shape));
   pack_panel(kernel.packing, shape, rows.data(), panel.data());
   AlignedBytes sums((static_cast<size_t>(c.pixels) * kBlock + 16) * 4, 0xA5);
-  ConvTile tile{patches.data(), patch_stride,  plane_stride, panel.data(),    reinterpret_cast<int32_t*>(sums.data()),
-                c.pixels,       c.channels,    c.depth,      c.weight_planes, c.activation_planes,
-                c.weight_scale, c.weight_shift};
+  ConvTile tile{patches.data(),
+                patch_stride,
+                plane_stride,
+                panel.data(),
+                reinterpret_cast<int32_t*>(sums.data()),
+                c.pixels,
+                c.channels,
+                c.depth,
+                c.weight_planes,
+                c.activation_planes,
+                c.weight_scale,
+                c.weight_shift,
+                0};
+  std::vector<const uint8_t*> taps;  // of depthwise kernels, which follow pointers; the channels begin behind them
+  if (kernel.family == Family::kDepth) {
+    constexpr size_t kOffset = 24;
+    for (int32_t p = 0; p < c.pixels; ++p) {
+      for (int32_t tap = 0; tap < c.depth; ++tap) {
+        taps.push_back(patches.data() + static_cast<size_t>(p) * patch_stride + static_cast<size_t>(tap) * kBlock);
+      }
+    }
+    tile.patches = reinterpret_cast<const uint8_t*>(taps.data());
+    tile.patch_stride = static_cast<size_t>(c.depth) * sizeof(uint8_t*);
+    tile.tap_offset = kOffset;
+  }
   kernel.run(tile);
   for (size_t i = sums.size() - 64; i < sums.size(); ++i) CHECK(sums[i] == 0xA5, "%s wrote past its sums", kernel.name);
   std::vector<int32_t> out;
@@ -72,7 +94,7 @@ void check_case(const ConvKernel& kernel, const Case& c, Random* random) {
   const AlignedBytes rows = random_rows(shape, c, random);
   const size_t plane_stride = unit_bytes(kernel.family) * static_cast<size_t>(c.depth);
   const size_t patch_stride = plane_stride * static_cast<size_t>(c.activation_planes);
-  AlignedBytes patches(patch_stride * static_cast<size_t>(c.pixels) + kOverread);
+  AlignedBytes patches(patch_stride * static_cast<size_t>(c.pixels) + 2 * kOverread);
   for (uint8_t& byte : patches) {
     byte = static_cast<uint8_t>(random->next() >> 20);
     if (kernel.family == Family::kBytes || kernel.family == Family::kDepth) byte = byte % (c.activation_max + 1);
@@ -139,7 +161,7 @@ void check_extremes(const ConvKernel& kernel) {
     const PanelShape shape{kernel.family, c.channels, 1, c.depth};
     const AlignedBytes rows(row_bytes(shape) * 64, static_cast<uint8_t>(weight));
     const size_t stride = unit_bytes(kernel.family) * static_cast<size_t>(c.depth);
-    const AlignedBytes patches(stride * 9 + kOverread, static_cast<uint8_t>(activation));
+    const AlignedBytes patches(stride * 9 + 2 * kOverread, static_cast<uint8_t>(activation));
     const int32_t expected = weight * activation * (kernel.family == Family::kBytes ? 4 * c.depth : c.depth);
     for (int32_t sum : run(kernel, shape, c, rows, patches, stride, stride)) {
       CHECK(sum == expected, "%s gives %d, not %d, at the end of the range", kernel.name, sum, expected);

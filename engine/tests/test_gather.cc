@@ -19,7 +19,7 @@ std::vector<int> expected_patch(const Gather& g, int64_t p) {
     const size_t plane = static_cast<size_t>(j) * g.patch_plane_stride;
     size_t at = plane;
     for (int32_t row = 0; row < w.kernel_h; ++row) {
-      for (int32_t tap = 0; tap < w.kernel_w; ++tap, at += g.tap_stride) {
+      for (int32_t tap = 0; tap < w.kernel_w; ++tap, at += g.tap_bytes) {
         const int64_t y = p / g.out_width * w.stride_h - w.pad_top + int64_t{row} * w.dilation_h;
         const int64_t x = p % g.out_width * w.stride_w - w.pad_left + int64_t{tap} * w.dilation_w;
         const bool inside = y >= 0 && y < g.height && x >= 0 && x < g.width;
@@ -32,6 +32,25 @@ std::vector<int> expected_patch(const Gather& g, int64_t p) {
     for (; at < plane + g.patch_plane_stride; ++at) patch[at] = 0;
   }
   return patch;
+}
+
+// The pointers of a depthwise kernel lead to the same bytes as plane 0 of the patches.
+void check_taps(Gather g, int64_t first, int32_t pixels) {
+  g.planes = 1;
+  const auto taps = static_cast<size_t>(g.window.kernel_h * g.window.kernel_w);
+  g.patch_plane_stride = g.tap_bytes * taps, g.patch_stride = taps * 8;
+  AlignedBytes pointers(g.patch_stride * static_cast<size_t>(pixels));
+  gather_taps(g, first, pixels, pointers.data());
+  for (int32_t p = 0; p < pixels; ++p) {
+    const auto* row =
+        reinterpret_cast<const uint8_t* const*>(pointers.data() + static_cast<size_t>(p) * g.patch_stride);
+    Gather dense = g;
+    dense.patch_stride = g.patch_plane_stride;
+    const std::vector<int> expected = expected_patch(dense, first + p);
+    bool same = true;
+    for (size_t i = 0; i < taps * g.tap_bytes; ++i) same = same && row[i / g.tap_bytes][i % g.tap_bytes] == expected[i];
+    CHECK(same, "taps of pixel %d of %d", p, pixels);
+  }
 }
 
 void check_random(Random* random) {
@@ -47,11 +66,9 @@ void check_random(Random* random) {
   const int32_t out_height = (g.height + w.pad_top + w.pad_bottom - high) / w.stride_h + 1;
   g.out_width = (g.width + w.pad_left + w.pad_right - wide) / w.stride_w + 1;
   g.tap_bytes = static_cast<size_t>(pick(0, 1) ? pick(1, 12) : pick(1, 140));
-  const bool depthwise = g.planes == 1 && g.tap_bytes <= 64 && pick(0, 1);
-  g.tap_stride = depthwise ? 64 : g.tap_bytes;
   g.pixel_stride = g.tap_bytes + static_cast<size_t>(pick(0, 1) * pick(1, 70));
   g.plane_stride = g.pixel_stride * static_cast<size_t>(g.height * g.width) + 3;
-  g.patch_plane_stride = (g.tap_stride * static_cast<size_t>(w.kernel_h * w.kernel_w) + 7) / 8 * 8;
+  g.patch_plane_stride = (g.tap_bytes * static_cast<size_t>(w.kernel_h * w.kernel_w) + 7) / 8 * 8;
   g.patch_stride = g.patch_plane_stride * static_cast<size_t>(g.planes);
   AlignedBytes input(g.plane_stride * static_cast<size_t>(g.planes) + kOverread);
   AlignedBytes pad(g.tap_bytes * static_cast<size_t>(g.planes));
@@ -69,9 +86,10 @@ void check_random(Random* random) {
     for (size_t i = 0; i < expected.size(); ++i) {
       same = same && (expected[i] < 0 || expected[i] == patches[static_cast<size_t>(p) * g.patch_stride + i]);
     }
-    CHECK(same, "pixel %d of %d: kernel %dx%d stride %d tap %zu of %zu planes %d", p, pixels, w.kernel_h, w.kernel_w,
-          w.stride_w, g.tap_bytes, g.tap_stride, g.planes);
+    CHECK(same, "pixel %d of %d: kernel %dx%d stride %d tap %zu planes %d", p, pixels, w.kernel_h, w.kernel_w,
+          w.stride_w, g.tap_bytes, g.planes);
   }
+  check_taps(g, first, pixels);
 }
 
 }  // namespace

@@ -24,16 +24,18 @@
 //             weight_scale is 1 with weight_shift 0 (every grid within -128..127), or 2 with weight_shift 0 or 1 (odd
 //             8). |sums| < 2^31 is proven by the planner, so is |sum q*u|; int16 saturation (maddubs) is the kernel's
 //             business: a row of kernels.inc may state limits on the magnitudes it takes.
-//   kDepth    depthwise: x: uint8 [tap][64 channels], q int8, weights scaled as in kBytes.
+//   kDepth    depthwise: x: uint8, read where it lies, q int8, weights scaled as in kBytes.
 //                 sums[p][n] = weight_scale * sum_tap q[tap][n]*u[p][tap][n] + weight_shift * sum_tap u[p][tap][n]
 //   kWords    x: int32, weights int32. Anything that fits nowhere else; sums wrap to 32 bits exactly.
 //
 // PATCHES: pixel p starts at patches + p * patch_stride; its plane j (kBits, kTernary) at + j * plane_stride. All
 // 8-byte
 //   aligned unless the driver passes the input tensor itself (1x1, stride 1), so use unaligned loads. `depth` counts
-//   units per plane: 64-bit words (kBits, kTernary), groups of 4 bytes (kBytes), taps of 64 bytes (kDepth), int32s
+//   units per plane: 64-bit words (kBits, kTernary), groups of 4 bytes (kBytes), taps (kDepth), int32s
 //   (kWords). The tail of the last unit is zero in the weights and, when weight_shift != 0, in the patch too. Reading
 //   up to kOverread bytes past the last patch is allowed.
+//   kDepth copies nothing: a patch is a row of `depth` pointers (gather_taps), one to the pixel of each tap; the
+//   piece's channels begin tap_offset bytes behind it, and kBlock bytes may be read there.
 //
 // PANELS (64-byte aligned; C = channels rounded up to 16, G = C / 16, lanes past the last channel are zero):
 //   kBits, kTernary   uint64 [G][planes][depth][16]
@@ -71,6 +73,7 @@ struct ConvTile {
   int32_t weight_planes;      // kBits: W; kTernary: 2; otherwise 1
   int32_t activation_planes;  // kBits, kTernary: A; otherwise 1
   int32_t weight_scale, weight_shift;
+  size_t tap_offset;  // kDepth: bytes from a tap's pointer to the first channel
 };
 
 using ConvFunction = void (*)(const ConvTile& tile);

@@ -51,7 +51,7 @@ void gather_border(const Gather& gather, int64_t y, int64_t x, uint8_t* patch) {
       const uint8_t* from = plane + (in_y * g.width + x) * static_cast<int64_t>(g.pixel_stride);
       const int64_t next = w.dilation_w * static_cast<int64_t>(g.pixel_stride);
       int64_t in_x = x;
-      for (int32_t tap = 0; tap < w.kernel_w; ++tap, to += g.tap_stride, from += next, in_x += w.dilation_w) {
+      for (int32_t tap = 0; tap < w.kernel_w; ++tap, to += g.tap_bytes, from += next, in_x += w.dilation_w) {
         copy_tap(to, row_inside && in_x >= 0 && in_x < g.width ? from : pad, g.tap_bytes);
       }
     }
@@ -65,9 +65,7 @@ struct Copy {
 };
 
 // Taps of a kernel row that lie densely in the input and in the patch are one run of bytes.
-bool is_dense(const Gather& g) {
-  return g.window.dilation_w == 1 && g.tap_stride == g.tap_bytes && g.pixel_stride == g.tap_bytes;
-}
+bool is_dense(const Gather& g) { return g.window.dilation_w == 1 && g.pixel_stride == g.tap_bytes; }
 
 // Bytes of one run.
 size_t run_bytes_of(const Gather& g) {
@@ -85,7 +83,7 @@ class CopyList {
     if (step == 0) step = run_bytes;
     const size_t column = static_cast<size_t>(w.dilation_w) * g.pixel_stride;
     const size_t row = static_cast<size_t>(w.dilation_h) * static_cast<size_t>(g.width) * g.pixel_stride;
-    const size_t row_to = g.tap_stride * static_cast<size_t>(w.kernel_w);
+    const size_t row_to = g.tap_bytes * static_cast<size_t>(w.kernel_w);
     for (int32_t i = 0; i < w.kernel_h; ++i) {
       for (int32_t run = 0; run < runs; ++run) {
         for (size_t at = 0; at < run_bytes; at += step) {
@@ -95,7 +93,7 @@ class CopyList {
           }
           copies_[count_++] = {
               static_cast<uint32_t>(static_cast<size_t>(i) * row + static_cast<size_t>(run) * column + at),
-              static_cast<uint32_t>(static_cast<size_t>(i) * row_to + static_cast<size_t>(run) * g.tap_stride + at)};
+              static_cast<uint32_t>(static_cast<size_t>(i) * row_to + static_cast<size_t>(run) * g.tap_bytes + at)};
         }
       }
     }
@@ -118,7 +116,7 @@ void gather_inside(const Gather& g, const CopyList& list, const uint8_t* from, i
   const int32_t count = kCount > 0 ? kCount : list.count();
   const int32_t planes = g.planes;
   const size_t taps = static_cast<size_t>(g.window.kernel_h) * static_cast<size_t>(g.window.kernel_w);
-  const size_t used = g.tap_stride * taps, plane_from = g.plane_stride, plane_to = g.patch_plane_stride;
+  const size_t used = g.tap_bytes * taps, plane_from = g.plane_stride, plane_to = g.patch_plane_stride;
   const size_t run = run_bytes_of(g);
   const size_t next_from = static_cast<size_t>(g.window.stride_w) * g.pixel_stride, next_to = g.patch_stride;
   for (int32_t p = 0; p < pixels; ++p, from += next_from, patch += next_to) {
@@ -191,6 +189,35 @@ void gather(const Gather& g, int64_t first, int32_t pixels, uint8_t* patches) {
     const auto run = static_cast<int32_t>(std::min<int64_t>(pixels - p, std::min<int64_t>(right, g.out_width) - out_x));
     gather_run(g, list, step, y, x, run, patch);
     p += run;
+  }
+}
+
+void gather_taps(const Gather& gather, int64_t first, int32_t pixels, uint8_t* patches) {
+  constexpr int64_t kMostTaps = 128;
+  const Gather g = gather;  // a copy that the pointers written cannot alias
+  const Window& w = g.window;
+  const auto stride = static_cast<int64_t>(g.pixel_stride);
+  const int64_t high = int64_t{w.kernel_h - 1} * w.dilation_h, wide = int64_t{w.kernel_w - 1} * w.dilation_w;
+  const int64_t count = int64_t{w.kernel_h} * w.kernel_w;
+  int64_t steps[kMostTaps];  // bytes from the first tap of a window to each
+  for (int64_t tap = 0; tap < std::min(count, kMostTaps); ++tap) {
+    steps[tap] = (tap / w.kernel_w * w.dilation_h * g.width + tap % w.kernel_w * w.dilation_w) * stride;
+  }
+  int64_t out_x = first % g.out_width, y = first / g.out_width * w.stride_h - w.pad_top;
+  for (int32_t p = 0; p < pixels; ++p, patches += g.patch_stride) {
+    auto* taps = reinterpret_cast<const uint8_t**>(patches);
+    const int64_t x = out_x * w.stride_w - w.pad_left;
+    if (count <= kMostTaps && y >= 0 && y + high < g.height && x >= 0 && x + wide < g.width) {
+      const uint8_t* from = g.input + (y * g.width + x) * stride;
+      for (int64_t tap = 0; tap < count; ++tap) taps[tap] = from + steps[tap];
+    } else {
+      for (int64_t tap = 0; tap < count; ++tap) {
+        const int64_t in_y = y + tap / w.kernel_w * w.dilation_h, in_x = x + tap % w.kernel_w * w.dilation_w;
+        const bool inside = in_y >= 0 && in_y < g.height && in_x >= 0 && in_x < g.width;
+        taps[tap] = inside ? g.input + (in_y * g.width + in_x) * stride : g.pad;
+      }
+    }
+    if (++out_x == g.out_width) out_x = 0, y += w.stride_h;
   }
 }
 

@@ -89,12 +89,12 @@ void conv_bytes(const ConvTile& tile) {
 void conv_depth(const ConvTile& tile) {
   const auto* panel = static_cast<const int8_t*>(tile.panel);
   for (int32_t pixel = 0; pixel < tile.pixels; ++pixel) {
-    const uint8_t* patch = tile.patches + pixel * tile.patch_stride;
+    const auto* taps = reinterpret_cast<const uint8_t* const*>(tile.patches + pixel * tile.patch_stride);
     int32_t* sums = tile.sums + int64_t{pixel} * kBlock;
     std::memset(sums, 0, kBlock * sizeof *sums);
     for (int32_t tap = 0; tap < tile.depth; ++tap) {
       for (int32_t lane = 0; lane < tile.channels; ++lane) {
-        const int32_t u = patch[kBlock * tap + lane];
+        const int32_t u = taps[tap][tile.tap_offset + static_cast<size_t>(lane)];
         sums[lane] += (tile.weight_scale * panel[kBlock * tap + lane] + tile.weight_shift) * u;
       }
     }

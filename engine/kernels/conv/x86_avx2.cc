@@ -327,8 +327,9 @@ struct Depth {
       const __m256i low = _mm256_unpacklo_epi16(first, second), high = _mm256_unpackhi_epi16(first, second);
 #pragma GCC unroll 4
       for (int p = 0; p < kPixels; ++p) {
-        const uint8_t* u = patch_of(t, pixel + p) + 16 * group + at;
-        const __m256i u0 = widen(u), u1 = pair ? widen(u + kBlock) : _mm256_setzero_si256();
+        const auto* taps = reinterpret_cast<const uint8_t* const*>(patch_of(t, pixel + p)) + tap;
+        const size_t channel = t.tap_offset + static_cast<size_t>(16 * group);
+        const __m256i u0 = widen(taps[0] + channel), u1 = pair ? widen(taps[1] + channel) : _mm256_setzero_si256();
         dots[p][0] = _mm256_add_epi32(dots[p][0], _mm256_madd_epi16(_mm256_unpacklo_epi16(u0, u1), low));
         dots[p][1] = _mm256_add_epi32(dots[p][1], _mm256_madd_epi16(_mm256_unpackhi_epi16(u0, u1), high));
       }

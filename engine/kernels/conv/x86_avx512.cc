@@ -287,12 +287,12 @@ void for_group_pairs(const ConvTile& t) {
   if (group < groups_of(t)) for_pixels<Kernel<1>>(t, group);
 }
 
-// The four vectors of 64 bytes at taps + 0, 64, 128, 192, of which `count` exist (the rest is zero), transposed so that
+// The four vectors of 64 bytes at taps[i] + offset, of which `count` exist (the rest is zero), transposed so that
 // dword i of out[v] holds the four taps of one channel. unpack works inside 128-bit quarters, so out[v] has, in quarter
 // c, the channels 16c + 4v .. 16c + 4v + 3; the panel (Packing::kTapQuads) has the same order.
-inline void load_tap_quad(const uint8_t* taps, int32_t count, __m512i out[4]) {
+inline void load_tap_quad(const uint8_t* const* taps, size_t offset, int32_t count, __m512i out[4]) {
   __m512i tap[4];
-  for (int i = 0; i < 4; ++i) tap[i] = i < count ? _mm512_loadu_si512(taps + kBlock * i) : _mm512_setzero_si512();
+  for (int i = 0; i < 4; ++i) tap[i] = i < count ? _mm512_loadu_si512(taps[i] + offset) : _mm512_setzero_si512();
   const __m512i low01 = _mm512_unpacklo_epi8(tap[0], tap[1]), high01 = _mm512_unpackhi_epi8(tap[0], tap[1]);
   const __m512i low23 = _mm512_unpacklo_epi8(tap[2], tap[3]), high23 = _mm512_unpackhi_epi8(tap[2], tap[3]);
   out[0] = _mm512_unpacklo_epi16(low01, low23);
@@ -325,17 +325,24 @@ void conv_bytes_7x32_avx512(const ConvTile& tile) { for_group_pairs<Bytes>(tile)
 
 void conv_words_7x32_avx512(const ConvTile& tile) { for_group_pairs<Words>(tile); }
 
+namespace {
+
 // Four taps of 64 channels a step: 8 shuffles bring the taps of a channel into one dword, 4 vpdpbusd multiply and add.
-void conv_depth_1x64_avx512(const ConvTile& tile) {
+// kTaps is the number of taps where it is known, so that the weights stay in registers, else 0.
+template <int32_t kTaps>
+void conv_depth_taps(const ConvTile& tile) {
   const auto* panel = static_cast<const int8_t*>(tile.panel);
+  const int32_t depth = kTaps > 0 ? kTaps : tile.depth;
   const __m512i ones = _mm512_set1_epi8(1);
   for (int32_t pixel = 0; pixel < tile.pixels; ++pixel) {
-    const uint8_t* patch = tile.patches + static_cast<size_t>(pixel) * tile.patch_stride;
+    const auto* taps =
+        reinterpret_cast<const uint8_t* const*>(tile.patches + static_cast<size_t>(pixel) * tile.patch_stride);
     __m512i dots[4], totals[4];
     for (int v = 0; v < 4; ++v) dots[v] = totals[v] = _mm512_setzero_si512();
-    for (int32_t tap = 0; tap < tile.depth; tap += 4) {
+#pragma GCC unroll 3
+    for (int32_t tap = 0; tap < depth; tap += 4) {
       __m512i u[4];
-      load_tap_quad(patch + kBlock * tap, tile.depth - tap, u);
+      load_tap_quad(taps + tap, tile.tap_offset, depth - tap, u);
       const int8_t* q = panel + int64_t{kBlock} * tap;
       for (int v = 0; v < 4; ++v) dots[v] = _mm512_dpbusd_epi32(dots[v], u[v], _mm512_load_si512(q + 64 * v));
       if (tile.weight_shift != 0) {
@@ -347,6 +354,12 @@ void conv_depth_1x64_avx512(const ConvTile& tile) {
     }
     store_tap_quad(dots, tile.sums + int64_t{pixel} * kBlock);
   }
+}
+
+}  // namespace
+
+void conv_depth_1x64_avx512(const ConvTile& tile) {
+  tile.depth == 9 ? conv_depth_taps<9>(tile) : conv_depth_taps<0>(tile);
 }
 
 }  // namespace bitlens
