@@ -7,5 +7,18 @@ from bitlens.data.dataset import DataError, Dataset, Split
 from bitlens.data.digits import digits
 from bitlens.data.idx import read_idx
 from bitlens.data.mnist import mnist
+from bitlens.data.ptb import Corpus, ptb
 
-__all__ = ["DataError", "Dataset", "Split", "centred", "cifar10", "digits", "mnist", "read_idx", "scattered"]
+__all__ = [
+    "Corpus",
+    "DataError",
+    "Dataset",
+    "Split",
+    "centred",
+    "cifar10",
+    "digits",
+    "mnist",
+    "ptb",
+    "read_idx",
+    "scattered",
+]
