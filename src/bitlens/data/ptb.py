@@ -69,8 +69,8 @@ def ptb(path: str | Path | None) -> Corpus:
     counts = Counter(parts[0])
     words = tuple(sorted(counts, key=lambda word: (-counts[word], word)))
     numbers = {word: number for number, word in enumerate(words)}
-    streams = (_stream(name, tokens, numbers) for (name, _), tokens in zip(texts, parts, strict=True))
-    return Corpus(*streams, words=words)
+    train, valid, test = (_stream(name, tokens, numbers) for (name, _), tokens in zip(texts, parts, strict=True))
+    return Corpus(train, valid, test, words)
 
 
 def _name(part: str) -> str:
