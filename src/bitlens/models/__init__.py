@@ -3,5 +3,6 @@
 
 from bitlens.models.digits import DigitsNet
 from bitlens.models.dorefa_svhn import DoReFaSVHN
+from bitlens.models.language import LanguageModel
 
-__all__ = ["DigitsNet", "DoReFaSVHN"]
+__all__ = ["DigitsNet", "DoReFaSVHN", "LanguageModel"]

@@ -2,10 +2,22 @@
 """Layers that compute on integers (torch): the framework's layers plus quantizers."""
 
 from bitlens.nn.conv import QuantConv2d
+from bitlens.nn.embedding import QuantEmbedding
 from bitlens.nn.freeze import freeze
 from bitlens.nn.join import QuantAdd, QuantConcat
 from bitlens.nn.layer import QuantLayer
 from bitlens.nn.linear import QuantLinear
+from bitlens.nn.lstm import QuantLSTM
 from bitlens.nn.norm import BatchNorm2d
 
-__all__ = ["BatchNorm2d", "QuantAdd", "QuantConcat", "QuantConv2d", "QuantLayer", "QuantLinear", "freeze"]
+__all__ = [
+    "BatchNorm2d",
+    "QuantAdd",
+    "QuantConcat",
+    "QuantConv2d",
+    "QuantEmbedding",
+    "QuantLSTM",
+    "QuantLayer",
+    "QuantLinear",
+    "freeze",
+]

@@ -12,6 +12,7 @@ from bitlens.quant.dorefa import (
     dorefa_weight,
 )
 from bitlens.quant.spec import Bits, Spec
+from bitlens.quant.state import FixedPoint, UnitActivation, fixed_point, unit_activation
 from bitlens.quant.uniform import (
     AccumulatorBias,
     JoinActivation,
@@ -29,11 +30,13 @@ __all__ = [
     "DoReFaActivation",
     "DoReFaGradient",
     "DoReFaWeight",
+    "FixedPoint",
     "JoinActivation",
     "NarrowWeight",
     "QuantError",
     "Quantizer",
     "Spec",
+    "UnitActivation",
     "UnsignedInput",
     "balanced_groups",
     "balanced_weight",
@@ -41,8 +44,10 @@ __all__ = [
     "dorefa_gradient",
     "dorefa_weight",
     "exporting",
+    "fixed_point",
     "is_exporting",
     "join_activation",
     "narrow_weight",
+    "unit_activation",
     "unsigned_input",
 ]

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Language model: embedding, one recurrent layer, and a softmax matrix over all words.
+
+Everything that enters a matrix product is quantized, the softmax matrix too; biases are float. Dropout stands on x and
+on the h that feeds the softmax, not on the recurrent h. It doubles the codes that it keeps in training, so codes in
+evaluation keep their range. The ends are quantized like the middle: `first=` and `last=` of a spec do not matter here.
+Source: arXiv 1611.10176, its Penn Treebank model.
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+from bitlens.nn.embedding import QuantEmbedding
+from bitlens.nn.linear import QuantLinear
+from bitlens.nn.lstm import QuantLSTM
+from bitlens.nn.recurrent import QuantRecurrent, State
+from bitlens.quant import Spec
+from bitlens.quant.spec import FLOAT
+from bitlens.quant.state import UnitActivation
+
+__all__ = ["LanguageModel"]
+
+
+class LanguageModel(nn.Module):
+    """Predicts the next word.
+
+    Args:
+        spec: how it is quantized.
+        cell: "lstm" or "gru".
+        vocabulary: number of words.
+        hidden: units of embedding and recurrent layer.
+        form: "paper" (float gates and cell) or "fixed" (fixed point, compiles to integers).
+        dropout: share of codes dropped in training.
+
+    Raises:
+        ValueError: an argument is none of these, or the spec quantizes gradients or learns activation scales.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        cell: str = "lstm",
+        vocabulary: int = 10000,
+        hidden: int = 300,
+        form: str = "paper",
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        bits = spec.middle.activation
+        for name, rule, value in (
+            ("cell", "lstm or gru", cell),
+            ("form", "paper or fixed", form),
+            ("activation", "clip or cabs", spec.activation),
+        ):
+            if value not in rule.split(" or "):
+                raise ValueError(f"LanguageModel: {name} must be {rule}, not {value}")
+        if spec.middle.gradient != FLOAT:
+            raise ValueError(f"LanguageModel: gradient bits must be {FLOAT} (float), not {spec.middle.gradient}")
+        state = None if bits == FLOAT else UnitActivation(bits)
+        self.embedding = QuantEmbedding(vocabulary, hidden, output_quantizer=spec.activation_quantizer())
+        self.dropout = nn.Dropout(dropout)
+        self.cell: QuantRecurrent = QuantLSTM(
+            hidden, hidden, state_quantizer=state, weight_quantizer=spec.weight_quantizer()
+        )
+        self.output = QuantLinear(hidden, vocabulary, input_quantizer=state, weight_quantizer=spec.weight_quantizer())
+        reach = math.sqrt(3 / hidden)
+        nn.init.uniform_(self.output.weight, -reach, reach)
+        assert self.output.bias is not None
+        nn.init.zeros_(self.output.bias)
+
+    def initial_state(self, batch: int) -> State:
+        """Return the state before the first word, tensors (N, H)."""
+        return self.cell.initial_state(batch)
+
+    def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Run a sequence.
+
+        Args:
+            tokens: (N, T), int64.
+            state: as returned by the last call, or None for the initial one.
+
+        Returns:
+            (logits of the next word (N, T, V), float32, the state after the last word).
+        """
+        x = self.dropout(self.embedding(tokens))
+        h, state = self.cell(x, state)
+        logits = self.output(self.dropout(h).flatten(0, 1))  # (N, T, H) -> (N T, V)
+        return logits.view(*tokens.shape, -1), state
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Run one word in plain torch operators: tokens (N,), state -> (logits (N, V), state)."""
+        h, state = self.cell.step(self.dropout(self.embedding(tokens)), state)
+        logits: Tensor = self.output(self.dropout(h))
+        return logits, state

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+import re
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from bitlens.models import LanguageModel
+from bitlens.quant import Spec
+
+
+def make(spec: str = "w2a2,weight=balanced", cell: str = "lstm", **options: object) -> LanguageModel:
+    return LanguageModel(Spec.parse(spec), cell, vocabulary=11, hidden=6, **options)
+
+
+@pytest.mark.parametrize("cell", ["lstm"])
+def test_parts_of_a_text_are_the_text(cell: str) -> None:
+    torch.manual_seed(0)
+    net, tokens = make(cell=cell).eval(), torch.randint(0, 11, (2, 9))
+    whole, end = net(tokens)
+    state, parts = net.initial_state(2), []
+    for part in tokens.split([4, 1, 4], 1):
+        logits, state = net(part, state)
+        parts.append(logits)
+    assert whole.shape == (2, 9, 11)
+    assert torch.equal(whole, torch.cat(parts, 1))
+    assert all(torch.equal(a, b) for a, b in zip(end, state, strict=True))
+
+
+@pytest.mark.parametrize("cell", ["lstm"])
+def test_step_is_a_sequence_of_one_word(cell: str) -> None:
+    net = make(cell=cell).eval()
+    tokens = torch.tensor([3, 7])
+    logits, state = net.step(tokens, net.initial_state(2))
+    expected, end = net(tokens[:, None])
+    assert torch.equal(logits, expected[:, 0])
+    assert all(torch.equal(a, b) for a, b in zip(state, end, strict=True))
+
+
+@pytest.mark.parametrize("spec", ["w32", "w1a1", "w2a2,weight=balanced", "w2a32", "w4a4", "w8a8"])
+def test_a_step_of_training_lowers_the_loss(spec: str) -> None:
+    torch.manual_seed(0)
+    net, tokens = make(spec), torch.randint(0, 11, (4, 12))
+    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+    losses = []
+    for _ in range(20):
+        logits, _ = net(tokens[:, :-1])
+        loss = F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        assert all(torch.isfinite(p.grad).all() for p in net.parameters())
+        optimizer.step()
+        losses.append(loss.item())
+    assert sum(losses[-5:]) < sum(losses[:5])
+
+
+def test_evaluation_has_no_chance() -> None:
+    net, tokens = make(), torch.randint(0, 11, (2, 5))
+    assert not torch.equal(net(tokens)[0], net(tokens)[0])
+    net.eval()
+    assert torch.equal(net(tokens)[0], net(tokens)[0])
+
+
+def test_a_float_checkpoint_loads() -> None:
+    make("w2a2").load_state_dict(make("w32").state_dict())
+
+
+@pytest.mark.parametrize(
+    ("spec", "options", "sentence"),
+    [
+        ("w2a2", {"cell": "rnn"}, "LanguageModel: cell must be lstm or gru, not rnn"),
+        ("w2a2", {"form": "float"}, "LanguageModel: form must be paper or fixed, not float"),
+        ("w2a2g6", {}, "LanguageModel: gradient bits must be 32 (float), not 6"),
+    ],
+)
+def test_bad_arguments_are_told(spec: str, options: dict[str, str], sentence: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        make(spec, **options)
