@@ -13,7 +13,7 @@ def make(spec: str = "w2a2,weight=balanced", cell: str = "lstm", **options: obje
     return LanguageModel(Spec.parse(spec), cell, vocabulary=11, hidden=6, **options)
 
 
-@pytest.mark.parametrize("cell", ["lstm"])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_parts_of_a_text_are_the_text(cell: str) -> None:
     torch.manual_seed(0)
     net, tokens = make(cell=cell).eval(), torch.randint(0, 11, (2, 9))
@@ -27,7 +27,7 @@ def test_parts_of_a_text_are_the_text(cell: str) -> None:
     assert all(torch.equal(a, b) for a, b in zip(end, state, strict=True))
 
 
-@pytest.mark.parametrize("cell", ["lstm"])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_step_is_a_sequence_of_one_word(cell: str) -> None:
     net = make(cell=cell).eval()
     tokens = torch.tensor([3, 7])
@@ -38,9 +38,10 @@ def test_step_is_a_sequence_of_one_word(cell: str) -> None:
 
 
 @pytest.mark.parametrize("spec", ["w32", "w1a1", "w2a2,weight=balanced", "w2a32", "w4a4", "w8a8"])
-def test_a_step_of_training_lowers_the_loss(spec: str) -> None:
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_training_lowers_the_loss(spec: str, cell: str) -> None:
     torch.manual_seed(0)
-    net, tokens = make(spec), torch.randint(0, 11, (4, 12))
+    net, tokens = make(spec, cell), torch.randint(0, 11, (4, 12))
     optimizer = torch.optim.Adam(net.parameters(), 1e-2)
     losses = []
     for _ in range(20):

@@ -32,6 +32,7 @@ def test_it_is_the_papers_cell(weights: int | None, states: int | None) -> None:
     quantizer = None if weights is None else DoReFaWeight(weights)
     state = None if states is None else UnitActivation(states)
     layer = QuantLSTM(6, 9, state_quantizer=state, weight_quantizer=quantizer).eval()
+    torch.nn.init.normal_(layer.gates.bias)
     x = torch.rand(3, 8, 6) if state is None else state(torch.rand(3, 8, 6))
     w = layer.gates.weight if quantizer is None else quantizer(layer.gates.weight)
     arrays = [t.detach().double().numpy() for t in (x, *layer.initial_state(3), w, layer.gates.bias)]

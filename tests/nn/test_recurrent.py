@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bitlens.nn import QuantLSTM, freeze
+from bitlens.nn import QuantGRU, QuantLSTM, freeze
 from bitlens.nn.recurrent import QuantRecurrent, State
 from bitlens.quant import BalancedWeight, UnitActivation
 
-KINDS = ["lstm"]
+KINDS = ["lstm", "gru"]
 
 
 def make(
@@ -23,7 +23,10 @@ def make(
         return None if weight_bits is None else BalancedWeight(weight_bits)
 
     state = None if state_bits is None else UnitActivation(state_bits)
-    return QuantLSTM(inputs, hidden, state_quantizer=state, weight_quantizer=weight())
+    if kind == "lstm":
+        return QuantLSTM(inputs, hidden, state_quantizer=state, weight_quantizer=weight())
+    options = {"weight_quantizer": weight(), "candidate_quantizer": weight()}
+    return QuantGRU(inputs, hidden, state_quantizer=state, **options)
 
 
 def inputs(layer: QuantRecurrent, batch: int, steps: int) -> Tensor:

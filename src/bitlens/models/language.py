@@ -14,6 +14,7 @@ import math
 from torch import Tensor, nn
 
 from bitlens.nn.embedding import QuantEmbedding
+from bitlens.nn.gru import QuantGRU
 from bitlens.nn.linear import QuantLinear
 from bitlens.nn.lstm import QuantLSTM
 from bitlens.nn.recurrent import QuantRecurrent, State
@@ -62,9 +63,7 @@ class LanguageModel(nn.Module):
         state = None if bits == FLOAT else UnitActivation(bits)
         self.embedding = QuantEmbedding(vocabulary, hidden, output_quantizer=spec.activation_quantizer())
         self.dropout = nn.Dropout(dropout)
-        self.cell: QuantRecurrent = QuantLSTM(
-            hidden, hidden, state_quantizer=state, weight_quantizer=spec.weight_quantizer()
-        )
+        self.cell = _cell(cell, hidden, state, spec)
         self.output = QuantLinear(hidden, vocabulary, input_quantizer=state, weight_quantizer=spec.weight_quantizer())
         reach = math.sqrt(3 / hidden)
         nn.init.uniform_(self.output.weight, -reach, reach)
@@ -95,3 +94,10 @@ class LanguageModel(nn.Module):
         h, state = self.cell.step(self.dropout(self.embedding(tokens)), state)
         logits: Tensor = self.output(self.dropout(h))
         return logits, state
+
+
+def _cell(name: str, size: int, state: UnitActivation | None, spec: Spec) -> QuantRecurrent:
+    weight, candidate = spec.weight_quantizer(), spec.weight_quantizer()
+    if name == "lstm":
+        return QuantLSTM(size, size, state_quantizer=state, weight_quantizer=weight)
+    return QuantGRU(size, size, state_quantizer=state, weight_quantizer=weight, candidate_quantizer=candidate)

@@ -4,6 +4,7 @@
 from bitlens.nn.conv import QuantConv2d
 from bitlens.nn.embedding import QuantEmbedding
 from bitlens.nn.freeze import freeze
+from bitlens.nn.gru import QuantGRU
 from bitlens.nn.join import QuantAdd, QuantConcat
 from bitlens.nn.layer import QuantLayer
 from bitlens.nn.linear import QuantLinear
@@ -16,6 +17,7 @@ __all__ = [
     "QuantConcat",
     "QuantConv2d",
     "QuantEmbedding",
+    "QuantGRU",
     "QuantLSTM",
     "QuantLayer",
     "QuantLinear",

@@ -127,5 +127,4 @@ class _Sequence(torch.autograd.Function):
             slope[:, 3].mul_(dh)
             dc *= f[t]
             dh = slopes[t] @ w_h
-        flat = slopes.view(steps * batch, -1)
-        return (slopes @ w_x, dh, dc, *matrix.gradients(flat, xh.reshape(steps * batch, -1)), None)
+        return slopes @ w_x, dh, dc, *matrix.gradients(slopes, xh), None

@@ -56,10 +56,11 @@ class Matrix(NamedTuple):
         """Return the gradients of weight, scale and bias.
 
         Args:
-            slopes: gradient of the real outputs (T*N, O).
-            xh: what was multiplied, [x, h] (T*N, I + H).
+            slopes: gradient of the real outputs (T, N, O).
+            xh: what was multiplied, [x, h] (T, N, I + H).
         """
-        weight = slopes.t() @ xh  # of the real weights
+        slopes = slopes.flatten(0, 1)  # (T N, O)
+        weight = slopes.t() @ xh.flatten(0, 1)  # of the real weights
         scale = (weight * self.weight).sum(1)  # (O,), the sum of slopes * sums of integers
         return (
             weight * (self.scale[:, None] if self.scale.dim() else self.scale),
@@ -184,6 +185,10 @@ class QuantRecurrent(nn.Module):
     def _codes(self, h: Tensor) -> Tensor:
         """Return the state's integers of real values in [0, 1], without gradient; float keeps the values."""
         return h if self.state_quantizer is None else (h / self.state_quantizer.scale).add_(0.5).floor_()
+
+    def _rounded(self, h: Tensor) -> Tensor:
+        """Round values in units of the state, without gradient; float keeps them. Changes h."""
+        return h if self.state_quantizer is None else h.add_(0.5).floor_()
 
     def _unit(self) -> Tensor | float:
         """Real value of one unit of the state."""
