@@ -55,6 +55,24 @@ def test_training_lowers_the_loss(spec: str, cell: str) -> None:
     assert sum(losses[-5:]) < sum(losses[:5])
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_the_fixed_form_shares_its_weights(cell: str) -> None:
+    net = make("w2a2,weight=balanced", cell).eval()
+    fixed = net.to_fixed()
+    assert [id(p) for p in net.parameters()] == [id(p) for p in fixed.parameters()]
+    assert fixed.state_dict().keys() == net.state_dict().keys()
+    assert net.cell.gate_quantizer is None
+    made = make("w2a2,weight=balanced", cell, form="fixed").eval()
+    made.load_state_dict(net.state_dict())
+    tokens = torch.randint(0, 11, (2, 9))
+    assert torch.equal(made(tokens)[0], fixed(tokens)[0])
+
+
+def test_arguments_of_the_fixed_form_are_handed_on() -> None:
+    cell = make().to_fixed(gates=6, cell=(10, 6)).cell
+    assert (cell.gate_quantizer.bits, cell.cell_quantizer.bits, cell.cell_quantizer.fraction) == (6, 10, 6)
+
+
 def test_evaluation_has_no_chance() -> None:
     net, tokens = make(), torch.randint(0, 11, (2, 5))
     assert not torch.equal(net(tokens)[0], net(tokens)[0])

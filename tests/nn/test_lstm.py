@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from bitlens.nn import QuantLSTM
+from bitlens.nn.recurrent_matrix import Matrix
 from bitlens.quant import DoReFaWeight, UnitActivation
 
 
@@ -51,7 +52,7 @@ def test_sums_beyond_float32_are_exact_in_evaluation() -> None:
     layer = QuantLSTM(200, 100, state_quantizer=UnitActivation(8), weight_quantizer=DoReFaWeight(8)).eval()
     with torch.no_grad():
         layer.gates.weight.fill_(3.0)
-    matrix = layer._matrix(layer.gates)
+    matrix = Matrix.of(layer.gates)
     assert matrix.weight.dtype == torch.float64
     x = torch.full((1, 1, 200), 1.0)
     total = matrix.inputs(layer.state_quantizer.codes(x)[0].double())

@@ -13,7 +13,7 @@ from bitlens.nn import QuantGRU, QuantLSTM, freeze
 from bitlens.nn.recurrent import QuantRecurrent, State
 from bitlens.quant import BalancedWeight, UnitActivation
 
-KINDS = ["lstm", "gru"]
+KINDS = ["lstm", "gru", "fixed lstm", "fixed gru"]
 
 
 def make(
@@ -23,10 +23,13 @@ def make(
         return None if weight_bits is None else BalancedWeight(weight_bits)
 
     state = None if state_bits is None else UnitActivation(state_bits)
-    if kind == "lstm":
-        return QuantLSTM(inputs, hidden, state_quantizer=state, weight_quantizer=weight())
-    options = {"weight_quantizer": weight(), "candidate_quantizer": weight()}
-    return QuantGRU(inputs, hidden, state_quantizer=state, **options)
+    layer: QuantRecurrent
+    if kind.endswith("lstm"):
+        layer = QuantLSTM(inputs, hidden, state_quantizer=state, weight_quantizer=weight())
+    else:
+        options = {"weight_quantizer": weight(), "candidate_quantizer": weight()}
+        layer = QuantGRU(inputs, hidden, state_quantizer=state, **options)
+    return layer.to_fixed() if kind.startswith("fixed") and weight_bits and state_bits else layer
 
 
 def inputs(layer: QuantRecurrent, batch: int, steps: int) -> Tensor:
@@ -116,8 +119,10 @@ def test_no_step_changes_nothing(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_starts_at_half_rounded_up(kind: str) -> None:
-    for s in make(kind, 2, 2).initial_state(2):
-        assert torch.equal(s, torch.full((2, 7), 2.0) * torch.tensor(1 / 3))
+    h, *cell = make(kind, 2, 2).initial_state(2)
+    assert torch.equal(h, torch.full((2, 7), 2.0) * torch.tensor(1 / 3))
+    for c in cell:
+        assert torch.equal(c, torch.full((2, 7), 171 / 256) if kind == "fixed lstm" else h)
     for s in make(kind, None, None).initial_state(2):
         assert torch.equal(s, torch.full((2, 7), 0.5))
 
@@ -146,7 +151,7 @@ def test_weights_are_quantized_once_a_sequence(kind: str) -> None:
             codes = module.codes
             module.codes = lambda w, codes=codes: calls.append(w.shape) or codes(w)
     layer(inputs(layer, 2, 9))
-    assert len(calls) == {"lstm": 1, "gru": 2}[kind]
+    assert len(calls) == (1 if kind.endswith("lstm") else 2)
 
 
 def test_bad_shapes_are_told() -> None:

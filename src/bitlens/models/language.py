@@ -10,14 +10,16 @@ Source: arXiv 1611.10176, its Penn Treebank model.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from torch import Tensor, nn
 
 from bitlens.nn.embedding import QuantEmbedding
+from bitlens.nn.fixed_form import sharing_copy
 from bitlens.nn.gru import QuantGRU
 from bitlens.nn.linear import QuantLinear
 from bitlens.nn.lstm import QuantLSTM
-from bitlens.nn.recurrent import QuantRecurrent, State
+from bitlens.nn.recurrent import State
 from bitlens.quant import Spec
 from bitlens.quant.spec import FLOAT
 from bitlens.quant.state import UnitActivation
@@ -64,11 +66,26 @@ class LanguageModel(nn.Module):
         self.embedding = QuantEmbedding(vocabulary, hidden, output_quantizer=spec.activation_quantizer())
         self.dropout = nn.Dropout(dropout)
         self.cell = _cell(cell, hidden, state, spec)
+        if form == "fixed":
+            self.cell = self.cell.to_fixed()
         self.output = QuantLinear(hidden, vocabulary, input_quantizer=state, weight_quantizer=spec.weight_quantizer())
         reach = math.sqrt(3 / hidden)
         nn.init.uniform_(self.output.weight, -reach, reach)
         assert self.output.bias is not None
         nn.init.zeros_(self.output.bias)
+
+    def to_fixed(self, **form: Any) -> LanguageModel:
+        """Return this net with its recurrent layer in the fixed form; both share their parameters.
+
+        Args:
+            form: arguments of `QuantLSTM.to_fixed` or `QuantGRU.to_fixed`.
+
+        Raises:
+            QuantError: weights or states are float, or a product would not be exact.
+        """
+        fixed = sharing_copy(self)
+        fixed.cell = self.cell.to_fixed(**form)
+        return fixed
 
     def initial_state(self, batch: int) -> State:
         """Return the state before the first word, tensors (N, H)."""
@@ -96,7 +113,7 @@ class LanguageModel(nn.Module):
         return logits, state
 
 
-def _cell(name: str, size: int, state: UnitActivation | None, spec: Spec) -> QuantRecurrent:
+def _cell(name: str, size: int, state: UnitActivation | None, spec: Spec) -> QuantLSTM | QuantGRU:
     weight, candidate = spec.weight_quantizer(), spec.weight_quantizer()
     if name == "lstm":
         return QuantLSTM(size, size, state_quantizer=state, weight_quantizer=weight)

@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from bitlens.nn.recurrent import Matrix, QuantRecurrent, State, sigmoid_slope
+from bitlens.nn.fixed_form import check_gru, sharing_copy
+from bitlens.nn.recurrent import QuantRecurrent, State, sigmoid_slope
+from bitlens.nn.recurrent_matrix import Matrix
 from bitlens.quant.base import Quantizer, ste_round
 from bitlens.quant.state import FixedPoint, UnitActivation
 
@@ -32,6 +34,9 @@ class QuantGRU(QuantRecurrent):
         input_size, hidden_size, state_quantizer, gate_quantizer: see `QuantRecurrent`.
         weight_quantizer: of the matrix (2H, I + H) whose rows are r, u.
         candidate_quantizer: of the matrix (H, I + H) of c.
+
+    Raises:
+        QuantError: the quantizers make no exact fixed form.
     """
 
     def __init__(
@@ -47,6 +52,22 @@ class QuantGRU(QuantRecurrent):
         super().__init__(input_size, hidden_size, state_quantizer, gate_quantizer)
         self.gates = self._linear([1.0, 1.0], weight_quantizer)
         self.candidate = self._linear([0.0], candidate_quantizer)
+        check_gru(state_quantizer, weight_quantizer, candidate_quantizer, gate_quantizer)
+
+    def to_fixed(self, gates: int = 8) -> QuantGRU:
+        """Return this layer in the fixed form; both share their parameters.
+
+        Args:
+            gates: bits of r and u.
+
+        Raises:
+            QuantError: weights or states are float, or a product would not be exact.
+        """
+        fixed = sharing_copy(self)
+        fixed.gate_quantizer = FixedPoint(gates, gates)
+        weights = self.gates.weight_quantizer, self.candidate.weight_quantizer
+        check_gru(self.state_quantizer, *weights, fixed.gate_quantizer)
+        return fixed.to(self.gates.weight.device)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Run one step; see `QuantRecurrent`. Products of a gate and a state are those of the state's integers."""
@@ -64,7 +85,7 @@ class QuantGRU(QuantRecurrent):
         return h, (h,)
 
     def _sequence(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        gates, candidate = self._matrix(self.gates), self._matrix(self.candidate)
+        gates, candidate = Matrix.of(self.gates), Matrix.of(self.candidate)
         h = _Sequence.apply(x, *state, *gates, *candidate, self)  # type: ignore[no-untyped-call]
         return h, (h[-1],)
 

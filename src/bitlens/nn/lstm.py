@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from bitlens.nn.recurrent import Matrix, QuantRecurrent, State, on_grid, sigmoid_slope
+from bitlens.nn.fixed_form import check_lstm, sharing_copy
+from bitlens.nn.recurrent import QuantRecurrent, State, sigmoid_slope
+from bitlens.nn.recurrent_matrix import Matrix
 from bitlens.quant.base import Quantizer
 from bitlens.quant.state import FixedPoint, UnitActivation
 
@@ -32,6 +34,9 @@ class QuantLSTM(QuantRecurrent):
         input_size, hidden_size, state_quantizer, gate_quantizer: see `QuantRecurrent`.
         weight_quantizer: of the one matrix (4H, I + H) whose rows are i, j, f, o.
         cell_quantizer: of c; None for the paper's form.
+
+    Raises:
+        QuantError: the quantizers make no exact fixed form.
     """
 
     states = 2
@@ -49,6 +54,22 @@ class QuantLSTM(QuantRecurrent):
         super().__init__(input_size, hidden_size, state_quantizer, gate_quantizer)
         self.gates = self._linear([0.0, 0.0, 1.0, 0.0], weight_quantizer)
         self.cell_quantizer = cell_quantizer
+        check_lstm(state_quantizer, weight_quantizer, gate_quantizer, cell_quantizer)
+
+    def to_fixed(self, gates: int = 8, cell: tuple[int, int] = (12, 8)) -> QuantLSTM:
+        """Return this layer in the fixed form; both share their parameters.
+
+        Args:
+            gates: bits of a gate.
+            cell: bits of the cell, and how many of them stand behind the point.
+
+        Raises:
+            QuantError: weights or states are float, or a product would not be exact.
+        """
+        fixed = sharing_copy(self)
+        fixed.gate_quantizer, fixed.cell_quantizer = FixedPoint(gates, gates), FixedPoint(*cell)
+        check_lstm(self.state_quantizer, self.gates.weight_quantizer, fixed.gate_quantizer, fixed.cell_quantizer)
+        return fixed.to(self.gates.weight.device)
 
     def initial_state(self, batch: int) -> State:
         """Return h = c = Q(sigmoid(0)), c rounded to its own grid."""
@@ -72,12 +93,12 @@ class QuantLSTM(QuantRecurrent):
         return h, (h, c)
 
     def _sequence(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        matrix = self._matrix(self.gates)
+        matrix = Matrix.of(self.gates)
         h, c = _Sequence.apply(x, *state, *matrix, self)  # type: ignore[no-untyped-call]
         return h, (h[-1], c)
 
     def _cell(self, c: Tensor) -> Tensor:
-        return c if self.cell_quantizer is None else on_grid(self.cell_quantizer, c)
+        return c if self.cell_quantizer is None else self.cell_quantizer.rounded(c)
 
 
 class _Sequence(torch.autograd.Function):

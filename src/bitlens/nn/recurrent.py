@@ -10,77 +10,29 @@ Shapes: N batch, T steps, I inputs, H hidden units, O outputs of a matrix.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from bitlens.nn.layer import EXACT_FLOAT32
 from bitlens.nn.linear import QuantLinear
 from bitlens.quant.base import Quantizer, is_exporting
 from bitlens.quant.state import FixedPoint, UnitActivation
 
-__all__ = ["Matrix", "QuantRecurrent", "State", "on_grid", "sigmoid_slope"]
+__all__ = ["QuantRecurrent", "State", "sigmoid_slope"]
 
 State = tuple[Tensor, ...]
 
 
-class Matrix(NamedTuple):
-    """One matrix of a sequence: sums of integers, then * scale + bias.
-
-    Args:
-        weight: integers (O, I + H), float32; float64 where sums would leave float32.
-        scale: () or (O,), float32.
-        bias: (O,), float32.
-    """
-
-    weight: Tensor
-    scale: Tensor
-    bias: Tensor
-
-    def inputs(self, x: Tensor) -> Tensor:
-        """Return the part of the sums that comes from inputs (T, N, I), for all steps: (T, N, O)."""
-        steps, batch, size = x.shape
-        return (x.reshape(-1, size) @ self.weight[:, :size].t()).view(steps, batch, -1)
-
-    def outputs(self, total: Tensor, h: Tensor) -> Tensor:
-        """Return the real outputs (N, O) of one step from its input part (N, O) and h (N, H)."""
-        total = torch.addmm(total, h, self.weight[:, -h.shape[1] :].t())
-        return total.float().mul_(self.scale).add_(self.bias)
-
-    def scaled(self) -> Tensor:
-        """Return real weights (O, I + H)."""
-        return self.weight * (self.scale[:, None] if self.scale.dim() else self.scale)
-
-    def gradients(self, slopes: Tensor, xh: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the gradients of weight, scale and bias.
-
-        Args:
-            slopes: gradient of the real outputs (T, N, O).
-            xh: what was multiplied, [x, h] (T, N, I + H).
-        """
-        slopes = slopes.flatten(0, 1)  # (T N, O)
-        weight = slopes.t() @ xh.flatten(0, 1)  # of the real weights
-        scale = (weight * self.weight).sum(1)  # (O,), the sum of slopes * sums of integers
-        return (
-            weight * (self.scale[:, None] if self.scale.dim() else self.scale),
-            scale if self.scale.dim() else scale.sum(),
-            slopes.sum(0),
-        )
-
-
-def sigmoid_slope(s: Tensor) -> Tensor:
-    """Return the derivative of the sigmoid whose value is s."""
-    return s - s * s
-
-
 class QuantRecurrent(nn.Module):
-    """Base of the recurrent layers.
+    """Base of the recurrent layers, each in two forms.
+
+    Paper's form: gates (and an LSTM's cell) are float. Fixed form, by `to_fixed`: they are fixed point, see
+    `fixed_form.py`. It trains by straight-through gradients; its evaluation is exact integer arithmetic and compiles.
 
     Arguments, described here once:
         input_size, hidden_size: as in `torch.nn.LSTM`.
         state_quantizer: of x, h and what else enters a matrix; None for float.
-        gate_quantizer: of the gates; None for the paper's form, in which they are float.
+        gate_quantizer: of the gates, with as many fraction bits as bits; None for the paper's form.
 
     Input and state are real values in [0, 1] on the state quantizer's grid.
     """
@@ -166,21 +118,9 @@ class QuantRecurrent(nn.Module):
         h, state = self._sequence(integers, (first, *state[1:]))
         return h.transpose(0, 1).contiguous() * scale, (state[0] * scale, *state[1:])
 
-    def _matrix(self, layer: QuantLinear) -> Matrix:
-        """Quantize a layer's weights for a sequence."""
-        assert layer.bias is not None
-        weight, scale = layer._weight_codes()
-        if self.state_quantizer is not None:
-            scale = self.state_quantizer.scale if scale is None else scale * self.state_quantizer.scale
-        if scale is None:
-            scale = weight.new_ones(())
-        if not self.training and not _fits_float32(layer):
-            weight = weight.double()
-        return Matrix(weight, scale, layer.bias)
-
     def _gates(self, s: Tensor) -> Tensor:
-        """Quantize gates in [0, 1] without gradient; the paper's form keeps them."""
-        return s if self.gate_quantizer is None else on_grid(self.gate_quantizer, s)
+        """Round gates to their grid, without gradient; the paper's form keeps them."""
+        return s if self.gate_quantizer is None else self.gate_quantizer.rounded(s)
 
     def _codes(self, h: Tensor) -> Tensor:
         """Return the state's integers of real values in [0, 1], without gradient; float keeps the values."""
@@ -201,15 +141,6 @@ class QuantRecurrent(nn.Module):
         return torch.sigmoid(x.double()).float()
 
 
-def on_grid(quantizer: FixedPoint, x: Tensor) -> Tensor:
-    """Return `quantizer(x)` of values x >= 0, without gradient."""
-    unit = 2.0**-quantizer.fraction
-    return (x / unit).add_(0.5).floor_().clamp_(max=quantizer.grid.hi).mul_(unit)
-
-
-def _fits_float32(layer: QuantLinear) -> bool:
-    """Whether every sum of a layer's integers is exact in float32 (on a GPU float32 may be TF32)."""
-    if layer.weight_grid is None or layer.input_grid is None:
-        return True
-    largest = layer.in_features * layer.weight_grid.hi * layer.input_grid.hi
-    return largest < EXACT_FLOAT32 and not layer.weight.is_cuda
+def sigmoid_slope(s: Tensor) -> Tensor:
+    """Return the derivative of the sigmoid whose value is s."""
+    return s - s * s

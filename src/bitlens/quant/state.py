@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from bitlens.core.grid import Grid
@@ -82,8 +81,15 @@ class FixedPoint(FixedScale):
 
     def codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Quantize; see the class."""
-        integers = torch.floor(x.detach() / self.scale + 0.5).clamp(0, self.grid.hi)
+        integers = self._integers(x.detach())
         return straight_through(x, integers, 1 / self.scale), self.scale
+
+    def rounded(self, x: Tensor) -> Tensor:
+        """Return integers * scale without gradient."""
+        return self._integers(x).mul_(self.scale)
+
+    def _integers(self, x: Tensor) -> Tensor:
+        return (x / self.scale).add_(0.5).floor_().clamp_(0, self.grid.hi)
 
     def extra_repr(self) -> str:
         """Name the grid and the fraction."""
