@@ -11,6 +11,7 @@ from bitlens.quant.dorefa import (
     dorefa_gradient,
     dorefa_weight,
 )
+from bitlens.quant.mean_scaled import MeanScaledWeight, UniformMaxWeight, mean_scaled_weight, uniform_max_weight
 from bitlens.quant.spec import Bits, Spec
 from bitlens.quant.state import FixedPoint, UnitActivation, fixed_point, unit_activation
 from bitlens.quant.uniform import (
@@ -32,10 +33,12 @@ __all__ = [
     "DoReFaWeight",
     "FixedPoint",
     "JoinActivation",
+    "MeanScaledWeight",
     "NarrowWeight",
     "QuantError",
     "Quantizer",
     "Spec",
+    "UniformMaxWeight",
     "UnitActivation",
     "UnsignedInput",
     "balanced_groups",
@@ -47,7 +50,9 @@ __all__ = [
     "fixed_point",
     "is_exporting",
     "join_activation",
+    "mean_scaled_weight",
     "narrow_weight",
+    "uniform_max_weight",
     "unit_activation",
     "unsigned_input",
 ]

@@ -18,6 +18,7 @@ from torch import nn
 from bitlens.quant.balanced import BalancedWeight
 from bitlens.quant.base import QuantError, Quantizer
 from bitlens.quant.dorefa import DoReFaActivation, DoReFaGradient, DoReFaWeight
+from bitlens.quant.mean_scaled import MeanScaledWeight, UniformMaxWeight
 from bitlens.quant.uniform import AccumulatorBias, NarrowWeight, UnsignedInput
 
 __all__ = ["Bits", "Spec"]
@@ -29,6 +30,8 @@ _WEIGHTS: dict[str, Callable[[int], Quantizer]] = {
     "dorefa": DoReFaWeight,
     "balanced": BalancedWeight,
     "balanced_median": lambda bits: BalancedWeight(bits, split="median"),
+    "mean": MeanScaledWeight,
+    "uniform": UniformMaxWeight,
 }
 
 
@@ -71,7 +74,7 @@ class Spec:
     Args:
         middle: bits of all layers but the ends.
         first, last: bits of the ends; float where the middle is all float, else w8a8.
-        weight: family of the middle's weights: "dorefa", "balanced" or "balanced_median".
+        weight: family of the middle's weights: "dorefa", "balanced", "balanced_median", "mean" or "uniform".
         activation: bound of the middle's activations: "clip" or "cabs".
     """
 

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from bitlens.quant import MeanScaledWeight, QuantError, UniformMaxWeight, mean_scaled_weight, uniform_max_weight
+
+FAMILIES = (MeanScaledWeight, UniformMaxWeight)
+BITS = st.integers(1, 8)
+WEIGHTS = hnp.arrays(np.float32, hnp.array_shapes(min_side=1, max_side=6), elements=st.floats(-4, 4, width=32))
+
+
+def _published(w: np.ndarray, bits: int, family: type) -> np.ndarray:
+    """The formulas as printed, in float64: Q_k(x) = floor(n x + 1/2)/n."""
+    n = 2**bits - 1
+    w = w.astype(np.float64)
+    if family is MeanScaledWeight:
+        t = np.tanh(w)
+        s = 2.5 * np.abs(t).mean()
+        return (np.floor(n * (np.clip(t / s, -0.5, 0.5) + 0.5) + 0.5) / n - 0.5) * s
+    s = np.abs(w).max()
+    return s * (2 * np.floor(n * (w / (2 * s) + 0.5) + 0.5) / n - 1)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_values_are_the_published_ones(family: type, bits: int) -> None:
+    w = torch.randn(50, 7, generator=torch.Generator().manual_seed(bits))
+    assert np.abs(family(bits)(w).numpy() - _published(w.numpy(), bits, family)).max() < 1e-5
+
+
+@given(WEIGHTS, BITS)
+def test_integers_lie_on_the_grid_and_rise_with_the_weight(w: np.ndarray, bits: int) -> None:
+    for family in FAMILIES:
+        quantizer = family(bits)
+        integers, scale = quantizer.codes(torch.from_numpy(w))
+        assert np.isin(integers.numpy(), quantizer.grid.values()).all()
+        assert scale > 0
+        order = np.argsort(w.reshape(-1), kind="stable")
+        assert (np.diff(integers.numpy().reshape(-1)[order]) >= 0).all()
+
+
+@given(WEIGHTS.filter(lambda w: np.abs(w).max() > 1e-3), BITS)
+def test_the_largest_weight_keeps_its_value_when_scaled_by_the_maximum(w: np.ndarray, bits: int) -> None:
+    quantized = uniform_max_weight(torch.from_numpy(w), bits).numpy()
+    at = np.abs(w).argmax()
+    assert quantized.reshape(-1)[at] == pytest.approx(w.reshape(-1)[at], rel=1e-5)
+    again = uniform_max_weight(torch.from_numpy(quantized), bits).numpy()
+    assert np.abs(again - quantized).max() <= 1e-5 * np.abs(w).max()  # idempotent
+
+
+@given(WEIGHTS.filter(lambda w: np.abs(w).max() > 1e-3), BITS, st.sampled_from([0.25, 0.5, 2.0, 8.0]))
+def test_uniform_weights_scale_with_their_input(w: np.ndarray, bits: int, factor: float) -> None:
+    x = torch.from_numpy(w)
+    assert torch.equal(uniform_max_weight(factor * x, bits), factor * uniform_max_weight(x, bits))
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_gradients_are_those_of_the_formulas(bits: int) -> None:
+    w = torch.randn(40, 5, requires_grad=True)
+    up = torch.randn(40, 5)
+    mean_scaled_weight(w, bits).backward(up)
+    assert torch.allclose(w.grad, up * (1 - torch.tanh(w.detach()) ** 2), rtol=1e-4, atol=1e-6)
+    w.grad = None
+    uniform_max_weight(w, bits).backward(up)
+    assert torch.allclose(w.grad, up, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("bits", [1, 2, 8])
+def test_value_at_zero_and_constant_weights(family: type, bits: int) -> None:
+    integers, scale = family(bits).codes(torch.zeros(3, 3))
+    assert (integers == 1).all()
+    assert 0 < scale < 1e-11
+    integers, scale = family(bits).codes(torch.full((4,), 0.5))
+    assert (integers == family(bits).grid.hi).all() or family is MeanScaledWeight
+    assert torch.isfinite(scale)
+
+
+def test_one_bit_is_a_sign_and_eight_bits_are_fine() -> None:
+    w = torch.randn(1000, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(MeanScaledWeight(1).codes(w)[0], torch.where(w >= 0, 1.0, -1.0))
+    assert MeanScaledWeight(1).codes(w)[1] == pytest.approx(1.25 * torch.tanh(w).abs().mean().item())
+    assert (uniform_max_weight(w, 8) - w).abs().max() <= w.abs().max() / 255 * 1.001
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_nan_shows(family: type) -> None:
+    w = torch.randn(5)
+    w[2] = float("nan")
+    assert torch.isnan(family(2)(w)).any()
+
+
+def test_bits_out_of_range_are_told() -> None:
+    with pytest.raises(QuantError) as caught:
+        MeanScaledWeight(9)
+    assert str(caught.value) == "MeanScaledWeight: bits must be 1 to 8, not 9"
+    with pytest.raises(QuantError) as caught:
+        UniformMaxWeight(0)
+    assert str(caught.value) == "UniformMaxWeight: bits must be 1 to 8, not 0"
