@@ -15,7 +15,7 @@ import torch
 from bitlens.data import DataError, Dataset, Split, digits
 from bitlens.nn import freeze
 from bitlens.quant import QuantError
-from bitlens.train import RECIPES, TrainError, evaluate, load_run, pick_device, read_config, run
+from bitlens.train import RECIPES, Classification, TrainError, evaluate, load_run, pick_device, read_config, run
 from bitlens.train.checkpoint import load_checkpoint
 from bitlens.train.loop import Trainer
 
@@ -88,7 +88,8 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """A recipe named digits on 64 images."""
     part = Split(digits().train.images[:64], digits().train.labels[:64])
     dataset = Dataset(part, part, tuple("0123456789"))
-    monkeypatch.setitem(RECIPES, "digits", dataclasses.replace(RECIPES["digits"], data=lambda *_: dataset, epochs=1))
+    task = Classification(lambda *_: dataset, size=8, flip=False, channels=1)
+    monkeypatch.setitem(RECIPES, "digits", dataclasses.replace(RECIPES["digits"], task=task, epochs=1))
 
 
 @pytest.mark.usefixtures("tiny")

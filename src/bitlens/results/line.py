@@ -30,16 +30,13 @@ def frozen_run(run: str | Path) -> nn.Module:
 
 def export_run(run: str | Path) -> onnx.ModelProto:
     """Freeze and export the net of a run; the model remembers recipe, bits and class names."""
-    import torch
-
     from bitlens.qonnx.export import export
     from bitlens.train import find_recipe, read_config
 
     config = read_config(run)
     recipe = find_recipe(config["recipe"])
     net = frozen_run(run)
-    channels = next(layer.in_channels for layer in net.modules() if isinstance(layer, torch.nn.Conv2d))
-    model: onnx.ModelProto = export(net, torch.zeros(1, channels, recipe.size, recipe.size))
+    model: onnx.ModelProto = export(net, recipe.task.example())
     for key, text in (("name", f"{config['recipe']} {config['bits']}"), ("recipe", config["recipe"])):
         entry = model.metadata_props.add()
         entry.key, entry.value = key, text
@@ -51,11 +48,13 @@ def test_images(
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """The test images of a recipe as its net sees them, uint8 (N, H, W, C), and their labels (N,)."""
     from bitlens.data import centred
-    from bitlens.train import find_recipe
+    from bitlens.train import Classification, TrainError, find_recipe
 
-    chosen = find_recipe(recipe)
-    test = chosen.data(Path(data) if data else None, cache).test
-    images = centred(test.images[:limit], chosen.size)
+    task = find_recipe(recipe).task
+    if not isinstance(task, Classification):
+        raise TrainError(f"{recipe}: task must be classification of images, not {type(task).__name__}")
+    test = task.data(Path(data) if data else None, cache).test
+    images = centred(test.images[:limit], task.size)
     return images, test.labels[:limit]
 
 

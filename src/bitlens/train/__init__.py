@@ -2,17 +2,24 @@
 """Training: recipes, the loop, runs that survive being killed (torch)."""
 
 from bitlens.train.catalog import RECIPES, find_recipe
-from bitlens.train.loop import evaluate, to_tensor
+from bitlens.train.classify import Classification, evaluate, to_tensor
+from bitlens.train.language import LanguageModelling, perplexity
 from bitlens.train.recipe import Recipe, TrainError
 from bitlens.train.run import load_run, pick_device, read_config, run
+from bitlens.train.task import Task, TaskSetup
 
 __all__ = [
     "RECIPES",
+    "Classification",
+    "LanguageModelling",
     "Recipe",
+    "Task",
+    "TaskSetup",
     "TrainError",
     "evaluate",
     "find_recipe",
     "load_run",
+    "perplexity",
     "pick_device",
     "read_config",
     "run",

@@ -4,7 +4,11 @@
 from __future__ import annotations
 
 from bitlens.data import cifar10, digits, mnist
+from bitlens.data.ptb import ptb
 from bitlens.models import DigitsNet, DoReFaSVHN
+from bitlens.models.language import LanguageModel
+from bitlens.train.classify import Classification
+from bitlens.train.language import LanguageModelling
 from bitlens.train.recipe import Recipe, TrainError
 
 __all__ = ["RECIPES", "find_recipe"]
@@ -12,33 +16,55 @@ __all__ = ["RECIPES", "find_recipe"]
 _ALL = (
     Recipe(
         name="digits",
-        data=lambda path, cache: digits(),
+        task=Classification(lambda path, cache: digits(), size=8, flip=False, channels=1),
         net=DigitsNet,
         bits="w1a2",
-        size=8,
-        flip=False,
         epochs=30,
         batch=32,
         rate=3e-3,
     ),
     Recipe(
         name="mnist",
-        data=lambda path, cache: mnist(path),
+        task=Classification(lambda path, cache: mnist(path), size=28, flip=False, channels=1),
         net=lambda spec: DigitsNet(spec, 28),
         bits="w1a2",
-        size=28,
-        flip=False,
         epochs=5,
     ),
     Recipe(
         name="dorefa_cifar10",
-        data=cifar10,
+        task=Classification(cifar10, size=40, flip=True),
         net=lambda spec: DoReFaSVHN(spec, "B"),
         bits="w1a2g6",
-        size=40,
-        flip=True,
         epochs=15,
         rate=2e-3,
+    ),
+    Recipe(
+        name="dorefa_cifar10_c",
+        task=Classification(cifar10, size=40, flip=True),
+        net=lambda spec: DoReFaSVHN(spec, "C"),
+        bits="w1a2g4",
+        epochs=10,
+        rate=2e-3,
+    ),
+    Recipe(
+        name="lstm_ptb",
+        task=LanguageModelling(ptb, unroll=20),
+        net=lambda spec: LanguageModel(spec, "lstm"),
+        bits="w2a2,weight=mean",
+        epochs=12,
+        batch=20,
+        rate=2e-3,
+        clip_norm=0.5,
+    ),
+    Recipe(
+        name="gru_ptb",
+        task=LanguageModelling(ptb, unroll=20),
+        net=lambda spec: LanguageModel(spec, "gru"),
+        bits="w2a2,weight=mean",
+        epochs=12,
+        batch=20,
+        rate=2e-3,
+        clip_norm=0.5,
     ),
 )
 

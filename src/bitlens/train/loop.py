@@ -14,13 +14,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from bitlens.data import Dataset, Split, centred, scattered
 from bitlens.train.checkpoint import (
     generators,
     load_checkpoint,
@@ -30,26 +27,9 @@ from bitlens.train.checkpoint import (
 )
 from bitlens.train.guard import check_finite
 from bitlens.train.recipe import Recipe, TrainError
+from bitlens.train.task import Task
 
-__all__ = ["Trainer", "evaluate", "to_tensor"]
-
-
-def to_tensor(images: np.ndarray[Any, np.dtype[np.uint8]], device: torch.device) -> Tensor:
-    """Turn uint8 images (N, H, W, C) into float32 u/255, (N, C, H, W) in channels-last memory."""
-    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float().div_(255.0)  # (N, C, H, W)
-
-
-@torch.no_grad()
-def evaluate(net: nn.Module, split: Split, size: int, device: torch.device, batch: int = 500) -> float:
-    """Return the share of images of a split that the net classifies rightly; images are centred on the canvas."""
-    training = net.training
-    net.eval()
-    right = 0
-    for start in range(0, len(split), batch):
-        x = to_tensor(centred(split.images[start : start + batch], size), device)
-        right += int((net(x).argmax(1).cpu().numpy() == split.labels[start : start + batch]).sum())
-    net.train(training)
-    return right / len(split)
+__all__ = ["Trainer"]
 
 
 class Trainer:
@@ -58,28 +38,22 @@ class Trainer:
     Args:
         recipe: what to train.
         net: on its device.
-        dataset: in memory.
+        task: opened.
         out: the run's folder, which exists.
         epochs: length of the run.
-        seed: of data order and augmentation.
         every_steps: also write a checkpoint after so many steps of an epoch; 0 for epochs' ends only.
     """
 
     def __init__(
-        self, recipe: Recipe, net: nn.Module, dataset: Dataset, out: Path, epochs: int, seed: int, every_steps: int = 0
+        self, recipe: Recipe, net: nn.Module, task: Task, out: Path, epochs: int, every_steps: int = 0
     ) -> None:
-        self.recipe, self.net, self.dataset, self.out = recipe, net, dataset, out
-        self.epochs, self.seed, self.every_steps = epochs, seed, every_steps
-        self.device = next(net.parameters()).device
-        self.optimizer = torch.optim.Adam(net.parameters(), recipe.rate, eps=1e-5)
+        self.recipe, self.net, self.task, self.out = recipe, net, task, out
+        self.epochs, self.every_steps = epochs, every_steps
+        self.optimizer = _optimizer(recipe, net)
         self.epoch, self.step = 0, 0
-        self.sums = {"loss": 0.0, "right": 0, "seen": 0, "seconds": 0.0}
+        self.sums: dict[str, float] = {}
+        self.seconds = 0.0
         self.metrics: list[dict[str, Any]] = []
-
-    @property
-    def steps(self) -> int:
-        """Steps of an epoch; the last incomplete batch is left out, unless it is the only one."""
-        return max(1, len(self.dataset.train) // self.recipe.batch)
 
     def save(self) -> None:
         """Write the metrics and the checkpoint."""
@@ -92,6 +66,8 @@ class Trainer:
             "epoch": self.epoch,
             "step": self.step,
             "sums": self.sums,
+            "seconds": self.seconds,
+            "task": self.task.state(),
             "metrics": self.metrics,
         }
         save_checkpoint(self.out / "checkpoint.pt", state)
@@ -109,7 +85,8 @@ class Trainer:
             self.optimizer.load_state_dict(state["optimizer"])
             restore_generators(self.net, state["generators"])
             self.epoch, self.step = state["epoch"], state["step"]
-            self.sums, self.metrics = state["sums"], state["metrics"]
+            self.sums, self.seconds, self.metrics = state["sums"], state["seconds"], state["metrics"]
+            self.task.restore(state["task"])
         except (KeyError, RuntimeError, ValueError) as error:
             raise TrainError(f"{path}: must be a checkpoint of this net ({str(error).splitlines()[0]})") from error
 
@@ -120,71 +97,68 @@ class Trainer:
         return self.metrics
 
     def _rate(self) -> float:
-        done = (self.epoch * self.steps + self.step) / (self.epochs * self.steps)
+        done = (self.epoch * self.task.steps + self.step) / (self.epochs * self.task.steps)
         return self.recipe.rate * 0.5 * (1 + math.cos(math.pi * done))
 
-    def _batch(self, order: np.ndarray[Any, np.dtype[np.int64]]) -> tuple[Tensor, Tensor]:
-        chosen = order[self.step * self.recipe.batch : (self.step + 1) * self.recipe.batch]
-        rng = np.random.default_rng([self.seed, self.epoch, self.step + 1])
-        images = scattered(self.dataset.train.images[chosen], self.recipe.size, rng, self.recipe.flip)
-        return to_tensor(images, self.device), torch.from_numpy(self.dataset.train.labels[chosen]).to(self.device)
-
     def _epoch(self) -> None:
-        order = np.random.default_rng([self.seed, self.epoch, 0]).permutation(len(self.dataset.train))
         self.net.train()
         title = f"{self.recipe.name} {self.epoch + 1}/{self.epochs}"
         quiet = not sys.stderr.isatty()
         started = time.perf_counter()
-        with tqdm(total=self.steps, initial=self.step, desc=title, disable=quiet, leave=False) as bar:
-            while self.step < self.steps:
-                loss = self._train_step(*self._batch(order))
+        steps = self.task.steps
+        with tqdm(total=steps, initial=self.step, desc=title, disable=quiet, leave=False) as bar:
+            while self.step < steps:
+                loss = self._train_step(*self.task.batch(self.epoch, self.step))
                 self.step += 1
                 bar.update()
                 bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-                if self.every_steps and self.step % self.every_steps == 0 and self.step < self.steps:
+                if self.every_steps and self.step % self.every_steps == 0 and self.step < steps:
                     now = time.perf_counter()
-                    self.sums["seconds"] += now - started
+                    self.seconds += now - started
                     started = now
                     self.save()
-        self.sums["seconds"] += time.perf_counter() - started
+        self.seconds += time.perf_counter() - started
         self._finish_epoch()
 
-    def _train_step(self, x: Tensor, y: Tensor) -> float:
+    def _train_step(self, inputs: Tensor, targets: Tensor) -> float:
         rate = self._rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
-        scores = self.net(x)
-        loss = F.cross_entropy(scores, y)
+        loss, figures = self.task.loss(self.net, inputs, targets)
         loss.backward()  # type: ignore[no-untyped-call]
-        check_finite(self.net, loss, lambda: self.net(x), f"epoch {self.epoch + 1}, step {self.step + 1}")
+        where = f"epoch {self.epoch + 1}, step {self.step + 1}"
+        check_finite(self.net, loss, lambda: self.net(inputs), where)
+        if self.recipe.clip_norm:
+            nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip_norm)
         self.optimizer.step()
-        value = loss.item()
-        self.sums["loss"] += value * len(y)
-        self.sums["right"] += int((scores.detach().argmax(1) == y).sum())
-        self.sums["seen"] += len(y)
-        return value
+        for key, value in figures.items():
+            self.sums[key] = self.sums.get(key, 0) + value
+        return loss.item()
 
     def _finish_epoch(self) -> None:
-        seen = self.sums["seen"]
         rate = self._rate()
-        line = {
-            "epoch": self.epoch + 1,
-            "train_loss": round(self.sums["loss"] / seen, 6),
-            "train_accuracy": round(self.sums["right"] / seen, 6),
-            "test_accuracy": round(evaluate(self.net, self.dataset.test, self.recipe.size, self.device), 6),
-            "learning_rate": rate,
-            "seconds": round(self.sums["seconds"], 1),
-        }
+        figures = self.task.train_figures(self.sums) | self.task.evaluate(self.net)
+        seconds = round(self.seconds, 1)
+        line = {"epoch": self.epoch + 1, **figures, "learning_rate": rate, "seconds": seconds}
         self.metrics.append(line)
-        self.epoch, self.step = self.epoch + 1, 0
-        self.sums = {"loss": 0.0, "right": 0, "seen": 0, "seconds": 0.0}
+        self.epoch, self.step, self.sums, self.seconds = self.epoch + 1, 0, {}, 0.0
         self.save()
-        print(
-            f"{self.recipe.name} epoch {line['epoch']}/{self.epochs}: loss {line['train_loss']:.4f}, "
-            f"train {line['train_accuracy']:.4f}, test {line['test_accuracy']:.4f}, {line['seconds']:.0f} s",
-            flush=True,
-        )
+        shown = ", ".join(f"{key.replace('_', ' ')} {value:.4f}" for key, value in figures.items() if _is_number(value))
+        print(f"{self.recipe.name} epoch {line['epoch']}/{self.epochs}: {shown}, {seconds:.0f} s", flush=True)
+
+
+def _optimizer(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:
+    matrices = [p for p in net.parameters() if p.dim() > 1]
+    others = [p for p in net.parameters() if p.dim() <= 1]
+    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, recipe.rate, momentum=0.9, nesterov=True)
+    return torch.optim.Adam(groups if recipe.weight_decay else net.parameters(), recipe.rate, eps=1e-5)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
 
 
 def _put(stream: Any, text: str) -> None:

@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A recipe: which data, which net, how long and how fast."""
+"""A recipe: which task, which net, how long and how fast."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from torch import nn
 
-from bitlens.data import Dataset
 from bitlens.quant import Spec
+from bitlens.train.task import TaskSetup
 
 __all__ = ["Recipe", "TrainError"]
 
@@ -25,21 +24,23 @@ class Recipe:
 
     Args:
         name: as typed in `bitlens train NAME`.
-        data: from (data folder, cache folder) to the data set.
+        task: what is learned from which data.
         net: from a spec to a fresh net.
         bits: default spec string.
-        size: side of the square input; images are placed on a canvas of this size.
-        flip: mirror training images by chance.
-        epochs, batch: default length of the run, and images a step.
-        rate: Adam's learning rate at the start; a half cosine takes it to 0.
+        epochs, batch: default length of the run, and samples a step.
+        rate: the learning rate at the start; a half cosine takes it to 0.
+        optimizer: "adam" (eps 1e-5), or "sgd" (Nesterov, momentum 0.9).
+        weight_decay: of matrices and filters only, not of batch norm, biases and learned scales.
+        clip_norm: largest norm of all gradients together; 0 leaves them as they are.
     """
 
     name: str
-    data: Callable[[str | Path | None, str | Path | None], Dataset]
+    task: TaskSetup
     net: Callable[[Spec], nn.Module]
     bits: str
-    size: int
-    flip: bool
     epochs: int
     batch: int = 128
     rate: float = 1e-3
+    optimizer: str = "adam"
+    weight_decay: float = 0.0
+    clip_norm: float = 0.0

@@ -71,7 +71,8 @@ def run(
         every_steps: also write a checkpoint after so many steps; 0 for epochs' ends only.
 
     Returns:
-        The result, also in `result.json`: test_accuracy (of the last epoch), epochs, bits, recipe.
+        The result, also in `result.json`: recipe, bits, epochs, seconds, and the task's figure of the last epoch
+        (test_accuracy, test_miou or test_perplexity).
 
     Raises:
         TrainError: the run cannot start or continue.
@@ -93,12 +94,12 @@ def run(
     folder = Path(out)
     config = _config(chosen.name, str(spec), length, seed, chosen.batch, chosen.rate, str(place))
     continued = _continues(folder, config, resume)
-    dataset = chosen.data(data, cache)
+    task = chosen.task.open(data, cache, chosen.batch, seed, place)
     if not continued:
         _start(folder, config)
     _seed(seed)
     net = _channels_last(chosen.net(spec).to(place))
-    trainer = Trainer(chosen, net, dataset, folder, length, seed, every_steps)
+    trainer = Trainer(chosen, net, task, folder, length, every_steps)
     if continued:
         trainer.restore()
     metrics = trainer.run()
@@ -106,7 +107,7 @@ def run(
         "recipe": chosen.name,
         "bits": str(spec),
         "epochs": length,
-        "test_accuracy": metrics[-1]["test_accuracy"],
+        task.metric: metrics[-1][task.metric],
         "seconds": round(sum(line["seconds"] for line in metrics), 1),
     }
     _write_json(folder / "result.json", result)

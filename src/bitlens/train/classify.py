@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Classification of images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bitlens.data import Dataset, Split, centred, scattered
+from bitlens.train.task import Task, TaskSetup
+
+__all__ = ["Classification", "evaluate", "to_tensor"]
+
+
+def to_tensor(images: np.ndarray[Any, np.dtype[np.uint8]], device: torch.device) -> Tensor:
+    """Turn uint8 images (N, H, W, C) into float32 u/255, (N, C, H, W) in channels-last memory."""
+    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float().div_(255.0)  # (N, C, H, W)
+
+
+@torch.no_grad()
+def evaluate(net: nn.Module, split: Split, size: int, device: torch.device, batch: int = 500) -> float:
+    """Return the share of images of a split that the net classifies rightly; images are centred on the canvas."""
+    training = net.training
+    net.eval()
+    right = 0
+    for start in range(0, len(split), batch):
+        x = to_tensor(centred(split.images[start : start + batch], size), device)
+        right += int((net(x).argmax(1).cpu().numpy() == split.labels[start : start + batch]).sum())
+    net.train(training)
+    return right / len(split)
+
+
+@dataclass(frozen=True)
+class Classification(TaskSetup):
+    """Images at random places of a canvas, mirrored by chance; cross entropy; accuracy on the test part.
+
+    Args:
+        data: from (data folder, cache folder) to the data set.
+        size: side of the square canvas that the net sees.
+        flip: mirror training images by chance.
+        channels: of the images.
+    """
+
+    data: Callable[[str | Path | None, str | Path | None], Dataset]
+    size: int
+    flip: bool
+    channels: int = 3
+
+    def open(
+        self, data: str | Path | None, cache: str | Path | None, batch: int, seed: int, device: torch.device
+    ) -> Task:
+        """Read the data set; see `TaskSetup`."""
+        return _Opened(self, self.data(data, cache), batch, seed, device)
+
+    def example(self) -> Tensor:
+        """Return one black image (1, C, size, size)."""
+        return torch.zeros(1, self.channels, self.size, self.size)
+
+
+class _Opened(Task):
+    metric = "test_accuracy"
+
+    def __init__(self, setup: Classification, dataset: Dataset, batch: int, seed: int, device: torch.device) -> None:
+        self.setup, self.dataset = setup, dataset
+        self.batch_size, self.seed, self.device = batch, seed, device
+        self._order: tuple[int, np.ndarray[Any, np.dtype[np.int64]]] | None = None
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch; the last incomplete batch is left out, unless it is the only one."""
+        return max(1, len(self.dataset.train) // self.batch_size)
+
+    def batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+        """Return (images (N, C, size, size), labels (N,))."""
+        if self._order is None or self._order[0] != epoch:
+            self._order = epoch, np.random.default_rng([self.seed, epoch, 0]).permutation(len(self.dataset.train))
+        train = self.dataset.train
+        chosen = self._order[1][step * self.batch_size : (step + 1) * self.batch_size]
+        rng = np.random.default_rng([self.seed, epoch, step + 1])
+        images = scattered(train.images[chosen], self.setup.size, rng, self.setup.flip)
+        return to_tensor(images, self.device), torch.from_numpy(train.labels[chosen]).to(self.device)
+
+    def loss(self, net: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """Return the mean cross entropy."""
+        scores = net(inputs)
+        loss = F.cross_entropy(scores, targets)
+        right = int((scores.detach().argmax(1) == targets).sum())
+        return loss, {"loss": loss.item() * len(targets), "right": right, "seen": len(targets)}
+
+    def train_figures(self, sums: dict[str, float]) -> dict[str, float]:
+        """Return train_loss and train_accuracy."""
+        return {
+            "train_loss": round(sums["loss"] / sums["seen"], 6),
+            "train_accuracy": round(sums["right"] / sums["seen"], 6),
+        }
+
+    def evaluate(self, net: nn.Module) -> dict[str, Any]:
+        """Return test_accuracy."""
+        return {"test_accuracy": round(evaluate(net, self.dataset.test, self.setup.size, self.device), 6)}

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A task: what is learned from which data, so that the loop knows neither images nor words.
+
+A recipe holds a `TaskSetup` (pure description); `open` reads the data and gives the `Task` of one run.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Task", "TaskSetup"]
+
+
+class Task(ABC):
+    """Batches, loss and figures of one run.
+
+    Attributes:
+        metric: key of the main figure that `evaluate` returns.
+        better: "high" or "low", which of two such figures is better.
+    """
+
+    metric: str
+    better = "high"
+
+    @property
+    @abstractmethod
+    def steps(self) -> int:
+        """Steps of an epoch."""
+
+    @abstractmethod
+    def batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+        """Return (inputs, targets) of a step on the device; they follow from (seed, epoch, step) alone."""
+
+    @abstractmethod
+    def loss(self, net: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss (0-d) of a batch and figures to be summed over an epoch."""
+
+    @abstractmethod
+    def train_figures(self, sums: dict[str, float]) -> dict[str, float]:
+        """Return an epoch's training figures from the sums of all its steps; `train_loss` among them."""
+
+    @abstractmethod
+    def evaluate(self, net: nn.Module) -> dict[str, Any]:
+        """Return the figures on data that is not trained on; `metric` among them. The net's mode is kept."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what must live on in a checkpoint."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:  # noqa: B027 - most tasks carry nothing
+        """Put back what `state` returned."""
+
+
+class TaskSetup(ABC):
+    """The description of a task."""
+
+    @abstractmethod
+    def open(
+        self, data: str | Path | None, cache: str | Path | None, batch: int, seed: int, device: torch.device
+    ) -> Task:
+        """Read the data.
+
+        Args:
+            data: folder of the data set.
+            cache: folder for decoded images; the user's cache folder when None.
+            batch: samples a step.
+            seed: of order and augmentation.
+            device: where batches go.
+
+        Raises:
+            bitlens.data.DataError: the data is missing or damaged.
+        """
+
+    @abstractmethod
+    def example(self) -> Tensor:
+        """Return an input of one sample, zeros, as the net takes it."""
