@@ -8,7 +8,7 @@ from torch import Tensor, nn
 import bitlens
 from bitlens.nn import BatchNorm2d, QuantAdd, QuantConv2d, freeze
 from bitlens.qonnx.export import export
-from bitlens.quant import DoReFaActivation, DoReFaWeight, NarrowWeight, UnsignedInput
+from bitlens.quant import DoReFaActivation, DoReFaWeight, JoinActivation, NarrowWeight, UnsignedInput
 
 
 def low_bit(channels: int) -> QuantConv2d:
@@ -25,7 +25,7 @@ class Net(nn.Module):
             3, 16, 3, padding=1, bias=False, input_quantizer=UnsignedInput(8), weight_quantizer=NarrowWeight(8)
         )
         self.bn0, self.conv, self.bn1 = BatchNorm2d(16), low_bit(16), BatchNorm2d(16)
-        self.add = QuantAdd()
+        self.add = QuantAdd(input_quantizer=JoinActivation(8))
         self.last = low_bit(16)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -18,7 +18,15 @@ from bitlens.models import DigitsNet, DoReFaSVHN
 from bitlens.nn import BatchNorm2d, QuantAdd, QuantConcat, QuantConv2d, QuantLinear, freeze
 from bitlens.qonnx.export import ExportError, export
 from bitlens.qonnx.read import read
-from bitlens.quant import BalancedWeight, DoReFaActivation, DoReFaWeight, NarrowWeight, Spec, UnsignedInput
+from bitlens.quant import (
+    BalancedWeight,
+    DoReFaActivation,
+    DoReFaWeight,
+    JoinActivation,
+    NarrowWeight,
+    Spec,
+    UnsignedInput,
+)
 
 
 class Residual(nn.Module):
@@ -44,7 +52,8 @@ class Residual(nn.Module):
             weight_quantizer=BalancedWeight(3),
         )
         self.bn2 = BatchNorm2d(8)
-        self.add, self.concat = QuantAdd(), QuantConcat()
+        join = JoinActivation()
+        self.add, self.concat = QuantAdd(input_quantizer=join), QuantConcat(input_quantizer=join)
         self.conv3 = QuantConv2d(
             16, 6, 1, stride=2, input_quantizer=DoReFaActivation(4), weight_quantizer=DoReFaWeight(2)
         )
