@@ -10,6 +10,7 @@ from bitlens.nn.layer import QuantLayer
 from bitlens.nn.linear import QuantLinear
 from bitlens.nn.lstm import QuantLSTM
 from bitlens.nn.norm import BatchNorm2d
+from bitlens.nn.pool import QuantGlobalAvgPool2d
 
 __all__ = [
     "BatchNorm2d",
@@ -18,6 +19,7 @@ __all__ = [
     "QuantConv2d",
     "QuantEmbedding",
     "QuantGRU",
+    "QuantGlobalAvgPool2d",
     "QuantLSTM",
     "QuantLayer",
     "QuantLinear",
