@@ -4,5 +4,6 @@
 from bitlens.models.digits import DigitsNet
 from bitlens.models.dorefa_svhn import DoReFaSVHN
 from bitlens.models.language import LanguageModel
+from bitlens.models.resnet20 import ResNet20
 
-__all__ = ["DigitsNet", "DoReFaSVHN", "LanguageModel"]
+__all__ = ["DigitsNet", "DoReFaSVHN", "LanguageModel", "ResNet20"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from bitlens.nn import BatchNorm2d, QuantConv2d, QuantLinear
+from bitlens.models.layers import Layers
+from bitlens.nn import BatchNorm2d
 from bitlens.quant import Spec
 
 __all__ = ["DigitsNet"]
@@ -27,43 +28,14 @@ class DigitsNet(nn.Module):
         super().__init__()
         if side < 4 or side % 4:
             raise ValueError(f"DigitsNet: side must be a positive multiple of 4, not {side}")
-        self.conv0 = QuantConv2d(
-            1,
-            16,
-            3,
-            padding=1,
-            bias=False,
-            input_quantizer=spec.input_quantizer(),
-            weight_quantizer=spec.end_weight_quantizer(spec.first),
-            gradient_quantizer=spec.gradient_quantizer(spec.first, 0),
-        )
-        self.bn0 = BatchNorm2d(16)
-
-        def middle(inputs: int, outputs: int, seed: int) -> QuantConv2d:
-            return QuantConv2d(
-                inputs,
-                outputs,
-                3,
-                padding=1,
-                bias=False,
-                input_quantizer=spec.activation_quantizer(),
-                weight_quantizer=spec.weight_quantizer(),
-                gradient_quantizer=spec.gradient_quantizer(spec.middle, seed),
-            )
-
-        self.conv1, self.bn1 = middle(16, 32, 1), BatchNorm2d(32)
+        layers = Layers(spec)
+        self.conv0, self.bn0 = layers.first(1, 16, 3, padding=1), BatchNorm2d(16)
+        self.conv1, self.bn1 = layers.conv(16, 32, 3, padding=1), BatchNorm2d(32)
         self.pool1 = nn.MaxPool2d(2)  # -> side/2
-        self.conv2, self.bn2 = middle(32, 64, 2), BatchNorm2d(64)
+        self.conv2, self.bn2 = layers.conv(32, 64, 3, padding=1), BatchNorm2d(64)
         self.pool2 = nn.MaxPool2d(2)  # -> side/4
         self.flatten = nn.Flatten()
-        self.fc = QuantLinear(
-            64 * (side // 4) ** 2,
-            classes,
-            input_quantizer=spec.activation_quantizer(spec.last.activation),
-            weight_quantizer=spec.end_weight_quantizer(spec.last),
-            gradient_quantizer=spec.gradient_quantizer(spec.last, 3),
-            bias_quantizer=spec.bias_quantizer(),
-        )
+        self.fc = layers.last(64 * (side // 4) ** 2, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return class scores (N, classes) of images (N, 1, side, side), float32 in [0, 1]."""

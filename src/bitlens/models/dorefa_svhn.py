@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from bitlens.nn import BatchNorm2d, QuantConv2d, QuantLinear
+from bitlens.models.layers import Layers
 from bitlens.quant import Spec
 
 __all__ = ["SIZES", "DoReFaSVHN"]
@@ -38,49 +38,18 @@ class DoReFaSVHN(nn.Module):
         if size not in SIZES:
             raise ValueError(f"DoReFaSVHN: size must be one of {', '.join(SIZES)}, not {size}")
         c0, c1, c2, c3, c4, c5, c6 = (SIZES[size] * c for c in _CHANNELS)
-        self.conv0 = QuantConv2d(
-            3,
-            c0,
-            5,
-            bias=False,
-            input_quantizer=spec.input_quantizer(),
-            weight_quantizer=spec.end_weight_quantizer(spec.first),
-            gradient_quantizer=spec.gradient_quantizer(spec.first, 0),
-        )  # 40 -> 36
-        self.bn0, self.pool0 = BatchNorm2d(c0, eps=1e-4), nn.MaxPool2d(2)  # -> 18
-
-        def middle(inputs: int, outputs: int, kernel: int, padding: int, seed: int) -> QuantConv2d:
-            return QuantConv2d(
-                inputs,
-                outputs,
-                kernel,
-                padding=padding,
-                bias=False,
-                input_quantizer=spec.activation_quantizer(),
-                weight_quantizer=spec.weight_quantizer(),
-                gradient_quantizer=spec.gradient_quantizer(spec.middle, seed),
-            )
-
-        self.conv1, self.bn1 = middle(c0, c1, 3, 1, 1), BatchNorm2d(c1, eps=1e-4)
-        self.conv2, self.bn2 = middle(c1, c2, 3, 1, 2), BatchNorm2d(c2, eps=1e-4)
+        layers = Layers(spec, eps=1e-4)
+        self.conv0, self.bn0 = layers.first(3, c0, 5), layers.norm(c0)  # 40 -> 36
+        self.pool0 = nn.MaxPool2d(2)  # -> 18
+        self.conv1, self.bn1 = layers.conv(c0, c1, 3, padding=1), layers.norm(c1)
+        self.conv2, self.bn2 = layers.conv(c1, c2, 3, padding=1), layers.norm(c2)
         self.pool2 = nn.MaxPool2d(2)  # -> 9
-        self.conv3, self.bn3 = middle(c2, c3, 3, 0, 3), BatchNorm2d(c3, eps=1e-4)  # -> 7
-        self.conv4, self.bn4 = middle(c3, c4, 3, 1, 4), BatchNorm2d(c4, eps=1e-4)
-        self.conv5, self.bn5 = middle(c4, c5, 3, 0, 5), BatchNorm2d(c5, eps=1e-4)  # -> 5
-        self.conv6, self.bn6 = middle(c5, c6, 5, 0, 6), BatchNorm2d(c6, eps=1e-4)  # -> 1
+        self.conv3, self.bn3 = layers.conv(c2, c3, 3), layers.norm(c3)  # -> 7
+        self.conv4, self.bn4 = layers.conv(c3, c4, 3, padding=1), layers.norm(c4)
+        self.conv5, self.bn5 = layers.conv(c4, c5, 3), layers.norm(c5)  # -> 5
+        self.conv6, self.bn6 = layers.conv(c5, c6, 5), layers.norm(c6)  # -> 1
         self.flatten = nn.Flatten()
-        self.fc = QuantLinear(
-            c6,
-            classes,
-            input_quantizer=spec.activation_quantizer(spec.last.activation),
-            weight_quantizer=spec.end_weight_quantizer(spec.last),
-            gradient_quantizer=spec.gradient_quantizer(spec.last, 7),
-            bias_quantizer=spec.bias_quantizer(),
-        )
-        for layer in self.modules():
-            if isinstance(layer, BatchNorm2d):
-                nn.init.constant_(layer.weight, 0.5)
-                nn.init.constant_(layer.bias, 0.5)
+        self.fc = layers.last(c6, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return class scores (N, classes) of images (N, 3, 40, 40), float32 in [0, 1]."""

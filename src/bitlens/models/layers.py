@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The layers of a net, made from its spec: each with its quantizers, and gradient noise of its own.
+
+>>> layers = Layers(Spec.parse("w2a2"))
+>>> conv, bn = layers.conv(16, 32, 3, padding=1), layers.norm(32)
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from itertools import count
+from typing import Any
+
+from torch import nn
+
+from bitlens.nn import BatchNorm2d, QuantAdd, QuantConcat, QuantConv2d, QuantGlobalAvgPool2d, QuantLinear
+from bitlens.quant import JoinActivation, Spec
+from bitlens.quant.spec import FLOAT
+
+__all__ = ["Layers"]
+
+_JOIN_BITS = 8
+
+
+class Layers:
+    """Makes the layers of one net.
+
+    Args:
+        spec: how the net is quantized.
+        eps: of its batch norms.
+    """
+
+    def __init__(self, spec: Spec, eps: float = 1e-5) -> None:
+        self.spec = spec
+        self.eps = eps
+        self._seeds = count()
+
+    def first(self, inputs: int, outputs: int, kernel: int, **options: Any) -> QuantConv2d:
+        """The convolution of images, without bias; options as of `QuantConv2d`."""
+        return QuantConv2d(
+            inputs,
+            outputs,
+            kernel,
+            bias=False,
+            input_quantizer=self.spec.input_quantizer(),
+            weight_quantizer=self.spec.end_weight_quantizer(self.spec.first),
+            gradient_quantizer=self.spec.gradient_quantizer(self.spec.first, next(self._seeds)),
+            **options,
+        )
+
+    def conv(self, inputs: int, outputs: int, kernel: int, **options: Any) -> QuantConv2d:
+        """A convolution of the middle, without bias; options as of `QuantConv2d`."""
+        return QuantConv2d(
+            inputs,
+            outputs,
+            kernel,
+            bias=False,
+            input_quantizer=self.spec.activation_quantizer(),
+            weight_quantizer=self.spec.weight_quantizer(),
+            gradient_quantizer=self.spec.gradient_quantizer(self.spec.middle, next(self._seeds)),
+            **options,
+        )
+
+    def shortcut(self, inputs: int, outputs: int, stride: int) -> QuantConv2d:
+        """A 1x1 convolution of a stream with both signs: weights as the first layer's, input on a join's grid."""
+        return QuantConv2d(
+            inputs,
+            outputs,
+            1,
+            stride=stride,
+            bias=False,
+            input_quantizer=self.join(),
+            weight_quantizer=self.spec.end_weight_quantizer(self.spec.first),
+            gradient_quantizer=self.spec.gradient_quantizer(self.spec.first, next(self._seeds)),
+        )
+
+    def last(self, inputs: int, classes: int) -> QuantLinear:
+        """The classifier."""
+        return QuantLinear(
+            inputs,
+            classes,
+            input_quantizer=self.spec.activation_quantizer(self.spec.last.activation),
+            weight_quantizer=self.spec.end_weight_quantizer(self.spec.last),
+            gradient_quantizer=self.spec.gradient_quantizer(self.spec.last, next(self._seeds)),
+            bias_quantizer=self.spec.bias_quantizer(),
+        )
+
+    def norm(self, channels: int, intercept: float = 0.5) -> BatchNorm2d:
+        """A batch norm that starts with slope 1/2: what enters a bound of [0, 1] then begins in its middle.
+
+        Args:
+            channels: of its input.
+            intercept: at the start.
+        """
+        norm = BatchNorm2d(channels, eps=self.eps)
+        nn.init.constant_(norm.weight, 0.5)
+        nn.init.constant_(norm.bias, intercept)
+        return norm
+
+    def conv_norm(self, inputs: int, outputs: int, kernel: int, **options: Any) -> nn.Sequential:
+        """`conv` and behind it `norm`, named conv and bn."""
+        conv = self.conv(inputs, outputs, kernel, **options)
+        return nn.Sequential(OrderedDict(conv=conv, bn=self.norm(outputs)))
+
+    def join(self) -> JoinActivation | None:
+        """The quantizer of every branch of a sum, 8 bits signed; None for a float net."""
+        return None if self.spec.middle.activation == FLOAT else JoinActivation(_JOIN_BITS)
+
+    def add(self) -> QuantAdd:
+        """A sum of branches on one signed grid."""
+        return QuantAdd(input_quantizer=self.join())
+
+    def concat(self) -> QuantConcat:
+        """Branches that end in the middle's activation, side by side."""
+        return QuantConcat(input_quantizer=self.spec.activation_quantizer())
+
+    def average(self) -> QuantGlobalAvgPool2d:
+        """The average over the map in front of `last`, of activations with the last layer's bits."""
+        return QuantGlobalAvgPool2d(input_quantizer=self.spec.activation_quantizer(self.spec.last.activation))

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nets of the zoo, made small: trained net == golden == engine, every integer."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import bitlens
+from bitlens.models import ResNet20
+from bitlens.nn import freeze
+from bitlens.qonnx.export import export
+from bitlens.quant import Spec
+from bitlens.results.compare import compare_net
+
+NETS: dict[str, tuple[Callable[[], nn.Module], int]] = {
+    "resnet20 w2a2": (lambda: ResNet20(Spec.parse("w2a2"), width=8), 16),
+}
+
+
+def _trained(make: Callable[[], nn.Module], side: int) -> nn.Module:
+    """Frozen, with batch norms as training leaves them."""
+    torch.manual_seed(0)
+    net = make()
+    with torch.no_grad():
+        for layer in net.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.weight.mul_(torch.randn_like(layer.weight))
+                layer.bias.add_(0.3 * torch.randn_like(layer.bias))
+        for _ in range(4):
+            net(torch.rand(8, 3, side, side))
+    return freeze(net)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_trained_net_golden_and_engine_give_the_same_integers(name: str) -> None:
+    make, side = NETS[name]
+    net = _trained(make, side)
+    program = bitlens.compile(export(net, torch.zeros(1, 3, side, side)))
+    images = np.random.default_rng(0).integers(0, 256, (3, side, side, 3)).astype(np.uint8)
+    golden = program.run(images, keep=True)
+    engine = bitlens.Session(program).run(images, keep=True)
+    assert {*program.graph.outputs} <= {*engine} or {*program.graph.output_names.values()} <= {*engine}
+    for tensor, found in engine.items():
+        np.testing.assert_array_equal(found, golden[tensor], err_msg=tensor)
+    report = compare_net(net, program, images)
+    assert report["codes"] > 0
+    assert report["differing"] == 0
