@@ -8,12 +8,16 @@ import json
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
-EXAMPLE = "bitlens train dorefa_cifar10 --data cifar10 --out runs/w1a2g6 --bits w1a2g6 --resume"
+EXAMPLE = """bitlens train dorefa_cifar10 --data cifar10 --out runs/w1a2g6 --bits w1a2g6 --resume
+  bitlens train dorefa_cifar10 --data cifar10 --out runs/w2a2 --bits w2a2 --decay w32a32:5,w8a8:3,w4a4:3
+  bitlens train lstm_ptb --data ptb --out runs/lstm --bits w2a2,weight=mean --resume --every-steps 400"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags; they are the arguments of `bitlens.train.run`."""
-    parser.add_argument("recipe", metavar="RECIPE", help="digits, mnist, dorefa_cifar10, ...")
+    parser.add_argument(
+        "recipe", metavar="RECIPE", help="digits, dorefa_cifar10, lstm_ptb, ...; a wrong name lists all"
+    )
     parser.add_argument("--data", metavar="DIR", help="folder of the data set (digits needs none)")
     parser.add_argument("--out", metavar="RUN", required=True, help="folder of the run")
     parser.add_argument("--bits", metavar="SPEC", help="bits of weights, activations, gradients: w1a2g6; 32 is float")
@@ -24,6 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", metavar="N", type=int, default=0)
     parser.add_argument("--cache", metavar="DIR", help="folder for decoded images")
     parser.add_argument("--every-steps", metavar="N", type=int, default=0, help="also save a checkpoint every N steps")
+    parser.add_argument("--init", metavar="RUN", help="start from this run's weights (the same net with other bits)")
+    parser.add_argument(
+        "--decay", metavar="STAGES", help="stages before --bits, each starting from the one before: w32a32:5,w8a8:3"
+    )
+    parser.add_argument("--delay", metavar="N", type=int, default=0, help="N float epochs first: --decay w32a32:N")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
 
 
@@ -36,5 +45,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(result))
     else:
-        print(f"{result['recipe']} {result['bits']}: test accuracy {result['test_accuracy']:.4f}, in {arguments.out}")
+        metric, value = next((key, value) for key, value in result.items() if key.startswith("test_"))
+        print(f"{result['recipe']} {result['bits']}: {metric.replace('_', ' ')} {value:.4f}, in {arguments.out}")
     return 0

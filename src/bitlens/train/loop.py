@@ -11,6 +11,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,10 @@ from bitlens.train.checkpoint import (
 )
 from bitlens.train.guard import check_finite
 from bitlens.train.recipe import Recipe, TrainError
+from bitlens.train.schedule import Stage
 from bitlens.train.task import Task
 
-__all__ = ["Trainer"]
+__all__ = ["Trainer", "adopt", "channels_last"]
 
 
 class Trainer:
@@ -37,23 +39,48 @@ class Trainer:
 
     Args:
         recipe: what to train.
-        net: on its device.
+        stages: how it is quantized, for how long; each starts from the weights of the one before.
         task: opened.
         out: the run's folder, which exists.
-        epochs: length of the run.
+        device: of the net.
         every_steps: also write a checkpoint after so many steps of an epoch; 0 for epochs' ends only.
+        weights: what the first stage starts from; None for fresh weights.
     """
 
+    net: nn.Module
+    optimizer: torch.optim.Optimizer
+
     def __init__(
-        self, recipe: Recipe, net: nn.Module, task: Task, out: Path, epochs: int, every_steps: int = 0
+        self,
+        recipe: Recipe,
+        stages: Sequence[Stage],
+        task: Task,
+        out: Path,
+        device: torch.device,
+        every_steps: int = 0,
+        weights: dict[str, Any] | None = None,
     ) -> None:
-        self.recipe, self.net, self.task, self.out = recipe, net, task, out
-        self.epochs, self.every_steps = epochs, every_steps
-        self.optimizer = _optimizer(recipe, net)
+        self.recipe, self.stages, self.task, self.out = recipe, stages, task, out
+        self.device, self.every_steps = device, every_steps
         self.epoch, self.step = 0, 0
         self.sums: dict[str, float] = {}
         self.seconds = 0.0
         self.metrics: list[dict[str, Any]] = []
+        self._enter(0, weights)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all stages."""
+        return sum(stage.epochs for stage in self.stages)
+
+    def _enter(self, stage: int, weights: dict[str, Any] | None) -> None:
+        """Begin a stage: a fresh net with the weights of the one before, and a fresh optimizer."""
+        self.stage = stage
+        self.begins = sum(earlier.epochs for earlier in self.stages[:stage])
+        self.net = channels_last(self.recipe.net(self.stages[stage].spec).to(self.device))
+        if weights is not None:
+            adopt(self.net, weights)
+        self.optimizer = _optimizer(self.recipe, self.net)
 
     def save(self) -> None:
         """Write the metrics and the checkpoint."""
@@ -63,6 +90,7 @@ class Trainer:
             "net": self.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generators": generators(self.net),
+            "stage": self.stage,
             "epoch": self.epoch,
             "step": self.step,
             "sums": self.sums,
@@ -81,6 +109,8 @@ class Trainer:
         path = self.out / "checkpoint.pt"
         state = load_checkpoint(path)
         try:
+            if state["stage"] != self.stage:
+                self._enter(state["stage"], None)
             self.net.load_state_dict(state["net"])
             self.optimizer.load_state_dict(state["optimizer"])
             restore_generators(self.net, state["generators"])
@@ -92,13 +122,16 @@ class Trainer:
 
     def run(self) -> list[dict[str, Any]]:
         """Train to the end and return the metrics, one dict an epoch."""
-        while self.epoch < self.epochs:
-            self._epoch()
-        return self.metrics
+        while True:
+            while self.epoch < self.begins + self.stages[self.stage].epochs:
+                self._epoch()
+            if self.stage + 1 == len(self.stages):
+                return self.metrics
+            self._enter(self.stage + 1, self.net.state_dict())
 
     def _rate(self) -> float:
-        done = (self.epoch * self.task.steps + self.step) / (self.epochs * self.task.steps)
-        return self.recipe.rate * 0.5 * (1 + math.cos(math.pi * done))
+        done = self.epoch - self.begins + self.step / self.task.steps
+        return self.recipe.rate * 0.5 * (1 + math.cos(math.pi * done / self.stages[self.stage].epochs))
 
     def _epoch(self) -> None:
         self.net.train()
@@ -141,11 +174,36 @@ class Trainer:
         figures = self.task.train_figures(self.sums) | self.task.evaluate(self.net)
         seconds = round(self.seconds, 1)
         line = {"epoch": self.epoch + 1, **figures, "learning_rate": rate, "seconds": seconds}
+        if len(self.stages) > 1:
+            line["bits"] = str(self.stages[self.stage].spec.middle)
         self.metrics.append(line)
         self.epoch, self.step, self.sums, self.seconds = self.epoch + 1, 0, {}, 0.0
         self.save()
         shown = ", ".join(f"{key.replace('_', ' ')} {value:.4f}" for key, value in figures.items() if _is_number(value))
         print(f"{self.recipe.name} epoch {line['epoch']}/{self.epochs}: {shown}, {seconds:.0f} s", flush=True)
+
+
+def channels_last(net: nn.Module) -> nn.Module:
+    """Lay filters out channels last, which torch's CPU convolutions like best."""
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return net
+
+
+def adopt(net: nn.Module, weights: dict[str, Any]) -> None:
+    """Load the float weights of a net that is quantized in another way.
+
+    Raises:
+        TrainError: names and shapes are not this net's.
+    """
+    try:
+        net.load_state_dict(weights)
+    except RuntimeError as error:
+        raise TrainError(f"weights: must be those of this net ({_first_fault(error)})") from error
+
+
+def _first_fault(error: RuntimeError) -> str:
+    lines = [line.strip() for line in str(error).splitlines()]
+    return lines[1] if len(lines) > 1 else lines[0]
 
 
 def _optimizer(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:

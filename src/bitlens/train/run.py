@@ -21,12 +21,13 @@ from torch import nn
 from bitlens.quant import Spec
 from bitlens.train.catalog import find_recipe
 from bitlens.train.checkpoint import load_checkpoint, write_atomically
-from bitlens.train.loop import Trainer
+from bitlens.train.loop import Trainer, channels_last
 from bitlens.train.recipe import TrainError
+from bitlens.train.schedule import plan_stages
 
 __all__ = ["load_run", "pick_device", "read_config", "run"]
 
-_FIXED = ("recipe", "bits", "epochs", "seed", "batch", "rate", "device", "threads")
+_FIXED = ("recipe", "bits", "epochs", "seed", "batch", "rate", "device", "threads", "decay", "init")
 
 
 def pick_device(name: str) -> torch.device:
@@ -54,6 +55,9 @@ def run(
     seed: int = 0,
     cache: str | Path | None = None,
     every_steps: int = 0,
+    init: str | Path | None = None,
+    decay: str | None = None,
+    delay: int = 0,
 ) -> dict[str, Any]:
     """Train a recipe's net and leave the run in a folder.
 
@@ -69,6 +73,9 @@ def run(
         seed: of weights, data order, augmentation and gradient noise.
         cache: folder for decoded images; the user's cache folder when None.
         every_steps: also write a checkpoint after so many steps; 0 for epochs' ends only.
+        init: start from the weights of this run, of the same net with other bits.
+        decay: stages before the run's own bits, each starting from the one before: "w32a32:5,w8a8:3" (bits:epochs).
+        delay: so many epochs in float first; the same as decay "w32a32:DELAY".
 
     Returns:
         The result, also in `result.json`: recipe, bits, epochs, seconds, and the task's figure of the last epoch
@@ -82,8 +89,7 @@ def run(
     chosen = find_recipe(recipe)
     spec = Spec.parse(bits or chosen.bits)
     length = chosen.epochs if epochs is None else epochs
-    if length < 1:
-        raise TrainError(f"epochs: must be at least 1, not {length}")
+    stages = plan_stages(spec, length, decay, delay)
     if every_steps < 0:
         raise TrainError(f"every_steps: must be at least 0, not {every_steps}")
     place = pick_device(device)
@@ -93,20 +99,24 @@ def run(
         torch.set_num_threads(threads)
     folder = Path(out)
     config = _config(chosen.name, str(spec), length, seed, chosen.batch, chosen.rate, str(place))
+    if len(stages) > 1:
+        config["decay"] = ",".join(f"{stage.spec.middle}:{stage.epochs}" for stage in stages[:-1])
+    if init is not None:
+        config["init"] = str(init)
     continued = _continues(folder, config, resume)
+    weights = None if init is None or continued else load_checkpoint(Path(init) / "checkpoint.pt")["net"]
     task = chosen.task.open(data, cache, chosen.batch, seed, place)
-    if not continued:
-        _start(folder, config)
     _seed(seed)
-    net = _channels_last(chosen.net(spec).to(place))
-    trainer = Trainer(chosen, net, task, folder, length, every_steps)
+    trainer = Trainer(chosen, stages, task, folder, place, every_steps, weights)
     if continued:
         trainer.restore()
+    else:
+        _start(folder, config)
     metrics = trainer.run()
     result = {
         "recipe": chosen.name,
         "bits": str(spec),
-        "epochs": length,
+        "epochs": trainer.epochs,
         task.metric: metrics[-1][task.metric],
         "seconds": round(sum(line["seconds"] for line in metrics), 1),
     }
@@ -142,12 +152,7 @@ def load_run(out: str | Path) -> nn.Module:
         net.load_state_dict(state["net"])
     except (KeyError, RuntimeError) as error:
         raise TrainError(f"{path}: must be a checkpoint of this net ({str(error).splitlines()[0]})") from error
-    return _channels_last(net).eval()
-
-
-def _channels_last(net: nn.Module) -> nn.Module:
-    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return net
+    return channels_last(net).eval()
 
 
 def _config(recipe: str, bits: str, epochs: int, seed: int, batch: int, rate: float, device: str) -> dict[str, Any]:
@@ -176,8 +181,8 @@ def _continues(folder: Path, config: dict[str, Any], resume: bool) -> bool:
         raise TrainError(f"{folder}: must be empty for a new run, not hold one already (continue it with --resume)")
     old = read_config(folder)
     for key in _FIXED:
-        if old.get(key) != config[key]:
-            raise TrainError(f"{folder}: {key} must be {old.get(key)} to continue this run, not {config[key]}")
+        if old.get(key) != config.get(key):
+            raise TrainError(f"{folder}: {key} must be {old.get(key)} to continue this run, not {config.get(key)}")
     return True
 
 
