@@ -9,7 +9,7 @@ from bitlens.models import LanguageModel
 from bitlens.quant import Spec
 
 
-def make(spec: str = "w2a2,weight=balanced", cell: str = "lstm", **options: object) -> LanguageModel:
+def make(spec: str = "w2a2,weight=mean", cell: str = "lstm", **options: object) -> LanguageModel:
     return LanguageModel(Spec.parse(spec), cell, vocabulary=11, hidden=6, **options)
 
 
@@ -37,7 +37,7 @@ def test_step_is_a_sequence_of_one_word(cell: str) -> None:
     assert all(torch.equal(a, b) for a, b in zip(state, end, strict=True))
 
 
-@pytest.mark.parametrize("spec", ["w32", "w1a1", "w2a2,weight=balanced", "w2a32", "w4a4", "w8a8"])
+@pytest.mark.parametrize("spec", ["w32", "w1a1", "w2a2,weight=mean", "w2a32", "w4a4", "w8a8"])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_training_lowers_the_loss(spec: str, cell: str) -> None:
     torch.manual_seed(0)
@@ -57,12 +57,12 @@ def test_training_lowers_the_loss(spec: str, cell: str) -> None:
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_the_fixed_form_shares_its_weights(cell: str) -> None:
-    net = make("w2a2,weight=balanced", cell).eval()
+    net = make("w2a2,weight=mean", cell).eval()
     fixed = net.to_fixed()
     assert [id(p) for p in net.parameters()] == [id(p) for p in fixed.parameters()]
     assert fixed.state_dict().keys() == net.state_dict().keys()
     assert net.cell.gate_quantizer is None
-    made = make("w2a2,weight=balanced", cell, form="fixed").eval()
+    made = make("w2a2,weight=mean", cell, form="fixed").eval()
     made.load_state_dict(net.state_dict())
     tokens = torch.randint(0, 11, (2, 9))
     assert torch.equal(made(tokens)[0], fixed(tokens)[0])
@@ -71,6 +71,12 @@ def test_the_fixed_form_shares_its_weights(cell: str) -> None:
 def test_arguments_of_the_fixed_form_are_handed_on() -> None:
     cell = make().to_fixed(gates=6, cell=(10, 6)).cell
     assert (cell.gate_quantizer.bits, cell.cell_quantizer.bits, cell.cell_quantizer.fraction) == (6, 10, 6)
+
+
+@pytest.mark.parametrize("spec", ["w32", "w2a2,weight=mean", "w2a32", "w32a2"])
+def test_the_lean_product_changes_nothing(spec: str) -> None:
+    net, h = make(spec), torch.randint(0, 4, (5, 6)) / 3
+    assert torch.allclose(net._logits(h), net.output(h), atol=1e-6)
 
 
 def test_evaluation_has_no_chance() -> None:

@@ -8,10 +8,11 @@ Shapes: N batch, T steps, I inputs, H hidden units, O outputs.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from bitlens.nn.layer import EXACT_FLOAT32
 from bitlens.nn.linear import QuantLinear
@@ -60,21 +61,39 @@ class Matrix(NamedTuple):
         """Return real weights (O, I + H)."""
         return self.weight * (self.scale[:, None] if self.scale.dim() else self.scale)
 
-    def gradients(self, slopes: Tensor, xh: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the gradients of weight, scale and bias.
+    def gradients(self, slopes: Tensor, xh: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Return the gradients of weight, scale and bias; none of a scale that needs none.
 
         Args:
-            slopes: gradient of the real outputs (T, N, O).
-            xh: what was multiplied, [x, h] (T, N, I + H).
+            slopes: gradient of the real outputs (..., O).
+            xh: what was multiplied (..., I + H).
         """
-        slopes = slopes.flatten(0, 1)  # (T N, O)
-        weight = slopes.t() @ xh.flatten(0, 1)  # of the real weights
-        scale = (weight * self.weight).sum(1)  # (O,), the sum of slopes * sums of integers
-        return (
-            weight * (self.scale[:, None] if self.scale.dim() else self.scale),
-            scale if self.scale.dim() else scale.sum(),
-            slopes.sum(0),
-        )
+        slopes, xh = slopes.flatten(0, -2), xh.flatten(0, -2)  # (rows, O), (rows, I + H)
+        weight = (xh.t() @ slopes).t().contiguous()  # of the real weights; this order is faster for many outputs
+        scale = None
+        if self.scale.requires_grad:
+            scale = (weight * self.weight).sum(1)  # (O,), the sum of slopes * sums of integers
+            scale = scale if self.scale.dim() else scale.sum()
+        return weight.mul_(self.scale[:, None] if self.scale.dim() else self.scale), scale, slopes.sum(0)
+
+    def product(self, x: Tensor) -> Tensor:
+        """Return the real outputs (M, O) of integers x (M, I): a `QuantLinear`'s values, with a leaner backward."""
+        y: Tensor = _Product.apply(x, *self)  # type: ignore[no-untyped-call]
+        return y
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight, scale, bias)
+        return (x @ weight.t()).mul_(scale).add_(bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, *saved = ctx.saved_tensors
+        matrix = Matrix(*saved)
+        return grads[0] @ matrix.scaled(), *matrix.gradients(grads[0], x)
 
 
 def _fits_float32(layer: QuantLinear) -> bool:
