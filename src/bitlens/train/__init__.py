@@ -6,6 +6,7 @@ from bitlens.train.classify import Classification, evaluate, to_tensor
 from bitlens.train.language import LanguageModelling, perplexity
 from bitlens.train.recipe import Recipe, TrainError
 from bitlens.train.run import load_run, pick_device, read_config, run
+from bitlens.train.segment import Segmentation
 from bitlens.train.task import Task, TaskSetup
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Classification",
     "LanguageModelling",
     "Recipe",
+    "Segmentation",
     "Task",
     "TaskSetup",
     "TrainError",
