@@ -18,7 +18,8 @@ def freeze(model: M) -> M:
     """Store every quantized layer's weight (and bias) integers in the layer, and put the model in evaluation.
 
     The integers are computed on the CPU whatever the model's device, so all machines agree on them. They are part of
-    `state_dict()`; such a state loads into a frozen model. Freezing again computes them afresh from the float weights.
+    `state_dict()`; such a state loads into a frozen model. Freezing again computes them afresh from the float weights,
+    unless those are not trainable.
 
     Args:
         model: any module; changed in place.

@@ -77,8 +77,11 @@ class QuantLayer(nn.Module):
 
     @torch.no_grad()
     def freeze(self) -> None:
-        """Store the integers of weights and bias, computed on the CPU; nothing to do for float weights."""
-        if self.weight_quantizer is None:
+        """Store the integers of weights and bias, computed on the CPU; nothing to do for float weights.
+
+        A frozen layer whose weight is not trainable keeps its integers: published weights are nothing but integers.
+        """
+        if self.weight_quantizer is None or (self.frozen and not self.weight.requires_grad):
             return
         device = self.weight.device
         integers, scale = self.weight_quantizer.cpu().codes(self.weight.cpu())

@@ -24,6 +24,7 @@ from bitlens.train.checkpoint import load_checkpoint, write_atomically
 from bitlens.train.loop import Trainer, channels_last
 from bitlens.train.recipe import TrainError
 from bitlens.train.schedule import plan_stages
+from bitlens.train.weights import load_weights, save_weights
 
 __all__ = ["load_run", "pick_device", "read_config", "run"]
 
@@ -120,6 +121,7 @@ def run(
         task.metric: metrics[-1][task.metric],
         "seconds": round(sum(line["seconds"] for line in metrics), 1),
     }
+    save_weights(trainer.net.cpu(), folder / "weights.npz")
     _write_json(folder / "result.json", result)
     return result
 
@@ -139,14 +141,20 @@ def read_config(out: str | Path) -> dict[str, Any]:
 
 
 def load_run(out: str | Path) -> nn.Module:
-    """Return the trained net of a run, on the CPU, in evaluation mode, not frozen.
+    """Return the trained net of a run, on the CPU, in evaluation mode.
+
+    It comes from `checkpoint.pt`, not frozen; where there is only `weights.npz`, frozen.
 
     Raises:
-        TrainError: the folder holds no run, or its checkpoint is damaged.
+        TrainError: the folder holds no run, or its checkpoint or weights are damaged.
     """
     config = read_config(out)
     net = find_recipe(config["recipe"]).net(Spec.parse(config["bits"]))
     path = Path(out) / "checkpoint.pt"
+    published = Path(out) / "weights.npz"
+    if published.is_file() and not path.is_file():
+        load_weights(net, published)
+        return channels_last(net)
     state = load_checkpoint(path)
     try:
         net.load_state_dict(state["net"])
