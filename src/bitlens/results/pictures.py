@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arrays out of trained runs for the pictures of `bitlens plot`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from bitlens.nn.layer import QuantLayer
+from bitlens.plots.canvas import PlotError
+from bitlens.quant import BalancedWeight, UniformMaxWeight, balanced_groups
+from bitlens.train import TrainError, load_run
+
+__all__ = ["filters_of", "histograms_of", "metrics_of"]
+
+
+def filters_of(run: str | Path, layer: str | None) -> tuple[str, npt.NDArray[np.int32]]:
+    """Return a quantized convolution's name and its integers (O, I, KH, KW).
+
+    Args:
+        run: folder of a trained run.
+        layer: name; None takes the first convolution of the fewest bits.
+    """
+    name, chosen = _pick(run, layer, filters=True)
+    assert chosen.weight_quantizer is not None
+    with torch.no_grad():
+        integers, _ = chosen.weight_quantizer.codes(chosen.weight)
+    return name, integers.to(torch.int32).numpy()
+
+
+def histograms_of(run: str | Path, layer: str | None, bits: int | None) -> tuple[str, dict[str, npt.NDArray[Any]]]:
+    """Return a layer's name and its weights in four forms: float, equalized, balanced codes, uniform codes.
+
+    Args:
+        run: folder of a trained run.
+        layer: name; None takes the first of the fewest bits.
+        bits: of the codes; None takes the layer's.
+    """
+    name, chosen = _pick(run, layer, filters=False)
+    assert chosen.weight_quantizer is not None
+    k = chosen.weight_quantizer.bits if bits is None else bits
+    w = chosen.weight.detach()
+    balanced, uniform = BalancedWeight(k).codes(w)[0], UniformMaxWeight(k).codes(w)[0]
+    return name, {
+        "float": w.numpy(),
+        "equalized": _equalized(w, k).numpy(),
+        f"balanced, {k} bits": balanced.numpy(),
+        f"without equalization, {k} bits": uniform.numpy(),
+    }
+
+
+def _equalized(w: torch.Tensor, bits: int) -> torch.Tensor:
+    """Weights spread evenly over [0, 1]: group g is mapped onto [g, g + 1]/2^k (Balanced Quantization, algorithm 2)."""
+    group = balanced_groups(w, bits)
+    spread = torch.zeros_like(w)
+    for g in range(1 << bits):
+        chosen = group == g
+        if not chosen.any():
+            continue
+        low, high = w[chosen].min(), w[chosen].max()
+        spread[chosen] = (w[chosen] - low) / (high - low).clamp(min=1e-12)
+    return (group + spread) / (1 << bits)
+
+
+def metrics_of(runs: list[str]) -> dict[str, list[dict[str, Any]]]:
+    """Return every run's metrics, one dict an epoch, by the name of its folder.
+
+    Raises:
+        TrainError: a folder holds no metrics.
+    """
+    found = {}
+    for run in runs:
+        path = Path(run) / "metrics.jsonl"
+        try:
+            found[Path(run).name] = [json.loads(line) for line in path.read_text().splitlines()]
+        except (OSError, ValueError) as error:
+            raise TrainError(f"{run}: must be a run's folder with metrics.jsonl ({type(error).__name__})") from error
+    return found
+
+
+def _pick(run: str | Path, layer: str | None, filters: bool) -> tuple[str, QuantLayer]:
+    found = {
+        name: module
+        for name, module in load_run(run).named_modules()
+        if isinstance(module, QuantLayer)
+        and module.weight_quantizer is not None
+        and (not filters or _is_filter(module))
+    }
+    if not found:
+        raise PlotError(f"{run}: net must have a quantized layer to draw, not none")
+    if layer is None:
+        return min(found.items(), key=lambda item: getattr(item[1].weight_quantizer, "bits", 32))
+    if layer not in found:
+        raise PlotError(f"{run}: layer must be one of {', '.join(found)}, not {layer}")
+    return layer, found[layer]
+
+
+def _is_filter(module: nn.Module) -> bool:
+    weight = getattr(module, "weight", torch.empty(0))
+    return weight.dim() == 4 and weight.shape[2] * weight.shape[3] > 1
