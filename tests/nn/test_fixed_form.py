@@ -85,7 +85,7 @@ def test_evaluation_is_integer_arithmetic(
         except QuantError:
             reject()  # products beyond float32
     else:
-        options = {"weight_quantizer": BalancedWeight(weights), "candidate_quantizer": BalancedWeight(weights)}
+        options = {"weight_quantizer": BalancedWeight(weights), "candidate_weight_quantizer": BalancedWeight(weights)}
         layer = QuantGRU(5, 6, state_quantizer=state, **options).to_fixed(gates).eval()
     with torch.no_grad():
         for parameter in layer.parameters():
@@ -142,7 +142,7 @@ def test_training_differs_from_evaluation_at_ties_only() -> None:
                 2,
                 state_quantizer=UnitActivation(2),
                 weight_quantizer=BalancedWeight(2),
-                candidate_quantizer=BalancedWeight(2),
+                candidate_weight_quantizer=BalancedWeight(2),
                 gate_quantizer=FixedPoint(8, 7),
             ),
             "QuantGRU: gate_quantizer must have 8 fraction bits like its bits, not 7",
@@ -161,7 +161,7 @@ def test_training_differs_from_evaluation_at_ties_only() -> None:
                 2,
                 state_quantizer=UnitActivation(16),
                 weight_quantizer=BalancedWeight(2),
-                candidate_quantizer=BalancedWeight(2),
+                candidate_weight_quantizer=BalancedWeight(2),
             ).to_fixed(9),
             "QuantGRU: u h + (1 - u) c must stay below 2^24 in its finest unit, not 33554176",
         ),

@@ -33,7 +33,7 @@ def test_it_is_the_papers_cell(weights: int | None, states: int | None) -> None:
     quantizers = [None if weights is None else DoReFaWeight(weights) for _ in range(2)]
     state = None if states is None else UnitActivation(states)
     layer = QuantGRU(
-        6, 9, state_quantizer=state, weight_quantizer=quantizers[0], candidate_quantizer=quantizers[1]
+        6, 9, state_quantizer=state, weight_quantizer=quantizers[0], candidate_weight_quantizer=quantizers[1]
     ).eval()
     for linear in (layer.gates, layer.candidate):
         torch.nn.init.normal_(linear.bias)  # round numbers make ties, which float64 breaks otherwise

@@ -27,7 +27,7 @@ def make(
     if kind.endswith("lstm"):
         layer = QuantLSTM(inputs, hidden, state_quantizer=state, weight_quantizer=weight())
     else:
-        options = {"weight_quantizer": weight(), "candidate_quantizer": weight()}
+        options = {"weight_quantizer": weight(), "candidate_weight_quantizer": weight()}
         layer = QuantGRU(inputs, hidden, state_quantizer=state, **options)
     return layer.to_fixed() if kind.startswith("fixed") and weight_bits and state_bits else layer
 

@@ -127,4 +127,4 @@ def _cell(name: str, size: int, state: UnitActivation | None, spec: Spec) -> Qua
     weight, candidate = spec.weight_quantizer(), spec.weight_quantizer()
     if name == "lstm":
         return QuantLSTM(size, size, state_quantizer=state, weight_quantizer=weight)
-    return QuantGRU(size, size, state_quantizer=state, weight_quantizer=weight, candidate_quantizer=candidate)
+    return QuantGRU(size, size, state_quantizer=state, weight_quantizer=weight, candidate_weight_quantizer=candidate)

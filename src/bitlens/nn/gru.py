@@ -33,7 +33,7 @@ class QuantGRU(QuantRecurrent):
     Args:
         input_size, hidden_size, state_quantizer, gate_quantizer: see `QuantRecurrent`.
         weight_quantizer: of the matrix (2H, I + H) whose rows are r, u.
-        candidate_quantizer: of the matrix (H, I + H) of c.
+        candidate_weight_quantizer: of the matrix (H, I + H) of c.
 
     Raises:
         QuantError: the quantizers make no exact fixed form.
@@ -46,13 +46,13 @@ class QuantGRU(QuantRecurrent):
         *,
         state_quantizer: UnitActivation | None = None,
         weight_quantizer: Quantizer | None = None,
-        candidate_quantizer: Quantizer | None = None,
+        candidate_weight_quantizer: Quantizer | None = None,
         gate_quantizer: FixedPoint | None = None,
     ) -> None:
         super().__init__(input_size, hidden_size, state_quantizer, gate_quantizer)
         self.gates = self._linear([1.0, 1.0], weight_quantizer)
-        self.candidate = self._linear([0.0], candidate_quantizer)
-        check_gru(state_quantizer, weight_quantizer, candidate_quantizer, gate_quantizer)
+        self.candidate = self._linear([0.0], candidate_weight_quantizer)
+        check_gru(state_quantizer, weight_quantizer, candidate_weight_quantizer, gate_quantizer)
 
     def to_fixed(self, gates: int = 8) -> QuantGRU:
         """Return this layer in the fixed form; both share their parameters.
