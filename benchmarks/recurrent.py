@@ -137,7 +137,7 @@ def main() -> int:
         times = measure({name: trained(layer, x) for name, layer in layers.items()}, arguments.rounds, clock)
         specs = ("w32", f"w2a2,weight={arguments.weight}")
         models = {spec: trained_model(arguments.batch, arguments.steps, spec) for spec in specs}
-        steps = measure(models, max(2, arguments.rounds // 3), clock)
+        steps = measure(models, arguments.rounds, clock)
         report["layers"][threads], report["models"][threads] = times, steps
         if not arguments.json:
             show(times, steps, threads, arguments.batch * arguments.steps)
