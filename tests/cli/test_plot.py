@@ -55,6 +55,15 @@ def test_equalized_weights_keep_their_order_and_fill_the_bins(trained: Path) -> 
     assert name in dict(load_run(trained).named_modules())
 
 
+def test_a_float_net_shows_what_bits_would_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("digits", out=tmp_path, bits="w32a32", epochs=1, threads=1)
+    capsys.readouterr()
+    out = ["-o", tmp_path / "p.png"]
+    _fails(["plot", "histograms", tmp_path, *out], capsys, "conv0: bits must be given for a float layer (--bits 2)")
+    _fails(["plot", "filters", tmp_path, *out], capsys, f"{tmp_path}: net must have a layer for this picture, not none")
+    assert len(np.unique(histograms_of(tmp_path, None, 2)[1]["balanced, 2 bits"])) == 4
+
+
 def test_users_mistakes_are_one_line(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = [name for name, layer in load_run(trained).named_modules() if getattr(layer, "weight_quantizer", None)]
     filters = [name for name in names if load_run(trained).get_submodule(name).weight.dim() == 4]

@@ -4,17 +4,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
 from bitlens.nn.layer import QuantLayer
 from bitlens.plots.canvas import PlotError
 from bitlens.quant import BalancedWeight, UniformMaxWeight, balanced_groups
+from bitlens.quant.spec import FLOAT
 from bitlens.train import TrainError, load_run
 
 __all__ = ["filters_of", "histograms_of", "metrics_of"]
@@ -27,7 +28,7 @@ def filters_of(run: str | Path, layer: str | None) -> tuple[str, npt.NDArray[np.
         run: folder of a trained run.
         layer: name; None takes the first convolution of the fewest bits.
     """
-    name, chosen = _pick(run, layer, filters=True)
+    name, chosen = _pick(run, layer, lambda module: _bits(module) < FLOAT and _is_filter(module))
     assert chosen.weight_quantizer is not None
     with torch.no_grad():
         integers, _ = chosen.weight_quantizer.codes(chosen.weight)
@@ -41,10 +42,14 @@ def histograms_of(run: str | Path, layer: str | None, bits: int | None) -> tuple
         run: folder of a trained run.
         layer: name; None takes the first of the fewest bits.
         bits: of the codes; None takes the layer's.
+
+    Raises:
+        PlotError: bits are missing for a float layer.
     """
-    name, chosen = _pick(run, layer, filters=False)
-    assert chosen.weight_quantizer is not None
-    k = chosen.weight_quantizer.bits if bits is None else bits
+    name, chosen = _pick(run, layer, lambda module: True)
+    k = _bits(chosen) if bits is None else bits
+    if k == FLOAT:
+        raise PlotError(f"{name}: bits must be given for a float layer (--bits 2)")
     w = chosen.weight.detach()
     balanced, uniform = BalancedWeight(k).codes(w)[0], UniformMaxWeight(k).codes(w)[0]
     return name, {
@@ -84,23 +89,21 @@ def metrics_of(runs: list[str]) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _pick(run: str | Path, layer: str | None, filters: bool) -> tuple[str, QuantLayer]:
-    found = {
-        name: module
-        for name, module in load_run(run).named_modules()
-        if isinstance(module, QuantLayer)
-        and module.weight_quantizer is not None
-        and (not filters or _is_filter(module))
-    }
+def _pick(run: str | Path, layer: str | None, fits: Callable[[QuantLayer], bool]) -> tuple[str, QuantLayer]:
+    layers = {name: module for name, module in load_run(run).named_modules() if isinstance(module, QuantLayer)}
+    found = {name: module for name, module in layers.items() if fits(module)}
     if not found:
-        raise PlotError(f"{run}: net must have a quantized layer to draw, not none")
+        raise PlotError(f"{run}: net must have a layer for this picture, not none")
     if layer is None:
-        return min(found.items(), key=lambda item: getattr(item[1].weight_quantizer, "bits", 32))
+        return min(found.items(), key=lambda item: _bits(item[1]))
     if layer not in found:
         raise PlotError(f"{run}: layer must be one of {', '.join(found)}, not {layer}")
     return layer, found[layer]
 
 
-def _is_filter(module: nn.Module) -> bool:
-    weight = getattr(module, "weight", torch.empty(0))
-    return weight.dim() == 4 and weight.shape[2] * weight.shape[3] > 1
+def _bits(module: QuantLayer) -> int:
+    return FLOAT if module.weight_quantizer is None else module.weight_quantizer.bits
+
+
+def _is_filter(module: QuantLayer) -> bool:
+    return module.weight.dim() == 4 and module.weight.shape[2] * module.weight.shape[3] > 1
