@@ -54,7 +54,7 @@ def draw_filters(filters: npt.NDArray[np.integer], name: str, rows: int = 16, co
     figure = new_figure(max(3.0, picture.shape[1] / 12), max(1.5, picture.shape[0] / 12 + 0.4))
     axes = figure.add_subplot()
     axes.imshow(np.ma.masked_invalid(picture), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_facecolor("#c04020")
+    axes.set_facecolor("#7f7f7f")
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_title(f"{name}: {shown[0]} of {filters.shape[0]} filters, {shown[1]} of {filters.shape[1]} inputs", size=9)
