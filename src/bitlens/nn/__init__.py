@@ -2,6 +2,7 @@
 """Layers that compute on integers (torch): the framework's layers plus quantizers."""
 
 from bitlens.nn.conv import QuantConv2d
+from bitlens.nn.conv_transpose import QuantConvTranspose2d, convolution_weight, zero_insertion
 from bitlens.nn.embedding import QuantEmbedding
 from bitlens.nn.freeze import freeze
 from bitlens.nn.gru import QuantGRU
@@ -17,11 +18,14 @@ __all__ = [
     "QuantAdd",
     "QuantConcat",
     "QuantConv2d",
+    "QuantConvTranspose2d",
     "QuantEmbedding",
     "QuantGRU",
     "QuantGlobalAvgPool2d",
     "QuantLSTM",
     "QuantLayer",
     "QuantLinear",
+    "convolution_weight",
     "freeze",
+    "zero_insertion",
 ]
