@@ -12,13 +12,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from bitlens.nn.fixed_form import check_gru, sharing_copy
-from bitlens.nn.recurrent import QuantRecurrent, State, sigmoid_slope
+from bitlens.nn.recurrent import QuantRecurrent, State, parts, sigmoid_slope
 from bitlens.nn.recurrent_matrix import Matrix
-from bitlens.quant.base import Quantizer, ste_round
+from bitlens.quant.base import Quantizer
 from bitlens.quant.state import FixedPoint, UnitActivation
 
 __all__ = ["QuantGRU"]
@@ -52,6 +52,7 @@ class QuantGRU(QuantRecurrent):
         super().__init__(input_size, hidden_size, state_quantizer, gate_quantizer)
         self.gates = self._linear([1.0, 1.0], weight_quantizer)
         self.candidate = self._linear([0.0], candidate_weight_quantizer)
+        self.integers = nn.Identity() if state_quantizer is None else FixedPoint(state_quantizer.bits, 0)
         check_gru(state_quantizer, weight_quantizer, candidate_weight_quantizer, gate_quantizer)
 
     def to_fixed(self, gates: int = 8) -> QuantGRU:
@@ -71,17 +72,13 @@ class QuantGRU(QuantRecurrent):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Run one step; see `QuantRecurrent`. Products of a gate and a state are those of the state's integers."""
-        (h,) = state
-        s = self._sigmoid(self.gates(torch.cat([x, h], 1)))
-        r, u = (s if self.gate_quantizer is None else self.gate_quantizer(s)).chunk(2, 1)
-        if self.state_quantizer is None:
-            c = self._sigmoid(self.candidate(torch.cat([x, r * h], 1)))
-            h = u * h + (1 - u) * c
-        else:
-            h, unit = self.state_quantizer.codes(h)
-            rh = ste_round(r * h) * unit
-            c, _ = self.state_quantizer.codes(self._sigmoid(self.candidate(torch.cat([x, rh], 1))))
-            h = ste_round(u * h + (1 - u) * c) * unit
+        unit = self._unit()
+        h = self.integers(state[0] / unit)
+        s = self._sigmoid(self.gates(torch.cat([x, state[0]], 1)))
+        r, u = parts(s if self.gate_quantizer is None else self.gate_quantizer(s), 2)
+        rh = self.integers(r * h) * unit
+        c = self.integers(self._sigmoid(self.candidate(torch.cat([x, rh], 1))) / unit)
+        h = self.integers(u * h + (1 - u) * c) * unit
         return h, (h,)
 
     def _sequence(self, x: Tensor, state: State) -> tuple[Tensor, State]:

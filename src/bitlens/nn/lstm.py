@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from bitlens.nn.fixed_form import check_lstm, sharing_copy
-from bitlens.nn.recurrent import QuantRecurrent, State, sigmoid_slope
+from bitlens.nn.recurrent import QuantRecurrent, State, parts, sigmoid_slope
 from bitlens.nn.recurrent_matrix import Matrix
 from bitlens.quant.base import Quantizer
 from bitlens.quant.state import FixedPoint, UnitActivation
@@ -82,7 +82,7 @@ class QuantLSTM(QuantRecurrent):
         s = self._sigmoid(self.gates(torch.cat([x, h], 1)))
         if self.gate_quantizer is not None:
             s = self.gate_quantizer(s)
-        i, j, f, o = s.chunk(4, 1)
+        i, j, f, o = parts(s, 4)
         c = f * c + i * j
         if self.cell_quantizer is not None:
             c = self.cell_quantizer(c)

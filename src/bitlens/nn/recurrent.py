@@ -18,7 +18,7 @@ from bitlens.nn.linear import QuantLinear
 from bitlens.quant.base import Quantizer, is_exporting
 from bitlens.quant.state import FixedPoint, UnitActivation
 
-__all__ = ["QuantRecurrent", "State", "sigmoid_slope"]
+__all__ = ["QuantRecurrent", "State", "parts", "sigmoid_slope"]
 
 State = tuple[Tensor, ...]
 
@@ -139,6 +139,12 @@ class QuantRecurrent(nn.Module):
         if self.training or self.gate_quantizer is None or is_exporting():
             return torch.sigmoid(x)
         return torch.sigmoid(x.double()).float()
+
+
+def parts(s: Tensor, count: int) -> list[Tensor]:
+    """Return the gates (N, H) of (N, count H); slices, which export to plain operators."""
+    size = s.shape[1] // count
+    return [s[:, k * size : (k + 1) * size] for k in range(count)]
 
 
 def sigmoid_slope(s: Tensor) -> Tensor:
