@@ -8,13 +8,8 @@ cache), `cifar-10-batches-py` (the public Python batches) or `cifar-10-batches-b
 from __future__ import annotations
 
 import codecs
-import hashlib
 import io
-import os
 import pickle
-import tempfile
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitlens.data.cache import Arrays, cached, short
 from bitlens.data.dataset import DataError, Dataset, Split, folder
 
 __all__ = ["CLASSES", "cifar10"]
@@ -47,7 +43,7 @@ def cifar10(path: str | Path | None, cache: str | Path | None = None) -> Dataset
     """
     root = folder(path, "CIFAR-10")
     if (root / "cifar10_jpeg.npz").is_file():
-        return _cached_jpeg(root / "cifar10_jpeg.npz", cache)
+        return cached(root / "cifar10_jpeg.npz", "cifar10", cache, _decode, _from_arrays)
     for kind, ending, read in (("py", "", _python_batch), ("bin", ".bin", _binary_batch)):
         for place in (root / f"cifar-10-batches-{kind}", root):
             if (place / f"data_batch_1{ending}").is_file():
@@ -71,7 +67,7 @@ def _python_batch(file: Path) -> _Batch:
             batch = _ArrayUnpickler(stream, encoding="latin1").load()
         return _images(np.asarray(batch["data"], np.uint8)), np.asarray(batch["labels"], np.int64)
     except (OSError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
-        raise DataError(f"{file}: must be a CIFAR-10 python batch ({_short(error)})") from error
+        raise DataError(f"{file}: must be a CIFAR-10 python batch ({short(error)})") from error
 
 
 class _ArrayUnpickler(pickle.Unpickler):
@@ -90,26 +86,11 @@ def _binary_batch(file: Path) -> _Batch:
     try:
         raw = np.frombuffer(file.read_bytes(), np.uint8)
     except OSError as error:
-        raise DataError(f"{file}: must be a CIFAR-10 binary batch ({_short(error)})") from error
+        raise DataError(f"{file}: must be a CIFAR-10 binary batch ({short(error)})") from error
     if raw.size == 0 or raw.size % (_ROW + 1):
         raise DataError(f"{file}: length must be a multiple of {_ROW + 1} bytes, not {raw.size}")
     rows = raw.reshape(-1, _ROW + 1)
     return _images(rows[:, 1:]), rows[:, 0].astype(np.int64)
-
-
-def _cached_jpeg(file: Path, cache: str | Path | None) -> Dataset:
-    stat = file.stat()
-    key = hashlib.sha256(f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:16]
-    store = _cache_folder(cache) / f"cifar10-{key}.npz"
-    if store.is_file():
-        try:
-            with store.open("rb") as stream, np.load(stream) as arrays:
-                return _from_arrays(arrays)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-            store.unlink(missing_ok=True)  # a damaged cache is made again
-    decoded = _decode(file)
-    _save(store, decoded)
-    return _from_arrays(decoded)
 
 
 def _from_arrays(arrays: Any) -> Dataset:
@@ -117,10 +98,10 @@ def _from_arrays(arrays: Any) -> Dataset:
     return Dataset(train, test, CLASSES)
 
 
-def _decode(file: Path) -> dict[str, npt.NDArray[Any]]:
+def _decode(file: Path) -> Arrays:
     from PIL import Image
 
-    arrays: dict[str, npt.NDArray[Any]] = {}
+    arrays: Arrays = {}
     try:
         with file.open("rb") as stream, np.load(stream) as packed:
             for part in ("train", "test"):
@@ -131,37 +112,5 @@ def _decode(file: Path) -> dict[str, npt.NDArray[Any]]:
                     images[i] = np.asarray(picture.convert("RGB"))
                 arrays |= {f"images_{part}": images, f"labels_{part}": labels.astype(np.int64)}
     except Exception as error:
-        raise DataError(f"{file}: must be an npz of CIFAR-10 JPEGs ({_short(error)})") from error
+        raise DataError(f"{file}: must be an npz of CIFAR-10 JPEGs ({short(error)})") from error
     return arrays
-
-
-def _cache_folder(cache: str | Path | None) -> Path:
-    if cache is not None:
-        place = Path(cache)
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DataError(f"{place}: cache must be a writable folder ({_short(error)})") from error
-        return place
-    base = os.environ.get("XDG_CACHE_HOME")
-    place = (Path(base) if base else Path.home() / ".cache") / "bitlens"
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        place = Path(tempfile.gettempdir()) / f"bitlens-{os.getuid()}"
-        place.mkdir(parents=True, exist_ok=True)
-    return place
-
-
-def _save(store: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
-    partial = store.with_name(f"{store.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as stream:
-            np.savez(stream, **arrays)  # type: ignore[arg-type]
-        partial.replace(store)
-    except OSError:
-        partial.unlink(missing_ok=True)  # a cache that cannot be written costs time, nothing else
-
-
-def _short(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0][:120]
