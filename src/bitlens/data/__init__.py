@@ -2,6 +2,7 @@
 """Readers of public data sets, and augmentation (numpy)."""
 
 from bitlens.data.augment import centred, scattered
+from bitlens.data.camvid import MaskedDataset, MaskedSplit, camvid
 from bitlens.data.cifar10 import cifar10
 from bitlens.data.dataset import DataError, Dataset, Split
 from bitlens.data.digits import digits
@@ -13,7 +14,10 @@ __all__ = [
     "Corpus",
     "DataError",
     "Dataset",
+    "MaskedDataset",
+    "MaskedSplit",
     "Split",
+    "camvid",
     "centred",
     "cifar10",
     "digits",
