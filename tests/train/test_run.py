@@ -104,9 +104,13 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path) -> None:
 
     assert told() == f"{out}: must be empty for a new run, not hold one already (continue it with --resume)"
     assert told(resume=True, seed=3) == f"{out}: seed must be 0 to continue this run, not 3"
+    assert told(resume=True, batch=8) == f"{out}: batch must be 32 to continue this run, not 8"
     assert told(resume=True, epochs=2) == f"{out}: epochs must be 1 to continue this run, not 2"
     assert told(out=tmp_path / "b", epochs=0) == "epochs: must be at least 1, not 0"
     assert told(out=tmp_path / "b", threads=0) == "threads: must be at least 1, not 0"
+    assert told(out=tmp_path / "b", batch=0) == "batch: must be at least 1, not 0"
+    assert told(out=tmp_path / "b", rate=0.0) == "rate: must be a positive number, not 0.0"
+    assert told(out=tmp_path / "b", rate=float("nan")) == "rate: must be a positive number, not nan"
     assert told(out=tmp_path / "b", every_steps=-1) == "every_steps: must be at least 0, not -1"
     assert told(out=tmp_path / "b", device="tpu") == "device: must be one of auto, cpu, cuda and exist here, not tpu"
     assert told(out=tmp_path / "b", bits="w0") == "bits: w must be 1 to 8 or 32, not 0"
@@ -115,6 +119,8 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path) -> None:
     assert told(out=tmp_path / "file") == f"{tmp_path / 'file'}: must be a writable folder (File exists)"
     assert told(recipe="mnist", data=tmp_path / "none", out=tmp_path / "b").endswith("MNIST files, not missing")
     assert not (tmp_path / "b").exists()
+    (out / "checkpoint.pt").rename(out / "kept.pt")
+    assert told() == told(resume=True) == f"{out}: must be empty for a new run, not hold published weights"
     (out / "checkpoint.pt").write_bytes(b"junk")
     assert told(resume=True).startswith(f"{out / 'checkpoint.pt'}: must be a whole checkpoint (")
 

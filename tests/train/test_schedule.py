@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from bitlens.models import DigitsNet
 from bitlens.quant import QuantError, Spec
-from bitlens.train import TrainError, run
+from bitlens.train import TrainError, find_recipe, load_run, run
 from bitlens.train.checkpoint import load_checkpoint
 from bitlens.train.loop import Trainer
 from bitlens.train.schedule import Stage, plan_stages
 
 SPEC = Spec.parse("w2a2,weight=balanced,first=w4a8")
+FLOAT, W4A4 = str(Spec.parse("w32a32")), str(Spec.parse("w4a4"))
 
 
 def test_a_run_without_a_schedule_is_one_stage() -> None:
@@ -28,6 +31,23 @@ def test_decay_goes_from_wide_to_narrow_and_keeps_the_other_keys() -> None:
     assert third == Stage(SPEC, 7)
 
 
+@pytest.mark.parametrize(
+    ("decay", "epochs", "counts"),
+    [
+        ("w32a32,w8a8,w4a4,w2a2", 12, [3, 3, 3, 3]),
+        ("w32a32,w8a8,w4a4", 15, [3, 3, 3, 6]),
+        ("w32a32:5,w8a8,w2a2", 7, [5, 3, 4]),
+        ("w32a32,w8a8:4,w2a2:2", 7, [7, 4, 2]),
+        ("w2a2:4", 7, [4]),
+        ("w2a2,w4a4:1", 5, [2, 1, 3]),
+    ],
+)
+def test_stages_that_name_no_epochs_share_them(decay: str, epochs: int, counts: list[int]) -> None:
+    stages = plan_stages(SPEC, epochs, decay)
+    assert [stage.epochs for stage in stages] == counts
+    assert stages[-1].spec == SPEC
+
+
 def test_delay_is_a_float_stage() -> None:
     assert plan_stages(SPEC, 7, delay=4) == plan_stages(SPEC, 7, "w32a32:4")
 
@@ -38,8 +58,10 @@ def test_delay_is_a_float_stage() -> None:
         ((0, None, 0), "epochs: must be at least 1, not 0"),
         ((1, None, -1), "delay: must be at least 0 epochs, not -1"),
         ((1, "w8a8:1", 1), "delay: must be 0 beside a decay, not 1"),
-        ((1, "w8a8", 0), 'decay: every stage must look like w8a8:3 (bits:epochs), not "w8a8"'),
-        ((1, "w8a8:0", 0), 'decay: every stage must look like w8a8:3 (bits:epochs), not "w8a8:0"'),
+        ((1, "w8a8", 0), "epochs: must be at least 2 for so many stages, not 1"),
+        ((1, "w8a8:", 0), 'decay: every stage must look like w8a8:3 (bits:epochs) or w8a8, not "w8a8:"'),
+        ((1, "w8a8:0", 0), 'decay: every stage must look like w8a8:3 (bits:epochs) or w8a8, not "w8a8:0"'),
+        ((1, "8", 0), 'decay: bits must look like w1a2g6, not "8"'),
         ((1, "w9a8:1", 0), "decay: w must be 1 to 8 or 32, not 9"),
     ],
 )
@@ -49,74 +71,100 @@ def test_mistakes_are_told(arguments: tuple[Any, ...], sentence: str) -> None:
     assert str(caught.value) == sentence
 
 
-def test_a_stage_starts_from_the_one_before_and_a_killed_run_continues_in_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    flags: dict[str, Any] = {
-        "recipe": "digits",
-        "bits": "w1a2g6",
-        "epochs": 1,
-        "decay": "w32a32:1,w4a4:1",
-        "threads": 1,
-    }
+FLAGS: dict[str, Any] = {"recipe": "digits", "bits": "w1a2g6", "decay": "w32a32:1,w4a4:1", "epochs": 1, "threads": 1}
+
+
+def test_every_stage_starts_from_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entered = []
-    enter = Trainer._enter
+    start = Trainer.start
 
-    def watched(self: Trainer, stage: int, weights: dict[str, Any] | None) -> None:
-        enter(self, stage, weights)
-        same = weights is not None and all(
-            torch.equal(value, weights[key]) for key, value in self.net.state_dict().items()
-        )
-        entered.append((stage, same))
+    def watched(self: Trainer, weights: Mapping[str, torch.Tensor], source: str, bits: str) -> None:
+        fresh = {name: value.clone() for name, value in self.net.state_dict().items()}
+        start(self, weights, source, bits)
+        now = self.net.state_dict()
+        assert all(torch.equal(now[name], weights[name]) for name in weights)
+        assert not torch.equal(fresh["fc.weight"], now["fc.weight"])
+        entered.append((self.stage, self.epoch, source))
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_enter", watched)
-        whole = run(out=tmp_path / "whole", **flags)
-    assert entered == [(0, False), (1, True), (2, True)]
-    lines = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
+    monkeypatch.setattr(Trainer, "start", watched)
+    result = run(out=tmp_path, **FLAGS)
+    assert entered == [(1, 1, f"stage {FLOAT}"), (2, 2, f"stage {W4A4}")]
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["bits"] for line in lines] == ["w32a32g32", "w4a4g32", "w1a2g6"]
     assert [line["epoch"] for line in lines] == [1, 2, 3]
-    assert whole["epochs"] == 3
+    assert [line["learning_rate"] for line in lines] == [0.0, 0.0, 0.0]  # every stage takes it from full to 0
+    assert result["epochs"] == 3
+    assert result["bits"] == str(Spec.parse("w1a2g6"))
 
-    for end in (1, 2):  # killed right before the checkpoint of a stage's middle, and after a stage's last epoch
-        out = tmp_path / f"killed{end}"
-        save = Trainer.save
 
-        def killed(self: Trainer, end: int = end, save: Any = save) -> None:
-            save(self)
-            if self.epoch == end:
-                raise KeyboardInterrupt
+@pytest.mark.parametrize("save", [1, 2, 4, 5])  # in the float stage, after its last epoch, in the next, after that
+def test_a_run_killed_in_any_stage_continues_bit_identically(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save: int, whole: Path
+) -> None:
+    original, calls = Trainer.save, []
 
-        with monkeypatch.context() as patch:
-            patch.setattr(Trainer, "save", killed)
-            with pytest.raises(KeyboardInterrupt):
-                run(out=out, **flags)
-        assert run(out=out, resume=True, **flags)["test_accuracy"] == whole["test_accuracy"]
-        a, b = (load_checkpoint(folder / "checkpoint.pt")["net"] for folder in (tmp_path / "whole", out))
-        assert all(torch.equal(a[key], b[key]) for key in a)
+    def killed(self: Trainer) -> None:
+        original(self)
+        calls.append(None)
+        if len(calls) == save + 1:
+            raise KeyboardInterrupt
+
+    out = tmp_path / "killed"
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(out=out, every_steps=20, **FLAGS)
+    stage = find_recipe("digits").net(Spec.parse(load_checkpoint(out / "checkpoint.pt")["bits"]))
+    assert str(load_run(out)) == str(stage.eval())  # the net of the stage in which the run is
+    run(out=out, every_steps=20, resume=True, **FLAGS)
+    a, b = (load_checkpoint(folder / "checkpoint.pt") for folder in (whole, out))
+    assert all(torch.equal(a["net"][name], b["net"][name]) for name in a["net"])
+    without = [[{k: v for k, v in line.items() if k != "seconds"} for line in x["metrics"]] for x in (a, b)]
+    assert without[0] == without[1]
+    with np.load(whole / "weights.npz") as one, np.load(out / "weights.npz") as other:
+        assert all(np.array_equal(one[name], other[name]) for name in one.files)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing has killed."""
+    out = tmp_path_factory.mktemp("whole")
+    run(out=out, every_steps=20, **FLAGS)
+    return out
+
+
+def test_another_schedule_does_not_continue_a_run(whole: Path) -> None:
     with pytest.raises(TrainError) as caught:
-        run(out=out, resume=True, **(flags | {"decay": "w4a4:2"}))
-    assert str(caught.value) == f"{out}: decay must be w32a32g32:1,w4a4g32:1 to continue this run, not w4a4g32:2"
+        run(out=whole, resume=True, **(FLAGS | {"decay": "w4a4:2"}))
+    assert str(caught.value) == f"{whole}: decay must be w32a32g32:1,w4a4g32:1 to continue this run, not w4a4g32:2"
 
 
-def test_a_run_starts_from_another_run_s_weights(tmp_path: Path) -> None:
+def test_a_run_starts_from_another_run_or_a_file(tmp_path: Path) -> None:
     run("digits", out=tmp_path / "float", bits="w32a32", epochs=3, threads=1)
-    fresh = run("digits", out=tmp_path / "fresh", bits="w4a4", epochs=1, threads=1)
-    tuned = run("digits", out=tmp_path / "tuned", bits="w4a4", epochs=1, threads=1, init=tmp_path / "float")
-    assert tuned["test_accuracy"] > fresh["test_accuracy"]
-    with pytest.raises(TrainError) as caught:
-        run("digits", out=tmp_path / "no", init=tmp_path)
-    assert str(caught.value) == f"{tmp_path}/checkpoint.pt: must be a checkpoint, not missing"
-    checkpoint = load_checkpoint(tmp_path / "float" / "checkpoint.pt")
-    checkpoint["net"]["fc.weight"] = torch.zeros(3, 3)
-    (tmp_path / "other").mkdir()
-    torch.save(checkpoint, tmp_path / "other" / "checkpoint.pt")
-    with pytest.raises(TrainError, match=r"^weights: must be those of this net \(size mismatch for fc.weight"):
-        run("digits", out=tmp_path / "no", init=tmp_path / "other")
-    assert not (tmp_path / "no").exists()
-
-
-def test_float_weights_load_into_every_spec_with_no_key_missing() -> None:
-    weights = DigitsNet(Spec.parse("w32a32")).state_dict()
-    for bits in ("w1a1", "w2a2,weight=balanced", "w8a8,weight=mean", "w4a4,weight=uniform", "w1a2g6,activation=cabs"):
-        DigitsNet(Spec.parse(bits)).load_state_dict(weights)
+    torch.save(load_run(tmp_path / "float").state_dict(), tmp_path / "float.pt")
+    flags: dict[str, Any] = {"recipe": "digits", "bits": "w4a4", "epochs": 1, "threads": 1}
+    fresh = run(out=tmp_path / "fresh", **flags)
+    tuned = [run(out=tmp_path / name, init=tmp_path / name[1:], **flags) for name in ("_float", "_float.pt")]
+    assert tuned[0]["test_accuracy"] > fresh["test_accuracy"]
+    assert tuned[0]["test_accuracy"] == tuned[1]["test_accuracy"]
+    (tmp_path / "float" / "checkpoint.pt").unlink()  # a published float net is no less a start
+    assert run(out=tmp_path / "again", init=tmp_path / "float", **flags)["test_accuracy"] == tuned[0]["test_accuracy"]
+    (tmp_path / "fresh" / "checkpoint.pt").unlink()
+    torch.save({"fc.weight": torch.zeros(3, 3)}, tmp_path / "other.pt")
+    torch.save([1], tmp_path / "list.pt")
+    (tmp_path / "junk.pt").write_bytes(b"junk")
+    for init, sentence in (
+        ("fresh", "weights must be float to start from, not integers as those of conv0"),
+        (
+            "other.pt",
+            "weights must hold conv0.weight, bn0.weight, bn0.bias, bn0.running_mean and 15 more, not lack them",
+        ),
+        ("list.pt", "must be a state dict of tensors, not other objects"),
+        ("junk.pt", "must be a state dict of tensors as torch.save writes it, or a run's folder (error)"),
+        ("none", "must be a run's folder with config.json (error)"),
+    ):
+        with pytest.raises(TrainError) as caught:
+            run(out=tmp_path / "no", init=tmp_path / init, **flags)
+        told = re.sub(r"\(\w*[Ee]rror\)$", "(error)", str(caught.value))
+        assert told == f"{tmp_path / init}: {sentence}"
+        assert not (tmp_path / "no").exists()

@@ -22,15 +22,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="RUN", required=True, help="folder of the run")
     parser.add_argument("--bits", metavar="SPEC", help="bits of weights, activations, gradients: w1a2g6; 32 is float")
     parser.add_argument("--epochs", metavar="N", type=int, help="length of the run")
+    parser.add_argument("--batch", metavar="N", type=int, help="samples a step")
+    parser.add_argument("--rate", metavar="X", type=float, help="learning rate at the start of every stage")
     parser.add_argument("--resume", action="store_true", help="continue the run in RUN bit-identically, or start it")
     parser.add_argument("--device", metavar="NAME", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--threads", metavar="N", type=int, help="default: all cores")
     parser.add_argument("--seed", metavar="N", type=int, default=0)
     parser.add_argument("--cache", metavar="DIR", help="folder for decoded images")
     parser.add_argument("--every-steps", metavar="N", type=int, default=0, help="also save a checkpoint every N steps")
-    parser.add_argument("--init", metavar="RUN", help="start from this run's weights (the same net with other bits)")
     parser.add_argument(
-        "--decay", metavar="STAGES", help="stages before --bits, each starting from the one before: w32a32:5,w8a8:3"
+        "--init", metavar="RUN", help="start from the weights of this run, or of a torch file: the same net, other bits"
+    )
+    parser.add_argument(
+        "--decay",
+        metavar="STAGES",
+        help="bits:epochs of stages before --bits, each starting from the one before: w32a32:5,w8a8:3;\n"
+        "stages without epochs share --epochs with the last one",
     )
     parser.add_argument("--delay", metavar="N", type=int, default=0, help="N float epochs first: --decay w32a32:N")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")

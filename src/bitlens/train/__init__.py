@@ -3,9 +3,10 @@
 
 from bitlens.train.catalog import RECIPES, find_recipe
 from bitlens.train.classify import Classification, evaluate, to_tensor
+from bitlens.train.folder import load_run, read_config
 from bitlens.train.language import LanguageModelling, perplexity
 from bitlens.train.recipe import Recipe, TrainError
-from bitlens.train.run import load_run, pick_device, read_config, run
+from bitlens.train.run import pick_device, run
 from bitlens.train.segment import Segmentation
 from bitlens.train.task import Task, TaskSetup
 

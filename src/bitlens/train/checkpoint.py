@@ -16,7 +16,7 @@ from torch import nn
 from bitlens.quant import DoReFaGradient
 from bitlens.train.recipe import TrainError
 
-__all__ = ["generators", "load_checkpoint", "restore_generators", "save_checkpoint", "write_atomically"]
+__all__ = ["generators", "load_checkpoint", "restore_generators", "save_checkpoint", "seed_noise", "write_atomically"]
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
@@ -65,6 +65,13 @@ def restore_generators(net: nn.Module, state: dict[str, Any]) -> None:
     for name, module in net.named_modules():
         if isinstance(module, DoReFaGradient):
             module.set_state(state["gradient"][name])
+
+
+def seed_noise(net: nn.Module, seed: int) -> None:
+    """Give the gradient quantizers of a fresh net the noise of a seed; seed 0 leaves what the net has chosen."""
+    for module in net.modules():
+        if isinstance(module, DoReFaGradient):
+            module.set_state((module.seed + (seed << 32), 0))
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

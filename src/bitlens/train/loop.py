@@ -8,10 +8,9 @@ Data order and augmentation of a step follow from (seed, epoch, step) alone.
 from __future__ import annotations
 
 import json
-import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +18,22 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from bitlens.quant import Spec
 from bitlens.train.checkpoint import (
     generators,
     load_checkpoint,
     restore_generators,
     save_checkpoint,
+    seed_noise,
     write_atomically,
 )
 from bitlens.train.guard import check_finite
 from bitlens.train.recipe import Recipe, TrainError
 from bitlens.train.schedule import Stage
+from bitlens.train.start import start_from
 from bitlens.train.task import Task
 
-__all__ = ["Trainer", "adopt", "channels_last"]
+__all__ = ["Trainer"]
 
 
 class Trainer:
@@ -44,7 +46,7 @@ class Trainer:
         out: the run's folder, which exists.
         device: of the net.
         every_steps: also write a checkpoint after so many steps of an epoch; 0 for epochs' ends only.
-        weights: what the first stage starts from; None for fresh weights.
+        seed: of the gradients' noise.
     """
 
     net: nn.Module
@@ -58,29 +60,43 @@ class Trainer:
         out: Path,
         device: torch.device,
         every_steps: int = 0,
-        weights: dict[str, Any] | None = None,
+        seed: int = 0,
     ) -> None:
         self.recipe, self.stages, self.task, self.out = recipe, stages, task, out
-        self.device, self.every_steps = device, every_steps
+        self.device, self.every_steps, self.seed = device, every_steps, seed
         self.epoch, self.step = 0, 0
         self.sums: dict[str, float] = {}
         self.seconds = 0.0
         self.metrics: list[dict[str, Any]] = []
-        self._enter(0, weights)
+        self._enter(0)
 
     @property
     def epochs(self) -> int:
         """Epochs of all stages."""
         return sum(stage.epochs for stage in self.stages)
 
-    def _enter(self, stage: int, weights: dict[str, Any] | None) -> None:
-        """Begin a stage: a fresh net with the weights of the one before, and a fresh optimizer."""
+    @property
+    def spec(self) -> Spec:
+        """How the net of the present stage is quantized."""
+        return self.stages[self.stage].spec
+
+    def _enter(self, stage: int) -> None:
+        """Begin a stage with a fresh net and a fresh optimizer."""
         self.stage = stage
         self.begins = sum(earlier.epochs for earlier in self.stages[:stage])
-        self.net = channels_last(self.recipe.net(self.stages[stage].spec).to(self.device))
-        if weights is not None:
-            adopt(self.net, weights)
-        self.optimizer = _optimizer(self.recipe, self.net)
+        self.net = self.recipe.fresh(self.spec, self.device)
+        seed_noise(self.net, self.seed)
+        self.optimizer = self.recipe.optimizer_of(self.net)
+
+    def start(self, weights: Mapping[str, Tensor], source: str, bits: str) -> None:
+        """Take over the weights of another net; see `start_from`.
+
+        Args:
+            weights: its state dict.
+            source: where it comes from, for the sentence.
+            bits: its spec.
+        """
+        start_from(self.net, weights, source, same_bits=bits == str(self.spec))
 
     def save(self) -> None:
         """Write the metrics and the checkpoint."""
@@ -91,6 +107,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "generators": generators(self.net),
             "stage": self.stage,
+            "bits": str(self.spec),
             "epoch": self.epoch,
             "step": self.step,
             "sums": self.sums,
@@ -109,8 +126,8 @@ class Trainer:
         path = self.out / "checkpoint.pt"
         state = load_checkpoint(path)
         try:
-            if state["stage"] != self.stage:
-                self._enter(state["stage"], None)
+            if state.get("stage", 0) != self.stage:
+                self._enter(state["stage"])
             self.net.load_state_dict(state["net"])
             self.optimizer.load_state_dict(state["optimizer"])
             restore_generators(self.net, state["generators"])
@@ -127,11 +144,14 @@ class Trainer:
                 self._epoch()
             if self.stage + 1 == len(self.stages):
                 return self.metrics
-            self._enter(self.stage + 1, self.net.state_dict())
+            weights, bits = self.net.state_dict(), str(self.spec)
+            self._enter(self.stage + 1)
+            self.start(weights, f"stage {bits}", bits)
 
     def _rate(self) -> float:
-        done = self.epoch - self.begins + self.step / self.task.steps
-        return self.recipe.rate * 0.5 * (1 + math.cos(math.pi * done / self.stages[self.stage].epochs))
+        steps = self.task.steps
+        done = (self.epoch - self.begins) * steps + self.step
+        return self.recipe.rate_at(done / (self.stages[self.stage].epochs * steps))
 
     def _epoch(self) -> None:
         self.net.train()
@@ -171,48 +191,17 @@ class Trainer:
 
     def _finish_epoch(self) -> None:
         rate = self._rate()
+        started = time.perf_counter()
         figures = self.task.train_figures(self.sums) | self.task.evaluate(self.net)
-        seconds = round(self.seconds, 1)
+        seconds = round(self.seconds + time.perf_counter() - started, 1)
         line = {"epoch": self.epoch + 1, **figures, "learning_rate": rate, "seconds": seconds}
         if len(self.stages) > 1:
-            line["bits"] = str(self.stages[self.stage].spec.middle)
+            line["bits"] = str(self.spec.middle)
         self.metrics.append(line)
         self.epoch, self.step, self.sums, self.seconds = self.epoch + 1, 0, {}, 0.0
         self.save()
         shown = ", ".join(f"{key.replace('_', ' ')} {value:.4f}" for key, value in figures.items() if _is_number(value))
         print(f"{self.recipe.name} epoch {line['epoch']}/{self.epochs}: {shown}, {seconds:.0f} s", flush=True)
-
-
-def channels_last(net: nn.Module) -> nn.Module:
-    """Lay filters out channels last, which torch's CPU convolutions like best."""
-    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return net
-
-
-def adopt(net: nn.Module, weights: dict[str, Any]) -> None:
-    """Load the float weights of a net that is quantized in another way.
-
-    Raises:
-        TrainError: names and shapes are not this net's.
-    """
-    try:
-        net.load_state_dict(weights)
-    except RuntimeError as error:
-        raise TrainError(f"weights: must be those of this net ({_first_fault(error)})") from error
-
-
-def _first_fault(error: RuntimeError) -> str:
-    lines = [line.strip() for line in str(error).splitlines()]
-    return lines[1] if len(lines) > 1 else lines[0]
-
-
-def _optimizer(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:
-    matrices = [p for p in net.parameters() if p.dim() > 1]
-    others = [p for p in net.parameters() if p.dim() <= 1]
-    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, recipe.rate, momentum=0.9, nesterov=True)
-    return torch.optim.Adam(groups if recipe.weight_decay else net.parameters(), recipe.rate, eps=1e-5)
 
 
 def _is_number(value: Any) -> bool:

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
+import torch
 from torch import nn
 
 from bitlens.quant import Spec
@@ -29,7 +32,9 @@ class Recipe:
         bits: default spec string.
         epochs, batch: default length of the run, and samples a step.
         rate: the learning rate at the start; a half cosine takes it to 0.
-        optimizer: "adam" (eps 1e-5), or "sgd" (Nesterov, momentum 0.9).
+        drops: shares of the run, 0 to 1, after which the rate falls to a tenth, in the cosine's place.
+        optimizer: "adam" (eps 1e-5), or "sgd" (Nesterov).
+        momentum: of "sgd".
         weight_decay: of matrices and filters only, not of batch norm, biases and learned scales.
         clip_norm: largest norm of all gradients together; 0 leaves them as they are.
     """
@@ -41,6 +46,29 @@ class Recipe:
     epochs: int
     batch: int = 128
     rate: float = 1e-3
-    optimizer: str = "adam"
+    drops: tuple[float, ...] = ()
+    optimizer: Literal["adam", "sgd"] = "adam"
+    momentum: float = 0.9
     weight_decay: float = 0.0
     clip_norm: float = 0.0
+
+    def fresh(self, spec: Spec, device: torch.device | str = "cpu") -> nn.Module:
+        """Return a fresh net, its filters channels last, which torch's CPU convolutions like best."""
+        net = self.net(spec).to(device)
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return net
+
+    def rate_at(self, done: float) -> float:
+        """Return the learning rate when this share of the run, 0 to 1, is done."""
+        if not self.drops:
+            return self.rate * 0.5 * (1 + math.cos(math.pi * done))
+        return self.rate * 0.1 ** sum(done >= share for share in self.drops)
+
+    def optimizer_of(self, net: nn.Module) -> torch.optim.Optimizer:
+        """Return a fresh optimizer of a net's parameters."""
+        matrices = [p for p in net.parameters() if p.dim() > 1]
+        others = [p for p in net.parameters() if p.dim() <= 1]
+        groups = [{"params": matrices, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        if self.optimizer == "sgd":
+            return torch.optim.SGD(groups, self.rate, momentum=self.momentum, nesterov=True)
+        return torch.optim.Adam(groups if self.weight_decay else net.parameters(), self.rate, eps=1e-5)

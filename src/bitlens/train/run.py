@@ -1,34 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`run` is what `bitlens train` calls; `load_run` gives the trained net back.
+"""`run` is what `bitlens train` calls.
 
 >>> run("dorefa_cifar10", data="cifar10", out="runs/w1a2", bits="w1a2g6", resume=True)
->>> net = freeze(load_run("runs/w1a2"))
 """
 
 from __future__ import annotations
 
-import json
+import math
 import os
 import platform
 import random
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from bitlens.quant import Spec
 from bitlens.train.catalog import find_recipe
-from bitlens.train.checkpoint import load_checkpoint, write_atomically
-from bitlens.train.loop import Trainer, channels_last
-from bitlens.train.recipe import TrainError
+from bitlens.train.folder import begin, continues, read_weights, write_json
+from bitlens.train.loop import Trainer
+from bitlens.train.memory import telling_memory
+from bitlens.train.recipe import Recipe, TrainError
 from bitlens.train.schedule import plan_stages
-from bitlens.train.weights import load_weights, save_weights
+from bitlens.train.weights import save_weights
 
-__all__ = ["load_run", "pick_device", "read_config", "run"]
-
-_FIXED = ("recipe", "bits", "epochs", "seed", "batch", "rate", "device", "threads", "decay", "init")
+__all__ = ["pick_device", "run"]
 
 
 def pick_device(name: str) -> torch.device:
@@ -59,6 +57,8 @@ def run(
     init: str | Path | None = None,
     decay: str | None = None,
     delay: int = 0,
+    batch: int | None = None,
+    rate: float | None = None,
 ) -> dict[str, Any]:
     """Train a recipe's net and leave the run in a folder.
 
@@ -74,9 +74,12 @@ def run(
         seed: of weights, data order, augmentation and gradient noise.
         cache: folder for decoded images; the user's cache folder when None.
         every_steps: also write a checkpoint after so many steps; 0 for epochs' ends only.
-        init: start from the weights of this run, of the same net with other bits.
-        decay: stages before the run's own bits, each starting from the one before: "w32a32:5,w8a8:3" (bits:epochs).
+        init: start from the weights of this run, or of this file (a state dict), of the same net with other bits.
+        decay: stages before the run's own bits, each starting from the one before, such as "w32a32:5,w8a8:3"
+            (bits:epochs); see `plan_stages`.
         delay: so many epochs in float first; the same as decay "w32a32:DELAY".
+        batch: samples a step; the recipe's when None.
+        rate: learning rate at the start of every stage; the recipe's when None.
 
     Returns:
         The result, also in `result.json`: recipe, bits, epochs, seconds, and the task's figure of the last epoch
@@ -88,6 +91,12 @@ def run(
         bitlens.quant.QuantError: the spec string is wrong.
     """
     chosen = find_recipe(recipe)
+    if batch is not None:
+        chosen = replace(chosen, batch=_at_least_1("batch", batch))
+    if rate is not None:
+        if not 0 < rate < math.inf:
+            raise TrainError(f"rate: must be a positive number, not {rate}")
+        chosen = replace(chosen, rate=rate)
     spec = Spec.parse(bits or chosen.bits)
     length = chosen.epochs if epochs is None else epochs
     stages = plan_stages(spec, length, decay, delay)
@@ -95,25 +104,26 @@ def run(
         raise TrainError(f"every_steps: must be at least 0, not {every_steps}")
     place = pick_device(device)
     if threads is not None:
-        if threads < 1:
-            raise TrainError(f"threads: must be at least 1, not {threads}")
-        torch.set_num_threads(threads)
+        torch.set_num_threads(_at_least_1("threads", threads))
     folder = Path(out)
-    config = _config(chosen.name, str(spec), length, seed, chosen.batch, chosen.rate, str(place))
+    config = _config(chosen, str(spec), length, seed, str(place))
     if len(stages) > 1:
         config["decay"] = ",".join(f"{stage.spec.middle}:{stage.epochs}" for stage in stages[:-1])
     if init is not None:
         config["init"] = str(init)
-    continued = _continues(folder, config, resume)
-    weights = None if init is None or continued else load_checkpoint(Path(init) / "checkpoint.pt")["net"]
-    task = chosen.task.open(data, cache, chosen.batch, seed, place)
-    _seed(seed)
-    trainer = Trainer(chosen, stages, task, folder, place, every_steps, weights)
-    if continued:
-        trainer.restore()
-    else:
-        _start(folder, config)
-    metrics = trainer.run()
+    continued = continues(folder, config, resume)
+    weights = None if init is None or continued else read_weights(init)
+    with telling_memory(chosen.name, chosen.batch, place):
+        task = chosen.task.open(data, cache, chosen.batch, seed, place)
+        _seed(seed)
+        trainer = Trainer(chosen, stages, task, folder, place, every_steps, seed)
+        if continued:
+            trainer.restore()
+        else:
+            if weights is not None:
+                trainer.start(weights.values, str(init), weights.bits)
+            begin(folder, config)
+        metrics = trainer.run()
     result = {
         "recipe": chosen.name,
         "bits": str(spec),
@@ -122,55 +132,24 @@ def run(
         "seconds": round(sum(line["seconds"] for line in metrics), 1),
     }
     save_weights(trainer.net.cpu(), folder / "weights.npz")
-    _write_json(folder / "result.json", result)
+    write_json(folder / "result.json", result)
     return result
 
 
-def read_config(out: str | Path) -> dict[str, Any]:
-    """Return a run's configuration.
-
-    Raises:
-        TrainError: the folder holds no run.
-    """
-    path = Path(out) / "config.json"
-    try:
-        config: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise TrainError(f"{out}: must be a run's folder with config.json ({type(error).__name__})") from error
-    return config
+def _at_least_1(name: str, value: int) -> int:
+    if value < 1:
+        raise TrainError(f"{name}: must be at least 1, not {value}")
+    return value
 
 
-def load_run(out: str | Path) -> nn.Module:
-    """Return the trained net of a run, on the CPU, in evaluation mode.
-
-    It comes from `checkpoint.pt`, not frozen; where there is only `weights.npz`, frozen.
-
-    Raises:
-        TrainError: the folder holds no run, or its checkpoint or weights are damaged.
-    """
-    config = read_config(out)
-    net = find_recipe(config["recipe"]).net(Spec.parse(config["bits"]))
-    path = Path(out) / "checkpoint.pt"
-    published = Path(out) / "weights.npz"
-    if published.is_file() and not path.is_file():
-        load_weights(net, published)
-        return channels_last(net)
-    state = load_checkpoint(path)
-    try:
-        net.load_state_dict(state["net"])
-    except (KeyError, RuntimeError) as error:
-        raise TrainError(f"{path}: must be a checkpoint of this net ({str(error).splitlines()[0]})") from error
-    return channels_last(net).eval()
-
-
-def _config(recipe: str, bits: str, epochs: int, seed: int, batch: int, rate: float, device: str) -> dict[str, Any]:
+def _config(recipe: Recipe, bits: str, epochs: int, seed: int, device: str) -> dict[str, Any]:
     return {
-        "recipe": recipe,
+        "recipe": recipe.name,
         "bits": bits,
         "epochs": epochs,
         "seed": seed,
-        "batch": batch,
-        "rate": rate,
+        "batch": recipe.batch,
+        "rate": recipe.rate,
         "device": device,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
@@ -181,37 +160,7 @@ def _config(recipe: str, bits: str, epochs: int, seed: int, batch: int, rate: fl
     }
 
 
-def _continues(folder: Path, config: dict[str, Any], resume: bool) -> bool:
-    """Return whether the folder holds a run to continue, which must have this configuration."""
-    if not (folder / "checkpoint.pt").is_file():
-        return False
-    if not resume:
-        raise TrainError(f"{folder}: must be empty for a new run, not hold one already (continue it with --resume)")
-    old = read_config(folder)
-    for key in _FIXED:
-        if old.get(key) != config.get(key):
-            raise TrainError(f"{folder}: {key} must be {old.get(key)} to continue this run, not {config.get(key)}")
-    return True
-
-
-def _start(folder: Path, config: dict[str, Any]) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TrainError(f"{folder}: must be a writable folder ({error.strerror})") from error
-    _write_json(folder / "config.json", config)
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    text = json.dumps(content, indent=2) + "\n"
-    write_atomically(path, lambda stream: _put(stream, text))
-
-
 def _seed(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - for the user's own code
     torch.manual_seed(seed)
-
-
-def _put(stream: BinaryIO, text: str) -> None:
-    stream.write(text.encode())

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run's folder: `config.json`, `metrics.jsonl`, `checkpoint.pt`, and at the end `weights.npz` and `result.json`.
+
+A published run needs `config.json` and `weights.npz` only.
+
+    >>> net = freeze(load_run("runs/w1a2"))
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from bitlens.nn.layer import QuantLayer
+from bitlens.quant import Spec
+from bitlens.train.catalog import find_recipe
+from bitlens.train.checkpoint import load_checkpoint, write_atomically
+from bitlens.train.recipe import TrainError
+from bitlens.train.weights import load_weights
+
+__all__ = ["Weights", "begin", "continues", "load_run", "read_config", "read_weights", "write_json"]
+
+_FIXED = ("recipe", "bits", "epochs", "seed", "batch", "rate", "device", "threads", "decay", "init")
+
+
+class Weights(NamedTuple):
+    """Float weights to start from.
+
+    Args:
+        values: a state dict.
+        bits: the spec of the net they come from; "" when not known.
+    """
+
+    values: dict[str, Tensor]
+    bits: str
+
+
+def read_config(out: str | Path) -> dict[str, Any]:
+    """Return a run's configuration.
+
+    Raises:
+        TrainError: the folder holds no run.
+    """
+    path = Path(out) / "config.json"
+    try:
+        config: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise TrainError(f"{out}: must be a run's folder with config.json ({type(error).__name__})") from error
+    return config
+
+
+def load_run(out: str | Path) -> nn.Module:
+    """Return the trained net of a run, on the CPU, in evaluation mode.
+
+    It comes from `checkpoint.pt`, not frozen; where there is only `weights.npz`, frozen.
+
+    Raises:
+        TrainError: the folder holds no run, or its checkpoint or weights are damaged.
+    """
+    return _load(Path(out))[0]
+
+
+def _load(out: Path) -> tuple[nn.Module, str]:
+    """Return (the net, its spec)."""
+    config = read_config(out)
+    recipe = find_recipe(config["recipe"])
+    path, published = out / "checkpoint.pt", out / "weights.npz"
+    if published.is_file() and not path.is_file():
+        net = recipe.fresh(Spec.parse(config["bits"]))
+        load_weights(net, published)
+        return net, config["bits"]
+    state = load_checkpoint(path)
+    try:
+        bits = state.get("bits", config["bits"])  # of the stage in which the run is
+        net = recipe.fresh(Spec.parse(bits))
+        net.load_state_dict(state["net"])
+    except (AttributeError, KeyError, RuntimeError) as error:
+        raise TrainError(f"{path}: must be a checkpoint of this net ({str(error).splitlines()[0]})") from error
+    return net.eval(), bits
+
+
+def read_weights(source: str | Path) -> Weights:
+    """Read what a run may start from.
+
+    Args:
+        source: folder of a run that is not published as integers; or a torch file with a state dict of tensors.
+
+    Raises:
+        TrainError: it is neither.
+    """
+    path = Path(source)
+    if path.is_file():
+        return Weights(_state_dict(path), "")
+    net, bits = _load(path)
+    frozen = [name for name, layer in net.named_modules() if isinstance(layer, QuantLayer) and layer.frozen]
+    if frozen:
+        raise TrainError(f"{source}: weights must be float to start from, not integers as those of {frozen[0]}")
+    return Weights(net.state_dict(), bits)
+
+
+def _state_dict(path: Path) -> dict[str, Tensor]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file makes the reader raise anything
+        raise TrainError(
+            f"{path}: must be a state dict of tensors as torch.save writes it, or a run's folder "
+            f"({type(error).__name__})"
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise TrainError(f"{path}: must be a state dict of tensors, not other objects")
+    return state
+
+
+def continues(folder: Path, config: dict[str, Any], resume: bool) -> bool:
+    """Return whether the folder holds a run to continue.
+
+    Raises:
+        TrainError: it holds a run that is not to be continued, of another configuration, or published.
+    """
+    if not (folder / "checkpoint.pt").is_file():
+        if (folder / "weights.npz").is_file():
+            raise TrainError(f"{folder}: must be empty for a new run, not hold published weights")
+        return False
+    if not resume:
+        raise TrainError(f"{folder}: must be empty for a new run, not hold one already (continue it with --resume)")
+    old = read_config(folder)
+    for key in _FIXED:
+        if old.get(key) != config.get(key):
+            raise TrainError(f"{folder}: {key} must be {old.get(key)} to continue this run, not {config.get(key)}")
+    return True
+
+
+def begin(folder: Path, config: dict[str, Any]) -> None:
+    """Make the folder of a new run and write its configuration.
+
+    Raises:
+        TrainError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainError(f"{folder}: must be a writable folder ({error.strerror})") from error
+    write_json(folder / "config.json", config)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file atomically."""
+    text = json.dumps(content, indent=2) + "\n"
+
+    def put(stream: BinaryIO) -> None:
+        stream.write(text.encode())
+
+    write_atomically(path, put)
