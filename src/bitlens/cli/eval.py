@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
 EXAMPLE = """bitlens eval w1a2g6.bitlens --data cifar10
+  bitlens eval runs/lstm --data ptb                the trained net of a run; a language model in both forms
   bitlens eval w1a2g6.bitlens --data cifar10 --exact --run RUN     0 differing codes, or where"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
-    parser.add_argument("model", metavar="M.bitlens")
+    parser.add_argument("model", metavar="M.bitlens|RUN", help="a program, or the folder of a trained run")
     parser.add_argument("--data", metavar="DIR", help="folder of the data set")
     parser.add_argument("--recipe", metavar="NAME", help="whose test set; default: the recipe the model was trained by")
     parser.add_argument("--backend", choices=["engine", "golden"], default="engine")
@@ -31,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print the accuracy."""
+    if Path(arguments.model).is_dir():
+        return _run_of(arguments)
     from bitlens.results.forms import open_form
     from bitlens.results.line import accuracy, test_images
 
@@ -48,4 +52,18 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps({"accuracy": value, "images": len(labels), "backend": arguments.backend, "recipe": recipe}))
     else:
         print(f"{arguments.model}: accuracy {value:.4f} on {len(labels)} test images of {recipe}, {arguments.backend}")
+    return 0
+
+
+def _run_of(arguments: argparse.Namespace) -> int:
+    from bitlens.results.trained import evaluate_run
+
+    figures = evaluate_run(arguments.model, arguments.data, arguments.cache)
+    if arguments.json:
+        print(json.dumps(figures))
+    else:
+        shown = ", ".join(
+            f"{key.replace('_', ' ')} {value:.4f}" for key, value in figures.items() if isinstance(value, float)
+        )
+        print(f"{arguments.model}: {shown} ({figures['recipe']} {figures['bits']})")
     return 0
