@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from bitlens.data import MaskedDataset, MaskedSplit
 from bitlens.train import Segmentation
 from bitlens.train.segment import class_weights, confusion, iou
 
@@ -13,13 +12,13 @@ CPU = torch.device("cpu")
 NAMES = ("sky", "road", "car")
 
 
-def small_set(*arguments: object) -> SimpleNamespace:
-    """The red channel tells the class; id 3 is unlabelled."""
+def small_set(*arguments: object) -> MaskedDataset:
+    """Every channel tells the class; id 3 is unlabelled."""
     rng = np.random.default_rng(0)
     masks = rng.integers(0, 4, (10, 6, 8)).astype(np.uint8)
     images = np.repeat((masks * 60)[..., None], 3, axis=3).astype(np.uint8)
-    part = SimpleNamespace(images=images, masks=masks)
-    return SimpleNamespace(train=part, test=part, classes=NAMES)
+    part = MaskedSplit(images, masks)
+    return MaskedDataset(part, part, part, NAMES)
 
 
 class Oracle(nn.Module):
@@ -44,8 +43,9 @@ def test_confusion_and_iou_count_labelled_pixels() -> None:
 
 
 def test_weights_are_median_over_frequency() -> None:
-    masks = np.array([0] * 4 + [1] * 2 + [2] + [11] * 5, np.uint8)
-    assert class_weights(masks, 4).tolist() == [0.5, 1.0, 2.0, 0.0]
+    masks = np.array([[[0, 0, 0, 0], [1, 1, 2, 11]], [[1, 1, 1, 1], [1, 1, 11, 11]]], np.uint8)
+    # shares of the pixels where a class occurs: 4/8, 8/16, 1/8
+    assert class_weights(masks, 4).tolist() == [1.0, 1.0, 4.0, 0.0]
 
 
 def test_mean_iou_of_whole_test_images() -> None:
@@ -70,6 +70,29 @@ def test_crops_keep_images_and_masks_together() -> None:
         assert torch.equal((images[:, 0] * 255).round().long(), masks * 60)
         assert all(map(torch.equal, (images, masks), task.batch(1, step)))
     assert not torch.equal(task.batch(0, 0)[1], task.batch(1, 0)[1])
+
+
+@pytest.mark.parametrize("zoom", [1.5, 3.0])
+def test_scaled_crops_keep_images_and_masks_together(zoom: float) -> None:
+    rows, columns = np.mgrid[:40, :60]
+    masks = np.tile((rows // 20 + (columns >= 30)).astype(np.uint8), (4, 1, 1))
+    part = MaskedSplit(np.repeat((masks * 60)[..., None], 3, axis=3), masks)
+    task = Segmentation(lambda *_: MaskedDataset(part, part, part, NAMES), (12, 16), zoom).open(None, None, 4, 0, CPU)
+    for epoch in range(5):
+        images, targets = task.batch(epoch, 0)
+        assert images.shape == (4, 3, 12, 16)
+        assert targets.shape == (4, 12, 16)
+        red = images[:, 0] * 255 / 60
+        assert ((red - targets).abs() > 0.3).float().mean() < 0.15  # but for borders, which are smooth
+        assert all(map(torch.equal, (images, targets), task.batch(epoch, 0)))
+
+
+def test_a_crop_without_a_label_costs_nothing() -> None:
+    task = Segmentation(small_set, (6, 8)).open(None, None, 2, 0, CPU)
+    scores = torch.randn(2, 3, 6, 8, requires_grad=True)
+    loss, figures = task.loss(lambda _: scores, torch.zeros(2, 3, 6, 8), torch.full((2, 6, 8), 3))  # type: ignore[arg-type]
+    loss.backward()
+    assert loss.item() == figures["seen"] == scores.grad.abs().sum() == 0
 
 
 def test_loss_leaves_unlabelled_pixels_out() -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,54 +14,37 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bitlens.data import MaskedDataset
 from bitlens.train.classify import to_tensor
 from bitlens.train.task import Task, TaskSetup
 
 __all__ = ["Segmentation", "class_weights", "confusion", "iou"]
 
+Bytes = npt.NDArray[np.uint8]
 Counts = npt.NDArray[np.int64]
 
 
-class Masked(Protocol):
-    """Images uint8 (N, H, W, 3) with class ids uint8 (N, H, W)."""
-
-    @property
-    def images(self) -> npt.NDArray[np.uint8]: ...
-
-    @property
-    def masks(self) -> npt.NDArray[np.uint8]: ...
-
-
-class MaskedSet(Protocol):
-    """A training part, a test part, and the names of the classes; larger ids are unlabelled pixels."""
-
-    @property
-    def train(self) -> Masked: ...
-
-    @property
-    def test(self) -> Masked: ...
-
-    @property
-    def classes(self) -> tuple[str, ...]: ...
-
-
-def class_weights(masks: npt.NDArray[np.uint8], classes: int) -> npt.NDArray[np.float32]:
+def class_weights(masks: Bytes, classes: int) -> npt.NDArray[np.float32]:
     """Return median frequency / frequency of every class, (classes,); 0 for a class that does not occur.
 
+    A class's frequency is its share of the pixels of those images in which it occurs.
+
     Args:
-        masks: class ids; ids from `classes` on do not count.
+        masks: class ids (N, H, W); ids from `classes` on do not count.
         classes: how many there are.
 
-    Source: Eigen and Fergus, arXiv 1411.4734; SegNet's CamVid weights.
+    Source: Eigen and Fergus, arXiv 1411.4734 section 6.3; so are SegNet's CamVid weights made.
     """
-    counts = np.bincount(masks.reshape(-1), minlength=256)[:classes].astype(np.float64)
-    present = counts > 0
+    counts = np.stack([np.bincount(mask.reshape(-1), minlength=256)[:classes] for mask in masks])  # (N, classes)
+    pixels = (counts > 0).sum(0) * masks[0].size  # of the images with the class
+    present = pixels > 0
+    frequency = counts.sum(0)[present] / pixels[present]
     weights = np.zeros(classes, np.float32)
-    weights[present] = np.median(counts[present]) / counts[present]
+    weights[present] = np.median(frequency) / frequency
     return weights
 
 
-def confusion(truths: npt.NDArray[np.uint8], results: npt.NDArray[np.integer], classes: int) -> Counts:
+def confusion(truths: Bytes, results: npt.NDArray[np.integer], classes: int) -> Counts:
     """Return how many pixels of class i were called j, int64 (classes, classes); unlabelled pixels do not count."""
     known = truths < classes
     pairs = truths[known].astype(np.int64) * classes + results[known]
@@ -80,13 +63,15 @@ class Segmentation(TaskSetup):
     """Random crops, mirrored by chance; cross entropy weighted by median frequency; mean IoU on whole test images.
 
     Args:
-        data: from (data folder, cache folder) to the data set.
+        data: from (data folder, cache folder) to the data set; class ids that are no class count nowhere.
         crop: height and width of the training crops.
+        zoom: a crop is cut up to so many times smaller or larger, then scaled to `crop`; 1 cuts it as it is.
         balance: power of the class weights; 0 counts all pixels alike.
     """
 
-    data: Callable[[str | Path | None, str | Path | None], MaskedSet]
+    data: Callable[[str | Path | None, str | Path | None], MaskedDataset]
     crop: tuple[int, int]
+    zoom: float = 1.0
     balance: float = 1.0
 
     def open(
@@ -103,7 +88,9 @@ class Segmentation(TaskSetup):
 class _Opened(Task):
     metric = "test_miou"
 
-    def __init__(self, setup: Segmentation, dataset: MaskedSet, batch: int, seed: int, device: torch.device) -> None:
+    def __init__(
+        self, setup: Segmentation, dataset: MaskedDataset, batch: int, seed: int, device: torch.device
+    ) -> None:
         self.setup, self.dataset = setup, dataset
         self.batch_size, self.seed, self.device = batch, seed, device
         weights = class_weights(dataset.train.masks, len(dataset.classes)) ** setup.balance
@@ -112,27 +99,27 @@ class _Opened(Task):
     @property
     def steps(self) -> int:
         """Steps of an epoch; the last incomplete batch is left out, unless it is the only one."""
-        return max(1, len(self.dataset.train.images) // self.batch_size)
+        return max(1, len(self.dataset.train) // self.batch_size)
 
     def batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """Return (images (N, 3, H, W), class ids (N, H, W))."""
         train = self.dataset.train
-        order = np.random.default_rng([self.seed, epoch, 0]).permutation(len(train.images))
+        order = np.random.default_rng([self.seed, epoch, 0]).permutation(len(train))
         rng = np.random.default_rng([self.seed, epoch, step + 1])
         images, masks = [], []
         for i in order[step * self.batch_size : (step + 1) * self.batch_size]:
-            image, mask = _crop(train.images[i], train.masks[i], self.setup.crop, rng)
+            image, mask = _crop(train.images[i], train.masks[i], self.setup, rng)
             images.append(image)
             masks.append(mask)
         targets = torch.from_numpy(np.stack(masks)).to(self.device, torch.int64)
         return to_tensor(np.stack(images), self.device), targets
 
     def loss(self, net: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Return the mean weighted cross entropy of labelled pixels."""
-        classes = len(self.weights)
-        targets = targets.where(targets < classes, -1)
+        """Return the mean weighted cross entropy of labelled pixels; 0 where there are none."""
+        targets = targets.where(targets < len(self.weights), -1)
         scores = net(inputs)
-        loss = F.cross_entropy(scores, targets, self.weights, ignore_index=-1)
+        total = F.cross_entropy(scores, targets, self.weights, ignore_index=-1, reduction="sum")
+        loss = total / self.weights[targets[targets >= 0]].sum().clamp(min=1e-12)
         right = int((scores.detach().argmax(1) == targets).sum())
         return loss, {"loss": loss.item(), "steps": 1, "right": right, "seen": int((targets >= 0).sum())}
 
@@ -149,7 +136,7 @@ class _Opened(Task):
         training, test, classes = net.training, self.dataset.test, len(self.dataset.classes)
         net.eval()
         counts = np.zeros((classes, classes), np.int64)
-        for start in range(0, len(test.images), self.batch_size):
+        for start in range(0, len(test), self.batch_size):
             chosen = slice(start, start + self.batch_size)
             results = net(to_tensor(test.images[chosen], self.device)).argmax(1).cpu().numpy()
             counts += confusion(test.masks[chosen], results, classes)
@@ -162,11 +149,23 @@ class _Opened(Task):
         }
 
 
-def _crop(
-    image: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8], size: tuple[int, int], rng: np.random.Generator
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    top = rng.integers(0, max(mask.shape[0] - size[0], 0) + 1)
-    left = rng.integers(0, max(mask.shape[1] - size[1], 0) + 1)
-    window = np.s_[top : top + size[0], left : left + size[1]]
+def _crop(image: Bytes, mask: Bytes, setup: Segmentation, rng: np.random.Generator) -> tuple[Bytes, Bytes]:
+    """Return a random crop (H, W, 3) with its classes (H, W)."""
+    scale = setup.zoom ** rng.uniform(-1, 1)
+    height, width = (min(round(side * scale), whole) for side, whole in zip(setup.crop, mask.shape, strict=True))
+    top, left = rng.integers(0, mask.shape[0] - height + 1), rng.integers(0, mask.shape[1] - width + 1)
+    window = np.s_[top : top + height, left : left + width]
     image, mask = image[window], mask[window]
-    return (image[:, ::-1], mask[:, ::-1]) if rng.random() < 0.5 else (image, mask)
+    if rng.random() < 0.5:
+        image, mask = image[:, ::-1], mask[:, ::-1]
+    return (image, mask) if (height, width) == setup.crop else _scaled(image, mask, setup.crop)
+
+
+def _scaled(image: Bytes, mask: Bytes, size: tuple[int, int]) -> tuple[Bytes, Bytes]:
+    """Scale an image bilinearly and its classes by the nearest pixel."""
+    planes = torch.from_numpy(image.copy()).permute(2, 0, 1)[None]  # (1, 3, h, w)
+    scaled = F.interpolate(planes, size, mode="bilinear", antialias=True)[0].permute(1, 2, 0)  # (H, W, 3)
+    rows, columns = (
+        ((np.arange(side) + 0.5) * whole / side).astype(int) for side, whole in zip(size, mask.shape, strict=True)
+    )
+    return scaled.numpy(), mask[rows][:, columns]
