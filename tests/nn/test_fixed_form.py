@@ -72,7 +72,7 @@ def codes(x: torch.Tensor, quantizer: UnitActivation | FixedPoint) -> Ints:
     st.floats(0.1, 20),
     st.integers(0, 1 << 30),
 )
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 def test_evaluation_is_integer_arithmetic(
     lstm: bool, weights: int, states: int, gates: int, cell: tuple[int, int], spread: float, seed: int
 ) -> None:

@@ -50,7 +50,7 @@ bits = st.one_of(st.none(), st.integers(1, 8))
 
 
 @given(kinds, bits, bits, st.integers(1, 3), st.integers(1, 6), st.booleans(), st.integers(0, 1 << 30))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 def test_a_sequence_is_its_steps(
     kind: str, weights: int | None, states: int | None, batch: int, steps: int, training: bool, seed: int
 ) -> None:
