@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bitlens.data import Split
-from bitlens.train import evaluate, to_tensor
+from bitlens.data import Dataset, Split
+from bitlens.train import Classification, Task, evaluate, to_tensor
 
 CPU = torch.device("cpu")
 
@@ -31,3 +31,28 @@ def test_accuracy_counts_every_image(batch: int) -> None:
     split = Split(images, np.array([0, 1, 2, 3, 0, 0, 0]))
     assert evaluate(net, split, 4, CPU, batch) == 5 / 7  # centred on 4x4: the pixel moves to (1, 1)
     assert net.training
+
+
+def one_pixel_set(*arguments: object) -> Dataset:
+    """Images of 4x4 with one bright pixel, all alike."""
+    images = np.zeros((50, 4, 4, 1), np.uint8)
+    images[:, 1, 2] = 255
+    part = Split(images, np.arange(50) % 10)
+    return Dataset(part, part, tuple("0123456789"))
+
+
+def places(task: Task, epoch: int) -> list[list[int]]:
+    return task.batch(epoch, 0)[0].nonzero()[:, 2:].tolist()
+
+
+def test_a_margin_moves_images_over_the_edges() -> None:
+    task = Classification(one_pixel_set, size=4, flip=False, channels=1, margin=1).open(None, None, 50, 0, CPU)
+    found = places(task, 0)
+    assert {tuple(place) for place in found} == {(y, x) for y in (0, 1, 2) for x in (1, 2, 3)}
+    assert task.batch(0, 0)[0].shape == (50, 1, 4, 4)
+    assert found == places(task, 0)
+    assert found != places(task, 1)
+    still = Classification(one_pixel_set, size=4, flip=False, channels=1).open(None, None, 50, 0, CPU)
+    assert places(still, 0) == [[1, 2]] * 50
+    flipped = Classification(one_pixel_set, size=4, flip=True, channels=1).open(None, None, 50, 0, CPU)
+    assert {tuple(place) for place in places(flipped, 0)} == {(1, 1), (1, 2)}

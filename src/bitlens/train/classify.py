@@ -46,12 +46,14 @@ class Classification(TaskSetup):
         size: side of the square canvas that the net sees.
         flip: mirror training images by chance.
         channels: of the images.
+        margin: the random place may lie so many pixels over the canvas's edges, where the image is cut.
     """
 
     data: Callable[[str | Path | None, str | Path | None], Dataset]
     size: int
     flip: bool
     channels: int = 3
+    margin: int = 0
 
     def open(
         self, data: str | Path | None, cache: str | Path | None, batch: int, seed: int, device: torch.device
@@ -84,7 +86,9 @@ class _Opened(Task):
         train = self.dataset.train
         chosen = self._order[1][step * self.batch_size : (step + 1) * self.batch_size]
         rng = np.random.default_rng([self.seed, epoch, step + 1])
-        images = scattered(train.images[chosen], self.setup.size, rng, self.setup.flip)
+        size, margin = self.setup.size, self.setup.margin
+        images = scattered(train.images[chosen], size + 2 * margin, rng, self.setup.flip)
+        images = images[:, margin : margin + size, margin : margin + size]
         return to_tensor(images, self.device), torch.from_numpy(train.labels[chosen]).to(self.device)
 
     def loss(self, net: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float]]:
