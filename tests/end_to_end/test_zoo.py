@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 import bitlens
-from bitlens.models import ResNet20
+from bitlens.graph.spec import CompileError
+from bitlens.models import BitFCN, ResNet20
 from bitlens.nn import freeze
 from bitlens.qonnx.export import export
 from bitlens.quant import Spec
@@ -17,6 +18,7 @@ from bitlens.results.compare import compare_net
 
 NETS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "resnet20 w2a2": (lambda: ResNet20(Spec.parse("w2a2"), width=8), 16),
+    "bitfcn w2a2": (lambda: BitFCN(Spec.parse("w2a2"), width=8), 16),
 }
 
 
@@ -34,7 +36,11 @@ def _trained(make: Callable[[], nn.Module], side: int) -> nn.Module:
     return freeze(net)
 
 
-@pytest.mark.parametrize("name", NETS)
+# zero insertion (ConvTranspose of ones) comes with issue 4
+REFUSED = {"bitfcn w2a2": pytest.mark.xfail(raises=CompileError)}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=REFUSED.get(name, ())) for name in NETS])
 def test_trained_net_golden_and_engine_give_the_same_integers(name: str) -> None:
     make, side = NETS[name]
     net = _trained(make, side)

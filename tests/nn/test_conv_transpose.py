@@ -3,10 +3,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import numpy_helper
 from torch import nn
 
 from bitlens.nn import QuantConv2d, QuantConvTranspose2d, convolution_weight, zero_insertion
 from bitlens.nn.freeze import freeze
+from bitlens.qonnx.export import export
 from bitlens.quant import DoReFaActivation, DoReFaWeight, exporting
 
 
@@ -70,6 +72,22 @@ def test_it_is_zero_insertion_and_a_convolution(training: bool) -> None:
     freeze(up)
     with exporting():
         assert torch.allclose(up(x), expected, atol=1e-5)
+
+
+def test_an_exported_layer_is_one_zero_insertion_and_a_conv() -> None:
+    quantizers = {"weight_quantizer": DoReFaWeight(2), "input_quantizer": DoReFaActivation(2)}
+    layer = QuantConvTranspose2d(4, 6, 3, stride=2, padding=1, output_padding=1, bias=False, **quantizers)
+    model = export(freeze(layer), torch.zeros(1, 4, 5, 7))
+    assert sorted(node.op_type for node in model.graph.node) == ["Clip", "Conv", "ConvTranspose", "Quant", "Quant"]
+    insertion, conv = (next(n for n in model.graph.node if n.op_type == op) for op in ("ConvTranspose", "Conv"))
+    assert conv.input[0] == insertion.output[0]
+    (ones,) = (numpy_helper.to_array(item) for item in model.graph.initializer if item.name == insertion.input[1])
+    assert ones.tolist() == [[[[1]]]] * 4
+    attributes = {item.name: list(item.ints) or item.i for item in insertion.attribute}
+    assert attributes["strides"] == [2, 2]
+    assert attributes["output_padding"] == [1, 1]
+    assert attributes["group"] == 4
+    assert {item.name: list(item.ints) for item in conv.attribute}["pads"] == [1, 1, 1, 1]
 
 
 def test_gradients_are_torchs() -> None:

@@ -79,7 +79,7 @@ def test_a_float_spec_makes_none() -> None:
         ("w1a2,first=8", 'first: bits must look like w1a2g6, not "8"'),
         ("w1a2,middle=w1", "bits: key must be one of first, last, weight, activation, not middle"),
         ("w1a2,cabs", 'bits: every part after the first must be key=value, not "cabs"'),
-        ("w1a2,weight=xnor", "bits: weight must be one of dorefa, balanced, balanced_median, not xnor"),
+        ("w1a2,weight=xnor", "bits: weight must be one of dorefa, balanced, balanced_median, mean, uniform, not xnor"),
         ("w1a2,activation=relu", "bits: activation must be one of clip, cabs, not relu"),
     ],
 )

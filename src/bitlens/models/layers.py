@@ -13,13 +13,22 @@ from typing import Any
 
 from torch import nn
 
-from bitlens.nn import BatchNorm2d, QuantAdd, QuantConcat, QuantConv2d, QuantGlobalAvgPool2d, QuantLinear
+from bitlens.nn import (
+    BatchNorm2d,
+    QuantAdd,
+    QuantConcat,
+    QuantConv2d,
+    QuantConvTranspose2d,
+    QuantGlobalAvgPool2d,
+    QuantLinear,
+)
 from bitlens.quant import JoinActivation, Spec
 from bitlens.quant.spec import FLOAT
 
 __all__ = ["Layers"]
 
 _JOIN_BITS = 8
+_TWICE = {"stride": 2, "padding": 1, "output_padding": 1}
 
 
 class Layers:
@@ -37,53 +46,29 @@ class Layers:
 
     def first(self, inputs: int, outputs: int, kernel: int, **options: Any) -> QuantConv2d:
         """The convolution of images, without bias; options as of `QuantConv2d`."""
-        return QuantConv2d(
-            inputs,
-            outputs,
-            kernel,
-            bias=False,
-            input_quantizer=self.spec.input_quantizer(),
-            weight_quantizer=self.spec.end_weight_quantizer(self.spec.first),
-            gradient_quantizer=self.spec.gradient_quantizer(self.spec.first, next(self._seeds)),
-            **options,
-        )
+        quantizer = self.spec.input_quantizer()
+        return QuantConv2d(inputs, outputs, kernel, bias=False, input_quantizer=quantizer, **self._first(), **options)
 
     def conv(self, inputs: int, outputs: int, kernel: int, **options: Any) -> QuantConv2d:
         """A convolution of the middle, without bias; options as of `QuantConv2d`."""
-        return QuantConv2d(
-            inputs,
-            outputs,
-            kernel,
-            bias=False,
-            input_quantizer=self.spec.activation_quantizer(),
-            weight_quantizer=self.spec.weight_quantizer(),
-            gradient_quantizer=self.spec.gradient_quantizer(self.spec.middle, next(self._seeds)),
-            **options,
-        )
+        return QuantConv2d(inputs, outputs, kernel, bias=False, **self._middle(), **options)
 
     def shortcut(self, inputs: int, outputs: int, stride: int) -> QuantConv2d:
         """A 1x1 convolution of a stream with both signs: weights as the first layer's, input on a join's grid."""
-        return QuantConv2d(
-            inputs,
-            outputs,
-            1,
-            stride=stride,
-            bias=False,
-            input_quantizer=self.join(),
-            weight_quantizer=self.spec.end_weight_quantizer(self.spec.first),
-            gradient_quantizer=self.spec.gradient_quantizer(self.spec.first, next(self._seeds)),
-        )
+        quantizer = self.join()
+        return QuantConv2d(inputs, outputs, 1, stride=stride, bias=False, input_quantizer=quantizer, **self._first())
+
+    def up(self, inputs: int, outputs: int) -> QuantConvTranspose2d:
+        """Zero insertion and a 3x3 convolution of the middle, without bias: twice the height and width."""
+        return QuantConvTranspose2d(inputs, outputs, 3, **_TWICE, bias=False, **self._middle())
 
     def last(self, inputs: int, classes: int) -> QuantLinear:
-        """The classifier."""
-        return QuantLinear(
-            inputs,
-            classes,
-            input_quantizer=self.spec.activation_quantizer(self.spec.last.activation),
-            weight_quantizer=self.spec.end_weight_quantizer(self.spec.last),
-            gradient_quantizer=self.spec.gradient_quantizer(self.spec.last, next(self._seeds)),
-            bias_quantizer=self.spec.bias_quantizer(),
-        )
+        """The classifier of a vector."""
+        return QuantLinear(inputs, classes, **self._last())
+
+    def last_up(self, inputs: int, classes: int) -> QuantConvTranspose2d:
+        """The classifier of every pixel of a map twice as high and wide."""
+        return QuantConvTranspose2d(inputs, classes, 3, **_TWICE, **self._last())
 
     def norm(self, channels: int, intercept: float = 0.5) -> BatchNorm2d:
         """A batch norm that starts with slope 1/2: what enters a bound of [0, 1] then begins in its middle.
@@ -117,3 +102,24 @@ class Layers:
     def average(self) -> QuantGlobalAvgPool2d:
         """The average over the map in front of `last`, of activations with the last layer's bits."""
         return QuantGlobalAvgPool2d(input_quantizer=self.spec.activation_quantizer(self.spec.last.activation))
+
+    def _first(self) -> dict[str, Any]:
+        return {
+            "weight_quantizer": self.spec.end_weight_quantizer(self.spec.first),
+            "gradient_quantizer": self.spec.gradient_quantizer(self.spec.first, next(self._seeds)),
+        }
+
+    def _middle(self) -> dict[str, Any]:
+        return {
+            "input_quantizer": self.spec.activation_quantizer(),
+            "weight_quantizer": self.spec.weight_quantizer(),
+            "gradient_quantizer": self.spec.gradient_quantizer(self.spec.middle, next(self._seeds)),
+        }
+
+    def _last(self) -> dict[str, Any]:
+        return {
+            "input_quantizer": self.spec.activation_quantizer(self.spec.last.activation),
+            "weight_quantizer": self.spec.end_weight_quantizer(self.spec.last),
+            "gradient_quantizer": self.spec.gradient_quantizer(self.spec.last, next(self._seeds)),
+            "bias_quantizer": self.spec.bias_quantizer(),
+        }

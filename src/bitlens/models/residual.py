@@ -24,14 +24,15 @@ class ResidualBlock(nn.Module):
         layers: makes the layers.
         inputs, outputs: channels.
         stride: of the first convolution; the shortcut has a 1x1 convolution where stride or channels change.
+        dilation: of both convolutions.
     """
 
-    def __init__(self, layers: Layers, inputs: int, outputs: int, stride: int = 1) -> None:
+    def __init__(self, layers: Layers, inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> None:
         super().__init__()
         self.bn1 = layers.norm(inputs)
-        self.conv1 = layers.conv(inputs, outputs, 3, stride=stride, padding=1)
+        self.conv1 = layers.conv(inputs, outputs, 3, stride=stride, padding=dilation, dilation=dilation)
         self.bn2 = layers.norm(outputs)
-        self.conv2 = layers.conv(outputs, outputs, 3, padding=1)
+        self.conv2 = layers.conv(outputs, outputs, 3, padding=dilation, dilation=dilation)
         self.bn3 = layers.norm(outputs, intercept=0.0)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:

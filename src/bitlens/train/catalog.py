@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-from bitlens.data import cifar10, digits, mnist
-from bitlens.data.ptb import ptb
-from bitlens.models import DigitsNet, DoReFaSVHN
-from bitlens.models.language import LanguageModel
+from bitlens.data import cifar10, digits, mnist, ptb
+from bitlens.models import DigitsNet, DoReFaSVHN, LanguageModel, ResNet20
 from bitlens.train.classify import Classification
 from bitlens.train.language import LanguageModelling
 from bitlens.train.recipe import Recipe, TrainError
@@ -45,6 +43,16 @@ _ALL = (
         bits="w1a2g4",
         epochs=10,
         rate=2e-3,
+    ),
+    Recipe(
+        name="resnet20_cifar10",
+        task=Classification(cifar10, size=32, flip=True, margin=4),
+        net=ResNet20,
+        bits="w2a2",
+        epochs=30,
+        rate=0.1,
+        optimizer="sgd",
+        weight_decay=1e-4,
     ),
     Recipe(
         name="lstm_ptb",
