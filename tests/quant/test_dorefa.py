@@ -210,3 +210,25 @@ def test_modules_name_themselves() -> None:
     assert str(DoReFaWeight(2)) == "DoReFaWeight(odd 2)"
     assert str(DoReFaActivation(2)) == "DoReFaActivation(unsigned 2, bound=clip)"
     assert str(DoReFaGradient(6)) == "DoReFaGradient(bits=6)"
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_gradients_without_noise_go_to_the_nearest_level(bits: int) -> None:
+    g = torch.randn(5, 3, 4, 4, generator=torch.Generator().manual_seed(bits))
+    n = 2**bits - 1
+    for found, sample in zip(dorefa_gradient(g, bits, noise=False), g, strict=True):
+        m = sample.abs().max()
+        levels = m * (2 * torch.arange(n + 1) - n) / n
+        nearest = levels[(sample.unsqueeze(-1) - levels).abs().argmin(-1)]
+        assert torch.allclose(found, nearest, atol=1e-5)
+
+
+def test_a_module_without_noise_is_biased_and_says_so() -> None:
+    quiet = DoReFaGradient(2, noise=False)
+    x = torch.zeros(1, 1000, requires_grad=True)
+    up = torch.full((1, 1000), 0.2)
+    up[0, 0] = 1.0
+    quiet(x).backward(up)
+    assert torch.allclose(x.grad[0, 1:], torch.tensor(1 / 3))
+    assert repr(quiet) == "DoReFaGradient(bits=2, noise=False)"
+    assert repr(DoReFaGradient(2)) == "DoReFaGradient(bits=2)"

@@ -11,7 +11,10 @@ from bitlens.quant import (
     DoReFaActivation,
     DoReFaGradient,
     DoReFaWeight,
+    LSQActivation,
     NarrowWeight,
+    PACTActivation,
+    PowerOfTwoWeight,
     QuantError,
     Spec,
     UnsignedInput,
@@ -19,6 +22,15 @@ from bitlens.quant import (
 
 WEIGHTS = st.integers(1, 8) | st.just(32)
 OTHERS = st.integers(1, 16) | st.just(32)
+FAMILY_BITS = {
+    "balanced_max": 3,
+    "mean": 2,
+    "uniform": 8,
+    "ternary": 2,
+    "bipolar": 1,
+    "lsq": 2,
+    "lsq_channel": 4,
+}
 BITS = st.builds(Bits, WEIGHTS, OTHERS, OTHERS)
 
 
@@ -60,6 +72,33 @@ def test_a_spec_makes_quantizers() -> None:
     assert isinstance(Spec.parse("w2a2,weight=balanced").weight_quantizer(), BalancedWeight)
 
 
+def test_families_by_name() -> None:
+    made = {name: Spec.parse(f"w{bits}a2,weight={name}").weight_quantizer() for name, bits in FAMILY_BITS.items()}
+    assert {name: type(quantizer).__name__ for name, quantizer in made.items()} == {
+        "balanced_max": "BalancedWeight",
+        "mean": "MeanScaledWeight",
+        "uniform": "UniformMaxWeight",
+        "ternary": "TernaryWeight",
+        "bipolar": "BipolarWeight",
+        "lsq": "LSQWeight",
+        "lsq_channel": "LSQWeight",
+    }
+    assert made["balanced_max"].reach == "max"
+    assert made["lsq_channel"].channels
+    assert isinstance(Spec.parse("w2a2,activation=pact").activation_quantizer(), PACTActivation)
+    assert isinstance(Spec.parse("w2a2,activation=lsq").activation_quantizer(), LSQActivation)
+
+
+def test_switches() -> None:
+    text = "w2a2g4,first=w8a8g32,last=w8a8g32,weight=lsq,activation=lsq,scale=pow2,noise=off"
+    spec = Spec.parse(text)
+    assert str(spec) == text
+    assert isinstance(spec.weight_quantizer(), PowerOfTwoWeight)
+    assert spec.activation_quantizer().scale == 0.25
+    assert not spec.gradient_quantizer(spec.middle, 0).noise
+    assert "scale" not in str(Spec.parse("w2a2,scale=free"))
+
+
 def test_a_float_spec_makes_none() -> None:
     spec = Spec.parse("w32a32")
     assert spec.weight_quantizer() is None
@@ -77,10 +116,20 @@ def test_a_float_spec_makes_none() -> None:
         ("w1a17", "bits: a must be 1 to 16 or 32, not 17"),
         ("w1a2g0", "bits: g must be 1 to 16 or 32, not 0"),
         ("w1a2,first=8", 'first: bits must look like w1a2g6, not "8"'),
-        ("w1a2,middle=w1", "bits: key must be one of first, last, weight, activation, not middle"),
+        ("w1a2,middle=w1", "bits: key must be one of first, last, weight, activation, scale, noise, not middle"),
         ("w1a2,cabs", 'bits: every part after the first must be key=value, not "cabs"'),
-        ("w1a2,weight=xnor", "bits: weight must be one of dorefa, balanced, balanced_median, mean, uniform, not xnor"),
-        ("w1a2,activation=relu", "bits: activation must be one of clip, cabs, not relu"),
+        (
+            "w1a2,weight=xnor",
+            "bits: weight must be one of dorefa, balanced, balanced_median, balanced_max, mean, uniform, ternary, bipolar, "
+            "lsq, lsq_channel, not xnor",
+        ),
+        ("w1a2,activation=relu", "bits: activation must be one of clip, cabs, pact, lsq, not relu"),
+        ("w1a2,scale=two", "bits: scale must be one of free, pow2, not two"),
+        ("w1a2,noise=0", "bits: noise must be one of on, off, not 0"),
+        ("w1a2,scale=pow2", "bits: activation must be one of pact, lsq for scale=pow2, not clip"),
+        ("w1a2,weight=ternary", "bits: TernaryWeight: bits must be 2, not 1"),
+        ("w2a2,weight=bipolar", "bits: BipolarWeight: bits must be 1, not 2"),
+        ("w1a2,weight=lsq", "bits: LSQWeight: bits must be 2 to 8, not 1"),
     ],
 )
 def test_mistakes_are_told(text: str, sentence: str) -> None:

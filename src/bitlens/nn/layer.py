@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from bitlens.core.grid import Grid
-from bitlens.quant.base import FixedScale, QuantError, Quantizer, emit_quant, is_exporting
+from bitlens.quant.base import InputQuantizer, QuantError, Quantizer, emit_quant, is_exporting, per_channel
 from bitlens.quant.uniform import AccumulatorBias
 
 __all__ = ["EXACT_FLOAT32", "QuantLayer"]
@@ -48,10 +48,12 @@ class QuantLayer(nn.Module):
         gradient_quantizer: nn.Module | None,
         bias_quantizer: AccumulatorBias | None,
     ) -> None:
-        whole = weight_quantizer is not None and isinstance(input_quantizer, FixedScale)
+        whole = weight_quantizer is not None and isinstance(input_quantizer, InputQuantizer)
         if bias_quantizer is not None and not whole:
             raise QuantError(f"{type(self).__name__}: bias_quantizer must have quantized weights and inputs beside it")
         self.input_quantizer = input_quantizer
+        if weight_quantizer is not None:
+            weight_quantizer.begin(self.weight.detach())
         self.weight_quantizer = weight_quantizer
         self.gradient_quantizer = gradient_quantizer
         self.bias_quantizer = bias_quantizer
@@ -89,7 +91,7 @@ class QuantLayer(nn.Module):
         self.weight_integers = integers.to(device, torch.int32)
         self.weight_scale = scale.to(device, copy=True)
         if self.bias is not None and self.bias_quantizer is not None:
-            assert isinstance(self.input_quantizer, FixedScale)
+            assert isinstance(self.input_quantizer, InputQuantizer)
             bias = self.bias_quantizer.on_grid(self.bias.cpu(), scale * self.input_quantizer.scale.cpu())
             self.bias_integers = bias.to(device, torch.int32)
         self._derive()
@@ -99,11 +101,10 @@ class QuantLayer(nn.Module):
         """Compute the constants of an exported graph from the integers."""
         assert self.weight_integers is not None
         assert self.weight_scale is not None
-        shape = [-1, *[1] * (self.weight.dim() - 1)] if self.weight_scale.dim() else []
-        self.weight_real = self.weight_integers.float() * self.weight_scale.reshape(shape)
+        self.weight_real = self.weight_integers.float() * per_channel(self.weight_scale, self.weight.dim())
         self.zero_point = torch.zeros_like(self.weight_scale.reshape(-1)[0])
         if self.bias_integers is not None:
-            assert isinstance(self.input_quantizer, FixedScale)
+            assert isinstance(self.input_quantizer, InputQuantizer)
             self.bias_scale = self.weight_scale * self.input_quantizer.scale
             self.bias_real = self.bias_integers.float() * self.bias_scale
 
@@ -171,8 +172,7 @@ class QuantLayer(nn.Module):
         if not self.frozen:
             raise QuantError(f"{type(self).__name__}: weights must be frozen before an export, call freeze(model)")
         assert self.weight_scale is not None
-        shape = [-1, *[1] * (self.weight.dim() - 1)] if self.weight_scale.dim() else []
-        scale = self.weight_scale.reshape(shape) if shape else self.weight_scale
+        scale = per_channel(self.weight_scale, self.weight.dim())
         weight = emit_quant(self.weight_real, scale, self.zero_point, self.weight_quantizer.grid)
         bias = self.bias
         if self.bias_integers is not None:

@@ -3,6 +3,7 @@
 
 from bitlens.quant.balanced import BalancedWeight, balanced_groups, balanced_weight
 from bitlens.quant.base import QuantError, Quantizer, exporting, is_exporting
+from bitlens.quant.bipolar import BipolarWeight, bipolar_weight
 from bitlens.quant.dorefa import (
     DoReFaActivation,
     DoReFaGradient,
@@ -11,9 +12,13 @@ from bitlens.quant.dorefa import (
     dorefa_gradient,
     dorefa_weight,
 )
+from bitlens.quant.lsq import LSQActivation, LSQWeight
 from bitlens.quant.mean_scaled import MeanScaledWeight, UniformMaxWeight, mean_scaled_weight, uniform_max_weight
+from bitlens.quant.pact import PACTActivation, pact_activation
+from bitlens.quant.power_of_two import PowerOfTwoWeight, power_of_two
 from bitlens.quant.spec import Bits, Spec
 from bitlens.quant.state import FixedPoint, UnitActivation, fixed_point, unit_activation
+from bitlens.quant.ternary import TernaryWeight, ternary_weight
 from bitlens.quant.uniform import (
     AccumulatorBias,
     JoinActivation,
@@ -27,22 +32,29 @@ from bitlens.quant.uniform import (
 __all__ = [
     "AccumulatorBias",
     "BalancedWeight",
+    "BipolarWeight",
     "Bits",
     "DoReFaActivation",
     "DoReFaGradient",
     "DoReFaWeight",
     "FixedPoint",
     "JoinActivation",
+    "LSQActivation",
+    "LSQWeight",
     "MeanScaledWeight",
     "NarrowWeight",
+    "PACTActivation",
+    "PowerOfTwoWeight",
     "QuantError",
     "Quantizer",
     "Spec",
+    "TernaryWeight",
     "UniformMaxWeight",
     "UnitActivation",
     "UnsignedInput",
     "balanced_groups",
     "balanced_weight",
+    "bipolar_weight",
     "dorefa_activation",
     "dorefa_gradient",
     "dorefa_weight",
@@ -52,6 +64,9 @@ __all__ = [
     "join_activation",
     "mean_scaled_weight",
     "narrow_weight",
+    "pact_activation",
+    "power_of_two",
+    "ternary_weight",
     "uniform_max_weight",
     "unit_activation",
     "unsigned_input",

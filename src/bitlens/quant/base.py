@@ -23,12 +23,14 @@ from bitlens.quant import onnx_op
 
 __all__ = [
     "FixedScale",
+    "InputQuantizer",
     "QuantError",
     "Quantizer",
     "checked_bits",
     "emit_quant",
     "exporting",
     "is_exporting",
+    "per_channel",
     "ste_floor",
     "ste_round",
     "straight_through",
@@ -141,6 +143,11 @@ def straight_through(x: Tensor, integers: Tensor, gain: Tensor) -> Tensor:
     return out
 
 
+def per_channel(scale: Tensor, dims: int) -> Tensor:
+    """Shape a scale for weights (O, ...) of so many dimensions: (O,) -> (O, 1, ...); 0-d stays."""
+    return scale.reshape(-1, *[1] * (dims - 1)) if scale.dim() else scale
+
+
 class Quantizer(nn.Module):
     """Base of all quantizers of weights, activations and biases.
 
@@ -160,6 +167,9 @@ class Quantizer(nn.Module):
         """The integers that `codes` yields."""
         raise NotImplementedError
 
+    def begin(self, weight: Tensor) -> None:
+        """Shape and start what the quantizer learns; a layer calls it with its fresh weights (O, ...)."""
+
     def codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Quantize to integers.
 
@@ -168,35 +178,32 @@ class Quantizer(nn.Module):
 
         Returns:
             (integers on `grid` as floats, shape of x, carrying the straight-through gradient;
-            scale, the real value of one unit, 0-d, without gradient).
+            scale, the real value of one unit, 0-d or (O,) for weights; with a gradient where it is learned).
         """
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         """Return integers * scale."""
         integers, scale = self.codes(x)
-        return integers * scale
+        return integers * per_channel(scale, x.dim())
 
     def extra_repr(self) -> str:
         """Name the grid."""
         return str(self.grid)
 
 
-class FixedScale(Quantizer):
-    """A quantizer whose scale is known from its constructor: of activations and images.
+class InputQuantizer(Quantizer):
+    """A quantizer of what enters a layer: its scale is one number, known before the tensor is seen.
 
-    Args:
-        bits: bits of one code.
-        scale: real value of one unit; rounded to float32.
+    A subclass gives `scale`, float32, 0-d.
     """
 
     scale: Tensor
     zero_point: Tensor
     rounding_mode = "HALF_UP"
 
-    def __init__(self, bits: int, scale: float) -> None:
+    def __init__(self, bits: int) -> None:
         super().__init__(bits)
-        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32), persistent=False)
         self.register_buffer("zero_point", torch.zeros(()), persistent=False)
 
     def bounded(self, x: Tensor) -> Tensor:
@@ -208,3 +215,16 @@ class FixedScale(Quantizer):
         if is_exporting():
             return emit_quant(self.bounded(x), self.scale, self.zero_point, self.grid, self.rounding_mode)
         return super().forward(x)
+
+
+class FixedScale(InputQuantizer):
+    """An input quantizer whose scale is known from its constructor.
+
+    Args:
+        bits: bits of one code.
+        scale: real value of one unit; rounded to float32.
+    """
+
+    def __init__(self, bits: int, scale: float) -> None:
+        super().__init__(bits)
+        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32), persistent=False)

@@ -147,14 +147,14 @@ def dorefa_activation(x: Tensor, bits: int, bound: str = "clip") -> Tensor:
 
 class _QuantizeGradient(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, bits: int, seed: int) -> Tensor:
-        ctx.bits, ctx.seed = bits, seed
+    def forward(ctx: Any, x: Tensor, bits: int, seed: int, noise: bool) -> Tensor:
+        ctx.bits, ctx.seed, ctx.noise = bits, seed, noise
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         generator = torch.Generator(grads[0].device).manual_seed(ctx.seed)
-        return dorefa_gradient(grads[0], ctx.bits, generator), None, None
+        return dorefa_gradient(grads[0], ctx.bits, generator, ctx.noise), None, None, None
 
 
 class DoReFaGradient(nn.Module):
@@ -168,15 +168,17 @@ class DoReFaGradient(nn.Module):
     Args:
         bits: 1 to 16.
         seed: start of the noise; give every layer its own.
+        noise: round stochastically; without it to the nearest, which is biased and there to show what noise is for.
 
     Raises:
         QuantError: bits is not 1 to 16.
     """
 
-    def __init__(self, bits: int, seed: int = 0) -> None:
+    def __init__(self, bits: int, seed: int = 0, noise: bool = True) -> None:
         super().__init__()
         self.bits = checked_bits("DoReFaGradient", bits, 1, 16)
         self.seed = seed
+        self.noise = noise
         self.calls = 0
 
     def state(self) -> tuple[int, int]:
@@ -193,15 +195,15 @@ class DoReFaGradient(nn.Module):
             return x
         mixed = (self.seed * 0x9E3779B97F4A7C15 + self.calls * 0xBF58476D1CE4E5B9) & ((1 << 63) - 1)
         self.calls += 1
-        out: Tensor = _QuantizeGradient.apply(x, self.bits, mixed)  # type: ignore[no-untyped-call]
+        out: Tensor = _QuantizeGradient.apply(x, self.bits, mixed, self.noise)  # type: ignore[no-untyped-call]
         return out
 
     def extra_repr(self) -> str:
-        """Name the bits."""
-        return f"bits={self.bits}"
+        """Name the bits, and what is unusual."""
+        return f"bits={self.bits}" + ("" if self.noise else ", noise=False")
 
 
-def dorefa_gradient(g: Tensor, bits: int, generator: torch.Generator | None = None) -> Tensor:
+def dorefa_gradient(g: Tensor, bits: int, generator: torch.Generator | None = None, noise: bool = True) -> Tensor:
     """Quantize gradients stochastically, one scale per sample; unbiased.
 
     Forward:  m = max|g| of the sample; c = clip(floor(n g/(2m) + n/2 + sigma + 1/2), 0, n) with
@@ -215,6 +217,7 @@ def dorefa_gradient(g: Tensor, bits: int, generator: torch.Generator | None = No
         g: gradients (N, ...), float32.
         bits: bits of a code.
         generator: source of the noise; torch's default when None.
+        noise: False sets sigma to 0: the nearest level, half up, and a bias that no number of steps averages out.
 
     Returns:
         Quantized gradients, shape and memory format of g.
@@ -223,13 +226,18 @@ def dorefa_gradient(g: Tensor, bits: int, generator: torch.Generator | None = No
     last = g.dim() == 4 and g.is_contiguous(memory_format=torch.channels_last)
     flat = (g.permute(0, 2, 3, 1) if last else g.contiguous()).reshape(g.shape[0], -1)  # (N, elements), a view
     largest = torch.linalg.vector_norm(flat, ord=float("inf"), dim=1, keepdim=True)  # (N, 1)
-    words = torch.empty((flat.numel() + 3) // 4, dtype=torch.int64, device=g.device)
-    words.random_(-(1 << 63), None, generator=generator)
-    noise = words.view(torch.int16)[: flat.numel()].to(flat.dtype).view_as(flat)  # 65536 sigma - 1/2
+    sigma = _noise(flat, generator) if noise else torch.full_like(flat, -0.5)  # 65536 sigma - 1/2
     gain = (n * 32768.0) / largest.clamp(min=1e-30)
-    codes = noise.addcmul_(flat, gain).add_(0.5 + (n + 1) * 32768.0).mul_(1.0 / 65536).floor_().clamp_(0, n)
+    codes = sigma.addcmul_(flat, gain).add_(0.5 + (n + 1) * 32768.0).mul_(1.0 / 65536).floor_().clamp_(0, n)
     out = codes.mul_(largest * (2.0 / n)).sub_(largest)  # m (2c - n)/n
     if not last:
         return out.view_as(g)
     batch, channels, height, width = g.shape
     return out.view(batch, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _noise(flat: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Uniform integers of 16 bits with sign as floats, shape of flat: four out of every random word."""
+    words = torch.empty((flat.numel() + 3) // 4, dtype=torch.int64, device=flat.device)
+    words.random_(-(1 << 63), None, generator=generator)
+    return words.view(torch.int16)[: flat.numel()].to(flat.dtype).view_as(flat)

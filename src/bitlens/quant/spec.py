@@ -16,23 +16,40 @@ from dataclasses import dataclass
 from torch import nn
 
 from bitlens.quant.balanced import BalancedWeight
-from bitlens.quant.base import QuantError, Quantizer
+from bitlens.quant.base import InputQuantizer, QuantError, Quantizer
+from bitlens.quant.bipolar import BipolarWeight
 from bitlens.quant.dorefa import DoReFaActivation, DoReFaGradient, DoReFaWeight
+from bitlens.quant.lsq import LSQActivation, LSQWeight
 from bitlens.quant.mean_scaled import MeanScaledWeight, UniformMaxWeight
+from bitlens.quant.pact import PACTActivation
+from bitlens.quant.power_of_two import PowerOfTwoWeight
+from bitlens.quant.ternary import TernaryWeight
 from bitlens.quant.uniform import AccumulatorBias, NarrowWeight, UnsignedInput
 
 __all__ = ["Bits", "Spec"]
 
 FLOAT = 32
-_ACTIVATIONS = ("clip", "cabs")
+_SWITCHES = {"scale": ("free", "pow2"), "noise": ("on", "off")}
 _BITS = re.compile(r"w(\d+)(?:a(\d+))?(?:g(\d+))?")
 _WEIGHTS: dict[str, Callable[[int], Quantizer]] = {
     "dorefa": DoReFaWeight,
     "balanced": BalancedWeight,
     "balanced_median": lambda bits: BalancedWeight(bits, split="median"),
+    "balanced_max": lambda bits: BalancedWeight(bits, reach="max"),
     "mean": MeanScaledWeight,
     "uniform": UniformMaxWeight,
+    "ternary": TernaryWeight,
+    "bipolar": BipolarWeight,
+    "lsq": LSQWeight,
+    "lsq_channel": lambda bits: LSQWeight(bits, channels=True),
 }
+_ACTIVATIONS: dict[str, Callable[[int, bool], InputQuantizer]] = {
+    "clip": lambda bits, shift: DoReFaActivation(bits, "clip"),
+    "cabs": lambda bits, shift: DoReFaActivation(bits, "cabs"),
+    "pact": PACTActivation,
+    "lsq": LSQActivation,
+}
+_LEARNED = ("pact", "lsq")
 
 
 @dataclass(frozen=True)
@@ -74,8 +91,10 @@ class Spec:
     Args:
         middle: bits of all layers but the ends.
         first, last: bits of the ends; float where the middle is all float, else w8a8.
-        weight: family of the middle's weights: "dorefa", "balanced", "balanced_median", "mean" or "uniform".
-        activation: bound of the middle's activations: "clip" or "cabs".
+        weight: family of the middle's weights, as `docs/quantizers.md` lists them: "dorefa", "balanced", ...
+        activation: of the middle: bounds "clip" or "cabs" of [0, 1]; learned "pact" or "lsq".
+        scale: "pow2" moves the middle's scales to powers of two; activations must then be learned.
+        noise: "off" rounds gradients to the nearest.
     """
 
     middle: Bits
@@ -83,6 +102,8 @@ class Spec:
     last: Bits
     weight: str = "dorefa"
     activation: str = "clip"
+    scale: str = "free"
+    noise: str = "on"
 
     @classmethod
     def parse(cls, text: str, **keys: str) -> Spec:
@@ -99,23 +120,39 @@ class Spec:
                 raise QuantError(f'bits: every part after the first must be key=value, not "{part}"')
             found[name.strip()] = value.strip()
         found |= keys
-        allowed = ("first", "last", "weight", "activation")
+        choices = {"weight": (*_WEIGHTS,), "activation": (*_ACTIVATIONS,), **_SWITCHES}
+        allowed = ("first", "last", *choices)
         for name in found:
             if name not in allowed:
                 raise QuantError(f"bits: key must be one of {', '.join(allowed)}, not {name}")
         middle = Bits.parse("bits", head)
         ends = "w32a32" if middle.weight == FLOAT and middle.activation == FLOAT else "w8a8"
-        weight, activation = found.get("weight", "dorefa"), found.get("activation", "clip")
-        if weight not in _WEIGHTS:
-            raise QuantError(f"bits: weight must be one of {', '.join(_WEIGHTS)}, not {weight}")
-        if activation not in _ACTIVATIONS:
-            raise QuantError(f"bits: activation must be one of {', '.join(_ACTIVATIONS)}, not {activation}")
+        for name, names in choices.items():
+            if name in found and found[name] not in names:
+                raise QuantError(f"bits: {name} must be one of {', '.join(names)}, not {found[name]}")
         first, last = (Bits.parse(end, found.get(end, ends)) for end in ("first", "last"))
-        return cls(middle, first, last, weight, activation)
+        spec = cls(middle, first, last, **{name: found[name] for name in choices if name in found})
+        spec._check()
+        return spec
+
+    def _check(self) -> None:
+        """Raise QuantError where a family cannot have these bits or this scale."""
+        if self.scale == "pow2" and self.activation not in _LEARNED and self.middle.activation != FLOAT:
+            raise QuantError(
+                f"bits: activation must be one of {', '.join(_LEARNED)} for scale=pow2, not {self.activation}"
+            )
+        try:
+            self.weight_quantizer()
+        except QuantError as error:
+            raise QuantError(f"bits: {error}") from error
 
     def __str__(self) -> str:
-        """The whole string; parsing it gives this spec again."""
-        return f"{self.middle},first={self.first},last={self.last},weight={self.weight},activation={self.activation}"
+        """The whole string; parsing it gives this spec again. Switches are named where they are not the default."""
+        switches = [
+            f",{name}={getattr(self, name)}" for name, (usual, _) in _SWITCHES.items() if getattr(self, name) != usual
+        ]
+        ends = f"first={self.first},last={self.last}"
+        return f"{self.middle},{ends},weight={self.weight},activation={self.activation}" + "".join(switches)
 
     def input_quantizer(self) -> Quantizer | None:
         """A quantizer of the images, or None for float."""
@@ -128,11 +165,14 @@ class Spec:
             bits: other bits than the middle's, for the input of the last layer.
         """
         bits = self.middle.activation if bits is None else bits
-        return nn.ReLU() if bits == FLOAT else DoReFaActivation(bits, self.activation)
+        return nn.ReLU() if bits == FLOAT else _ACTIVATIONS[self.activation](bits, self.scale == "pow2")
 
     def weight_quantizer(self) -> Quantizer | None:
         """A quantizer of a middle layer's weights, or None for float."""
-        return None if self.middle.weight == FLOAT else _WEIGHTS[self.weight](self.middle.weight)
+        if self.middle.weight == FLOAT:
+            return None
+        family = _WEIGHTS[self.weight](self.middle.weight)
+        return PowerOfTwoWeight(family) if self.scale == "pow2" else family
 
     def end_weight_quantizer(self, end: Bits) -> Quantizer | None:
         """A quantizer of the weights of the first or last layer, or None for float."""
@@ -142,7 +182,7 @@ class Spec:
 
     def gradient_quantizer(self, bits: Bits, seed: int) -> DoReFaGradient | None:
         """A quantizer of the gradient at a convolution's output, or None for float."""
-        return None if bits.gradient == FLOAT else DoReFaGradient(bits.gradient, seed)
+        return None if bits.gradient == FLOAT else DoReFaGradient(bits.gradient, seed, self.noise == "on")
 
     def bias_quantizer(self) -> AccumulatorBias | None:
         """A quantizer of the last layer's bias, or None when that layer is float."""

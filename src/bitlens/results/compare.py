@@ -115,14 +115,14 @@ def compare_net(net: nn.Module, program: Program, images: npt.NDArray[np.uint8])
     import torch
 
     from bitlens.nn.layer import QuantLayer
-    from bitlens.quant.base import FixedScale
+    from bitlens.quant.base import InputQuantizer
     from bitlens.results.line import to_batch
 
     convs = [node for node in program.graph if node.op == "conv"]
     layers = [
         (name, layer)
         for name, layer in net.named_modules()
-        if isinstance(layer, QuantLayer) and isinstance(layer.input_quantizer, FixedScale)
+        if isinstance(layer, QuantLayer) and isinstance(layer.input_quantizer, InputQuantizer)
     ]
     if len(convs) != len(layers):
         raise CompareError(
@@ -139,7 +139,7 @@ def compare_net(net: nn.Module, program: Program, images: npt.NDArray[np.uint8])
             order.append(name)
         node = convs[order.index(name)]
         quantizer = layer.input_quantizer
-        assert isinstance(quantizer, FixedScale)
+        assert isinstance(quantizer, InputQuantizer)
         integers, scale = quantizer.codes(x)
         want = _as_torch(golden[node.inputs[0]], x.dim())
         got = integers.numpy().astype(np.int64)

@@ -18,7 +18,7 @@ from torch import nn
 
 from bitlens.nn import QuantEmbedding, freeze
 from bitlens.nn.layer import QuantLayer
-from bitlens.quant.base import FixedScale
+from bitlens.quant.base import FixedScale, per_channel
 from bitlens.train.checkpoint import write_atomically
 from bitlens.train.recipe import TrainError
 
@@ -67,8 +67,7 @@ def load_weights(net: nn.Module, path: Path) -> None:
             if isinstance(module, QuantLayer) and module.frozen:
                 integers = state.pop(f"{name}.{_CODES}").to(torch.int32)
                 state[f"{name}.weight_integers"] = integers
-                scale = state[f"{name}.weight_scale"]
-                scale = scale.reshape(-1, *[1] * (integers.dim() - 1)) if scale.dim() else scale
+                scale = per_channel(state[f"{name}.weight_scale"], integers.dim())
                 state[f"{name}.weight"] = integers * scale
                 module.weight.requires_grad_(False)  # there is nothing to train, or to freeze again
             elif isinstance(module, QuantEmbedding) and isinstance(module.output_quantizer, FixedScale):
