@@ -27,6 +27,13 @@ def test_centred() -> None:
     assert out[1:3, 1:4].sum() == 6
 
 
+def test_the_middle_of_a_larger_image() -> None:
+    images = np.arange(6 * 3, dtype=np.uint8).reshape(1, 6, 3, 1)
+    out = centred(images, 4)[0, :, :, 0]
+    assert np.array_equal(out[:, :3], images[0, 1:5, :, 0])
+    assert not out[:, 3].any()
+
+
 def test_every_place_and_both_sides_occur() -> None:
     images = np.tile(np.array([[[[1], [2]]]], np.uint8), (400, 1, 1, 1))
     seen = {out.tobytes() for out in scattered(images, 3, np.random.default_rng(0), True)}

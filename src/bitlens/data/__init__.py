@@ -9,6 +9,7 @@ from bitlens.data.digits import digits
 from bitlens.data.idx import read_idx
 from bitlens.data.mnist import mnist
 from bitlens.data.ptb import Corpus, ptb
+from bitlens.data.tinyimagenet import tinyimagenet
 
 __all__ = [
     "Corpus",
@@ -25,4 +26,5 @@ __all__ = [
     "ptb",
     "read_idx",
     "scattered",
+    "tinyimagenet",
 ]

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Placing images on a larger canvas of zeros: at random for training, centred for testing.
 
-A 32x32 image at a random place of a 40x40 canvas is the usual "pad 4 and crop" without losing a border.
+A 32x32 image at a random place of a 40x40 canvas is the usual "pad 4 and crop" without losing a border. The other way
+round, a canvas of 56 with a margin of 8 on each side is 72 wide: its middle is a random crop of 56 out of 64.
 """
 
 from __future__ import annotations
@@ -15,8 +16,14 @@ _UInt8 = npt.NDArray[np.uint8]
 
 
 def centred(images: _UInt8, size: int) -> _UInt8:
-    """Put images (N, H, W, C) into the middle of (N, size, size, C); an odd rest goes to the bottom and right."""
+    """Put images (N, H, W, C) into the middle of (N, size, size, C); an odd rest goes to the bottom and right.
+
+    Of a larger image the middle is taken.
+    """
     n, height, width, channels = images.shape
+    top, left = (max(side - size, 0) // 2 for side in (height, width))
+    images = images[:, top : top + size, left : left + size]
+    height, width = images.shape[1:3]
     out = np.zeros((n, size, size, channels), np.uint8)
     top, left = (size - height) // 2, (size - width) // 2
     out[:, top : top + height, left : left + width] = images

@@ -8,7 +8,6 @@ cache), `cifar-10-batches-py` (the public Python batches) or `cifar-10-batches-b
 from __future__ import annotations
 
 import codecs
-import io
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy.typing as npt
 
 from bitlens.data.cache import Arrays, cached, short
 from bitlens.data.dataset import DataError, Dataset, Split, folder
+from bitlens.data.jpegs import decode_jpegs
 
 __all__ = ["CLASSES", "cifar10"]
 
@@ -99,18 +99,4 @@ def _from_arrays(arrays: Any) -> Dataset:
 
 
 def _decode(file: Path) -> Arrays:
-    from PIL import Image
-
-    arrays: Arrays = {}
-    try:
-        with file.open("rb") as stream, np.load(stream) as packed:
-            for part in ("train", "test"):
-                offsets, raw, labels = (packed[f"{key}_{part}"] for key in ("offsets", "jpeg", "labels"))
-                images = np.empty((len(labels), 32, 32, 3), np.uint8)
-                for i in range(len(labels)):
-                    picture = Image.open(io.BytesIO(raw[offsets[i] : offsets[i + 1]].tobytes()))
-                    images[i] = np.asarray(picture.convert("RGB"))
-                arrays |= {f"images_{part}": images, f"labels_{part}": labels.astype(np.int64)}
-    except Exception as error:
-        raise DataError(f"{file}: must be an npz of CIFAR-10 JPEGs ({short(error)})") from error
-    return arrays
+    return decode_jpegs(file, "CIFAR-10", ("train", "test"), 32)
