@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from bitlens.data import cifar10, digits, mnist, ptb
-from bitlens.models import DigitsNet, DoReFaSVHN, LanguageModel, ResNet20
+from bitlens.data import camvid, cifar10, digits, mnist, ptb
+from bitlens.models import BitFCN, DigitsNet, DoReFaSVHN, LanguageModel, ResNet20
 from bitlens.train.classify import Classification
 from bitlens.train.language import LanguageModelling
 from bitlens.train.recipe import Recipe, TrainError
+from bitlens.train.segment import Segmentation
 
 __all__ = ["RECIPES", "find_recipe"]
 
@@ -53,6 +54,15 @@ _ALL = (
         rate=0.1,
         optimizer="sgd",
         weight_decay=1e-4,
+    ),
+    Recipe(
+        name="bitfcn_camvid",
+        task=Segmentation(camvid, crop=(192, 256), zoom=1.25, balance=0.5),
+        net=BitFCN,
+        bits="w2a2",
+        epochs=60,
+        batch=8,
+        rate=2e-3,
     ),
     Recipe(
         name="lstm_ptb",
