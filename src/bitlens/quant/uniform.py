@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from bitlens.core.grid import Grid
-from bitlens.quant.base import FixedScale, QuantError, Quantizer, checked_bits, ste_floor, ste_round
+from bitlens.quant.base import FixedScale, QuantError, Quantizer, checked_bits, ste_round
 
 __all__ = [
     "AccumulatorBias",
@@ -92,6 +94,22 @@ def unsigned_input(x: Tensor, bits: int = 8) -> Tensor:
     return out
 
 
+class _JoinCodes(torch.autograd.Function):
+    """floor((x + unit/2) / unit) within lo..hi with little memory traffic: one new tensor forward, one backward."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, unit: float, lo: int, hi: int) -> Tensor:
+        ctx.save_for_backward(x)  # unit is a power of two: all bounds are exact
+        ctx.unit, ctx.bounds = unit, (unit * (lo - 0.5), unit * (hi - 0.5))
+        return x.add(0.5 * unit).mul_(1.0 / unit).clamp_(lo, hi).floor_()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        (x,) = ctx.saved_tensors
+        grad: Tensor = torch.ops.aten.hardtanh_backward(grads[0], x, *ctx.bounds)
+        return grad.mul_(1.0 / ctx.unit), None, None, None
+
+
 class JoinActivation(FixedScale):
     """Both signs on one fixed grid, so that branches of an add or a concat share a scale.
 
@@ -114,7 +132,9 @@ class JoinActivation(FixedScale):
     def __init__(self, bits: int = 8, reach: float = 4.0) -> None:
         if not reach > 0 or math.frexp(reach)[0] != 0.5:
             raise QuantError(f"JoinActivation: reach must be a positive power of two, not {reach}")
-        super().__init__(checked_bits("JoinActivation", bits, 2, 16), reach / (1 << (bits - 1)))
+        unit = reach / (1 << (checked_bits("JoinActivation", bits, 2, 16) - 1))
+        super().__init__(bits, unit)
+        self.unit = unit
         self.reach = reach
         self.register_buffer("half_unit", self.scale / 2, persistent=False)
 
@@ -129,8 +149,8 @@ class JoinActivation(FixedScale):
 
     def codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Quantize one branch; see the class."""
-        shifted = (x + self.half_unit) / self.scale
-        return ste_floor(shifted.clamp(self.grid.lo, self.grid.hi)), self.scale
+        integers: Tensor = _JoinCodes.apply(x, self.unit, self.grid.lo, self.grid.hi)  # type: ignore[no-untyped-call]
+        return integers, self.scale
 
     def extra_repr(self) -> str:
         """Name the grid and the reach."""
