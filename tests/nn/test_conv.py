@@ -3,8 +3,10 @@ import pytest
 import torch
 from torch import nn
 
-from bitlens.nn import QuantConv2d
+from bitlens.nn import QuantConv1d, QuantConv2d, freeze
 from bitlens.quant import DoReFaActivation, DoReFaWeight
+
+FLAT = ("stride", "padding", "dilation")
 
 
 @pytest.mark.parametrize(
@@ -25,6 +27,22 @@ def test_every_option_of_the_framework_works(options: dict[str, object]) -> None
         reference.bias.data = layer.bias.data
     x = torch.rand(2, 8, 9, 9)
     assert torch.allclose(layer(x), reference(layer.input_quantizer(x)), atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"stride": 2, "padding": 1}, {"dilation": 2}, {"groups": 8, "bias": False}])
+def test_one_dimension_is_a_map_of_height_one(options: dict[str, object]) -> None:
+    layer = QuantConv1d(8, 8, 3, weight_quantizer=DoReFaWeight(2), input_quantizer=DoReFaActivation(2), **options)
+    flat = {key: (0, value) if key == "padding" else (1, value) for key, value in options.items() if key in FLAT}
+    other = {key: value for key, value in options.items() if key not in FLAT}
+    twin = QuantConv2d(
+        8, 8, (1, 3), weight_quantizer=DoReFaWeight(2), input_quantizer=DoReFaActivation(2), **flat, **other
+    )
+    twin.load_state_dict(
+        {key: value.unsqueeze(2) if value.dim() == 3 else value for key, value in layer.state_dict().items()}
+    )
+    x = torch.rand(2, 8, 9)
+    assert torch.equal(layer(x), twin(x.unsqueeze(2)).squeeze(2))
+    assert torch.equal(freeze(layer)(x), freeze(twin)(x.unsqueeze(2)).squeeze(2))
 
 
 def test_a_float_checkpoint_loads_with_no_missing_key() -> None:

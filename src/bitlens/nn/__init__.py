@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Layers that compute on integers (torch): the framework's layers plus quantizers."""
 
-from bitlens.nn.conv import QuantConv2d
+from bitlens.nn.conv import QuantConv1d, QuantConv2d
 from bitlens.nn.conv_transpose import QuantConvTranspose2d, convolution_weight, zero_insertion
 from bitlens.nn.embedding import QuantEmbedding
 from bitlens.nn.freeze import freeze
@@ -17,6 +17,7 @@ __all__ = [
     "BatchNorm2d",
     "QuantAdd",
     "QuantConcat",
+    "QuantConv1d",
     "QuantConv2d",
     "QuantConvTranspose2d",
     "QuantEmbedding",

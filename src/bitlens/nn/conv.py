@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Convolution on integers: torch's layer plus quantizers."""
+"""Convolutions on integers: torch's layers plus quantizers."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from bitlens.nn.layer import QuantLayer
 from bitlens.quant.base import Quantizer
 from bitlens.quant.uniform import AccumulatorBias
 
-__all__ = ["QuantConv2d"]
+__all__ = ["QuantConv1d", "QuantConv2d"]
 
 
-class QuantConv2d(QuantLayer, nn.Conv2d):
-    """`torch.nn.Conv2d` that convolves integers and multiplies by the scales once.
+class _QuantConv(QuantLayer):
+    """What both have in common.
 
     Args:
-        in_channels, out_channels, kernel_size: as in `torch.nn.Conv2d`.
+        in_channels, out_channels, kernel_size: as in torch's layer.
         input_quantizer, weight_quantizer, gradient_quantizer, bias_quantizer: see `QuantLayer`.
-        options: stride, padding (zeros), dilation, groups, bias, as in `torch.nn.Conv2d`.
+        options: stride, padding (zeros), dilation, groups, bias, as in torch's layer.
 
     Raises:
         ValueError: padding_mode is not "zeros".
@@ -31,7 +31,7 @@ class QuantConv2d(QuantLayer, nn.Conv2d):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int | tuple[int, int],
+        kernel_size: int | tuple[int, ...],
         *,
         input_quantizer: nn.Module | None = None,
         weight_quantizer: Quantizer | None = None,
@@ -39,10 +39,22 @@ class QuantConv2d(QuantLayer, nn.Conv2d):
         bias_quantizer: AccumulatorBias | None = None,
         **options: Any,
     ) -> None:
-        nn.Conv2d.__init__(self, in_channels, out_channels, kernel_size, **options)
-        if self.padding_mode != "zeros":
-            raise ValueError(f"QuantConv2d: padding_mode must be zeros, not {self.padding_mode}")
+        super().__init__(in_channels, out_channels, kernel_size, **options)
+        mode = options.get("padding_mode", "zeros")
+        if mode != "zeros":
+            raise ValueError(f"{type(self).__name__}: padding_mode must be zeros, not {mode}")
         self._take(input_quantizer, weight_quantizer, gradient_quantizer, bias_quantizer)
+
+
+class QuantConv1d(_QuantConv, nn.Conv1d):
+    """`torch.nn.Conv1d` that convolves integers (N, C, L) and multiplies by the scales once; arguments as of every one."""
+
+    def _product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.conv1d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
+
+
+class QuantConv2d(_QuantConv, nn.Conv2d):
+    """`torch.nn.Conv2d` that convolves integers (N, C, H, W) and multiplies by the scales once; arguments as of every one."""
 
     def _product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
