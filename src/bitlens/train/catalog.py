@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from bitlens.data import camvid, cifar10, digits, mnist, ptb
-from bitlens.models import BitFCN, DigitsNet, DoReFaSVHN, LanguageModel, ResNet20
+from bitlens.data import camvid, cifar10, digits, mnist, ptb, tinyimagenet
+from bitlens.models import BitFCN, DigitsNet, DoReFaSVHN, GoogLeNet, LanguageModel, ResNet20
 from bitlens.train.classify import Classification
 from bitlens.train.language import LanguageModelling
 from bitlens.train.recipe import Recipe, TrainError
@@ -54,6 +54,14 @@ _ALL = (
         rate=0.1,
         optimizer="sgd",
         weight_decay=1e-4,
+    ),
+    Recipe(
+        name="googlenet_tinyimagenet",
+        task=Classification(tinyimagenet, size=56, flip=True, margin=8),
+        net=lambda spec: GoogLeNet(spec, 25, width=0.5),
+        bits="w4a4,weight=balanced",
+        epochs=20,
+        rate=2e-3,
     ),
     Recipe(
         name="bitfcn_camvid",
