@@ -4,9 +4,11 @@
 from bitlens.data.augment import centred, scattered
 from bitlens.data.camvid import MaskedDataset, MaskedSplit, camvid
 from bitlens.data.cifar10 import cifar10
+from bitlens.data.crops import central_box, cut, random_box
 from bitlens.data.dataset import DataError, Dataset, Split
 from bitlens.data.digits import digits
 from bitlens.data.idx import read_idx
+from bitlens.data.imagefolder import FileDataset, FileSplit, imagefolder, read_picture
 from bitlens.data.mnist import mnist
 from bitlens.data.ptb import Corpus, ptb
 from bitlens.data.tinyimagenet import tinyimagenet
@@ -15,16 +17,23 @@ __all__ = [
     "Corpus",
     "DataError",
     "Dataset",
+    "FileDataset",
+    "FileSplit",
     "MaskedDataset",
     "MaskedSplit",
     "Split",
     "camvid",
+    "central_box",
     "centred",
     "cifar10",
+    "cut",
     "digits",
+    "imagefolder",
     "mnist",
     "ptb",
+    "random_box",
     "read_idx",
+    "read_picture",
     "scattered",
     "tinyimagenet",
 ]
