@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from bitlens.data import Dataset, Split
 from bitlens.train import Classification, Task, evaluate, to_tensor
+from bitlens.train.classify import accuracies
 
 CPU = torch.device("cpu")
 
@@ -31,6 +32,12 @@ def test_accuracy_counts_every_image(batch: int) -> None:
     split = Split(images, np.array([0, 1, 2, 3, 0, 0, 0]))
     assert evaluate(net, split, 4, CPU, batch) == 5 / 7  # centred on 4x4: the pixel moves to (1, 1)
     assert net.training
+
+
+def test_the_best_guesses_count() -> None:
+    scores = torch.tensor([[1.0, 9.0, 5.0], [2.0, 2.0, 2.0], [0.0, 1.0, 2.0]])
+    batches = [(scores[:2], torch.tensor([2, 0])), (scores[2:], torch.tensor([0]))]  # ranks 2, 1 (a tie), 3
+    assert accuracies(nn.Identity(), batches, [1, 2, 3, 5]) == [1 / 3, 2 / 3, 1.0, 1.0]
 
 
 def one_pixel_set(*arguments: object) -> Dataset:

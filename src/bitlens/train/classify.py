@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from bitlens.data import Dataset, Split, centred, scattered
 from bitlens.train.task import Task, TaskSetup
 
-__all__ = ["Classification", "evaluate", "to_tensor"]
+__all__ = ["Classification", "Classifying", "accuracies", "evaluate", "to_tensor"]
+
+Numbers = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def to_tensor(images: np.ndarray[Any, np.dtype[np.uint8]], device: torch.device) -> Tensor:
@@ -25,16 +27,74 @@ def to_tensor(images: np.ndarray[Any, np.dtype[np.uint8]], device: torch.device)
 
 
 @torch.no_grad()
-def evaluate(net: nn.Module, split: Split, size: int, device: torch.device, batch: int = 500) -> float:
-    """Return the share of images of a split that the net classifies rightly; images are centred on the canvas."""
+def accuracies(net: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], ranks: Sequence[int]) -> list[float]:
+    """Return for every rank the share of inputs whose class is among so many best guesses of a net.
+
+    Args:
+        net: its mode is kept.
+        batches: inputs and their classes (N,), on the net's device.
+        ranks: 1 for the share that is classified rightly. Of equal scores the first class is guessed first.
+    """
     training = net.training
     net.eval()
-    right = 0
-    for start in range(0, len(split), batch):
-        x = to_tensor(centred(split.images[start : start + batch], size), device)
-        right += int((net(x).argmax(1).cpu().numpy() == split.labels[start : start + batch]).sum())
+    right, seen = [0] * len(ranks), 0
+    for inputs, targets in batches:
+        hits = net(inputs).argsort(dim=1, descending=True, stable=True) == targets[:, None]  # (N, classes)
+        right = [count + int(hits[:, :rank].sum()) for count, rank in zip(right, ranks, strict=True)]
+        seen += len(targets)
     net.train(training)
-    return right / len(split)
+    return [count / seen for count in right]
+
+
+def evaluate(net: nn.Module, split: Split, size: int, device: torch.device, batch: int = 500) -> float:
+    """Return the share of images of a split that the net classifies rightly; images are centred on the canvas."""
+    parts = (slice(start, start + batch) for start in range(0, len(split), batch))
+    batches = (
+        (to_tensor(centred(split.images[part], size), device), torch.tensor(split.labels[part], device=device))
+        for part in parts
+    )
+    return accuracies(net, batches, [1])[0]
+
+
+class Classifying(Task):
+    """What tasks of classification share, wherever their images come from: order, loss, figures of training.
+
+    Args:
+        images: of the training part.
+        batch, seed, device: see `TaskSetup.open`.
+    """
+
+    metric = "test_accuracy"
+
+    def __init__(self, images: int, batch: int, seed: int, device: torch.device) -> None:
+        self.images, self.batch_size, self.seed, self.device = images, batch, seed, device
+        self._order: tuple[int, Numbers] | None = None
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch; the last incomplete batch is left out, unless it is the only one."""
+        return max(1, self.images // self.batch_size)
+
+    def chosen(self, epoch: int, step: int) -> tuple[Numbers, np.random.Generator]:
+        """Return the numbers of a step's images and the source of their augmentation."""
+        if self._order is None or self._order[0] != epoch:
+            self._order = epoch, np.random.default_rng([self.seed, epoch, 0]).permutation(self.images)
+        numbers = self._order[1][step * self.batch_size : (step + 1) * self.batch_size]
+        return numbers, np.random.default_rng([self.seed, epoch, step + 1])
+
+    def loss(self, net: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """Return the mean cross entropy."""
+        scores = net(inputs)
+        loss = F.cross_entropy(scores, targets)
+        right = int((scores.detach().argmax(1) == targets).sum())
+        return loss, {"loss": loss.item() * len(targets), "right": right, "seen": len(targets)}
+
+    def train_figures(self, sums: dict[str, float]) -> dict[str, float]:
+        """Return train_loss and train_accuracy."""
+        return {
+            "train_loss": round(sums["loss"] / sums["seen"], 6),
+            "train_accuracy": round(sums["right"] / sums["seen"], 6),
+        }
 
 
 @dataclass(frozen=True)
@@ -66,44 +126,19 @@ class Classification(TaskSetup):
         return torch.zeros(1, self.channels, self.size, self.size)
 
 
-class _Opened(Task):
-    metric = "test_accuracy"
-
+class _Opened(Classifying):
     def __init__(self, setup: Classification, dataset: Dataset, batch: int, seed: int, device: torch.device) -> None:
+        super().__init__(len(dataset.train), batch, seed, device)
         self.setup, self.dataset = setup, dataset
-        self.batch_size, self.seed, self.device = batch, seed, device
-        self._order: tuple[int, np.ndarray[Any, np.dtype[np.int64]]] | None = None
-
-    @property
-    def steps(self) -> int:
-        """Steps of an epoch; the last incomplete batch is left out, unless it is the only one."""
-        return max(1, len(self.dataset.train) // self.batch_size)
 
     def batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """Return (images (N, C, size, size), labels (N,))."""
-        if self._order is None or self._order[0] != epoch:
-            self._order = epoch, np.random.default_rng([self.seed, epoch, 0]).permutation(len(self.dataset.train))
         train = self.dataset.train
-        chosen = self._order[1][step * self.batch_size : (step + 1) * self.batch_size]
-        rng = np.random.default_rng([self.seed, epoch, step + 1])
+        chosen, rng = self.chosen(epoch, step)
         size, margin = self.setup.size, self.setup.margin
         images = scattered(train.images[chosen], size + 2 * margin, rng, self.setup.flip)
         images = images[:, margin : margin + size, margin : margin + size]
         return to_tensor(images, self.device), torch.from_numpy(train.labels[chosen]).to(self.device)
-
-    def loss(self, net: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Return the mean cross entropy."""
-        scores = net(inputs)
-        loss = F.cross_entropy(scores, targets)
-        right = int((scores.detach().argmax(1) == targets).sum())
-        return loss, {"loss": loss.item() * len(targets), "right": right, "seen": len(targets)}
-
-    def train_figures(self, sums: dict[str, float]) -> dict[str, float]:
-        """Return train_loss and train_accuracy."""
-        return {
-            "train_loss": round(sums["loss"] / sums["seen"], 6),
-            "train_accuracy": round(sums["right"] / sums["seen"], 6),
-        }
 
     def evaluate(self, net: nn.Module) -> dict[str, Any]:
         """Return test_accuracy."""
