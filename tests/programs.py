@@ -140,7 +140,7 @@ def _random_layer(b: Builder, rng: np.random.Generator, x: str) -> str:
     assert channels is not None
     grid = b.graph.value(x).grid
     assert grid is not None
-    kind = rng.integers(0, 7)
+    kind = rng.integers(0, 8)
     kernel = (int(rng.integers(1, min(4, height + 1))), int(rng.integers(1, min(4, width + 1))))
     pad = (int(rng.integers(0, kernel[0])), int(rng.integers(0, kernel[1])))
     window: dict[str, Any] = {
@@ -160,6 +160,8 @@ def _random_layer(b: Builder, rng: np.random.Generator, x: str) -> str:
         return b.op("max_pool", x, **window_attrs(kernel, **window))
     if kind == 5:
         return b.steps(b.op("sum_pool", x, **window_attrs(kernel, **window)), rng, target)
+    if kind == 7 and height * width < 200:
+        return b.op("upsample", x, factor=(2, 1 + kernel[1] % 2), repeat=int(rng.integers(2)), pads=(-1, 0, pad[0], 1))
     branches = [b.steps(b.conv(x, rng, 6, weight_grid), rng, Grid.signed(8)) for _ in range(2)]
     return b.steps(b.op("add" if rng.integers(2) else "concat", *branches), rng, target)
 

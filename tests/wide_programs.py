@@ -81,10 +81,17 @@ class _Maker:
         weights = self.pick([*WEIGHT_GRIDS, Grid.ternary(), Grid.odd(1), Grid.odd(2), Grid.narrow(12), Grid.odd(10)])
         return self.b.conv(x, rng, outs, weights, kernel, groups=groups, bias=bool(rng.integers(2)), **window)
 
+    def upsampling(self, x: str) -> dict[str, Any]:
+        rng = self.rng
+        factor = (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
+        most = [min(3, (size * f - 1) // 2) for size, f in zip(self.shape(x)[:2], factor, strict=True)]
+        pads = tuple(int(rng.integers(-most[axis], 4)) if rng.integers(2) else 0 for axis in (0, 1, 0, 1))
+        return {"factor": factor, "repeat": int(rng.integers(2)), "pads": pads}
+
     def layer(self) -> None:
         rng = self.rng
         x = self.tensors[int(rng.integers(max(0, len(self.tensors) - 4), len(self.tensors)))]
-        kind = int(rng.integers(0, 12))
+        kind = int(rng.integers(0, 13))
         if kind <= 4:
             y = self.conv(x)
         elif kind == 5:
@@ -98,6 +105,8 @@ class _Maker:
             y = self.b.op(
                 "concat", x, *(others[int(rng.integers(len(others)))] for _ in range(int(rng.integers(1, 4))))
             )
+        elif kind == 12 and np.prod(self.shape(x)) < 3000:
+            y = self.b.op("upsample", x, **self.upsampling(x))
         elif kind == 9 and np.prod(self.shape(x)) < 3000:
             y = self.b.op("flatten", x)
         else:

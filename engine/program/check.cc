@@ -105,6 +105,8 @@ Range range_of(const Program& program, const Op& op) {
         range = {std::min<int64_t>(range.lo, grid.lo), std::max<int64_t>(range.hi, grid.hi)};
       }
       return range;
+    case Opcode::kUpsample:
+      return op.upsampling.fills() ? Range{std::min<int64_t>(range.lo, 0), std::max<int64_t>(range.hi, 0)} : range;
     case Opcode::kMaxPool:
     case Opcode::kFlatten:
       return range;
@@ -114,7 +116,9 @@ Range range_of(const Program& program, const Op& op) {
 
 // Ops that only move values keep a common step of 2.
 int32_t result_step(const Program& program, const Op& op, int64_t lo) {
-  if (op.opcode != Opcode::kMaxPool && op.opcode != Opcode::kConcat && op.opcode != Opcode::kFlatten) return 1;
+  const bool moves = op.opcode == Opcode::kUpsample && !op.upsampling.fills();
+  if (!moves && op.opcode != Opcode::kMaxPool && op.opcode != Opcode::kConcat && op.opcode != Opcode::kFlatten)
+    return 1;
   for (uint32_t operand : op.operands) {
     const Grid& grid = program.tensors[operand].grid;
     if (grid.step != 2 || (grid.lo - lo) % 2 != 0) return 1;

@@ -67,7 +67,7 @@ Runner::Runner(const uint8_t* plan, size_t bytes) : plan_(plan) {
     }
     if (steps[i].producer == Producer::kPoolSame) {
       step.pool = find(kPoolKernels, kPoolKernelCount, text(steps[i].kernel)).run;
-    } else if (steps[i].producer != Producer::kConcatSame) {
+    } else if (!moves_codes(steps[i].producer)) {
       step.epilogue = find(kEpilogueKernels, kEpilogueKernelCount, text(steps[i].epilogue.kernel)).run;
     }
     steps_.push_back(step);
@@ -101,6 +101,9 @@ void Runner::run_step(const Step& step, const Arena& arena, uint8_t* scratch, in
     const auto count = static_cast<int32_t>(std::min<int64_t>(plan.strip_pixels, pixels - first));
     const auto* inputs = array<uint32_t>(plan.inputs);
     if (step.pool != nullptr) return step.pool({&arena[inputs[0]], &out, &plan.window, first, count});
+    if (plan.producer == Producer::kUpsampleSame) {
+      return upsample_copy(plan.upsampling, arena[inputs[0]], out, first, count);
+    }
     if (step.epilogue == nullptr) return concat_copy(arena, inputs, plan.inputs.count, out, first, count);
     run_strip({plan_, &plan, &arena, loads_, step.conv, step.epilogue,
                scratch + static_cast<uint64_t>(worker) * header().scratch_bytes, first, count,

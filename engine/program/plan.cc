@@ -146,6 +146,7 @@ class Planner {
     const bool fused = unit.final != nullptr && unit.final != &op;
     step.op = blob_.text(opcode_name(op.opcode) + (fused ? std::string("+") + opcode_name(unit.final->opcode) : ""));
     step.window = op.window;
+    step.upsampling = op.upsampling;
     step.producer = producer_of(unit);
     std::vector<uint32_t> inputs;
     for (uint32_t operand : op.operands) inputs.push_back(instance(operand, storages_[operand].primary));
@@ -161,6 +162,7 @@ class Planner {
       inputs[0] = instance(op.operands[0], tensors_[output].storage);
       step.kernel = blob_.text(pool_kernel(tensors_[output].storage));
     }
+    if (step.producer == Producer::kUpsampleSame) inputs[0] = instance(op.operands[0], tensors_[output].storage);
     finish_step(&step, unit.final, unit.sums_grid(program_), fold, inputs, output);
   }
 
@@ -177,6 +179,8 @@ class Planner {
         return Producer::kAdd;
       case Opcode::kConcat:
         return concat_copies(unit) ? Producer::kConcatSame : Producer::kConcat;
+      case Opcode::kUpsample:
+        return upsamples_in_place(program_, unit) ? Producer::kUpsampleSame : Producer::kUpsample;
       case Opcode::kSteps:
       case Opcode::kRescale:
       case Opcode::kFlatten:
@@ -230,7 +234,7 @@ class Planner {
     if (step->strip_pixels == 0) step->strip_pixels = kStripPixels;
     const int64_t taps = std::max<int64_t>(1, int64_t{step->window.kernel_h} * step->window.kernel_w);
     if (step->work == 0) step->work = int64_t{out.height} * out.width * out.channels * taps / 8;
-    if (step->producer != Producer::kPoolSame && step->producer != Producer::kConcatSame) {
+    if (!moves_codes(step->producer)) {
       features_ |= plan_epilogue(final, sums, fold, out, target_.features, &blob_, &step->epilogue);
     }
     for (uint32_t input : inputs) arena_.use(buffers_[input], steps_.size());

@@ -4,11 +4,11 @@
 //   AlignedBytes bytes = make_plan(program, target);   // pure; any host plans for any target
 //   Runner runner(bytes...);                           // execute.h
 //
-// A plan is a list of steps. But for kPoolSame and kConcatSame, which move codes as they lie, each step produces tiles
-// of int32 sums (convolution, load, addition, pooling, concatenation) and ends them in an epilogue that requantizes and
-// stores (kernels/epilogue), so `steps` and `rescale` whose operand has no other reader cost no pass over memory. Every
-// tensor has a storage and a place in the arena; weights lie packed for their kernel. All offsets count from the first
-// byte of the plan, which is 64-byte aligned.
+// A plan is a list of steps. But for kPoolSame, kConcatSame and kUpsampleSame, which move codes as they lie, each step
+// produces tiles of int32 sums (convolution, load, addition, pooling, concatenation) and ends them in an epilogue that
+// requantizes and stores (kernels/epilogue), so `steps` and `rescale` whose operand has no other reader cost no pass
+// over memory. Every tensor has a storage and a place in the arena; weights lie packed for their kernel. All offsets
+// count from the first byte of the plan, which is 64-byte aligned.
 #ifndef BITLENS_PROGRAM_PLAN_H_
 #define BITLENS_PROGRAM_PLAN_H_
 
@@ -33,7 +33,23 @@ struct Target {
   uint64_t memory_limit = kDefaultMemoryLimit;
 };
 
-enum class Producer : uint32_t { kConv = 0, kLoad, kAdd, kMaxPool, kSumPool, kConcat, kPoolSame, kConcatSame };
+enum class Producer : uint32_t {
+  kConv = 0,
+  kLoad,
+  kAdd,
+  kMaxPool,
+  kSumPool,
+  kConcat,
+  kUpsample,
+  kPoolSame,
+  kConcatSame,
+  kUpsampleSame
+};
+
+// Whether a producer moves codes as they lie, without tiles and epilogue.
+inline bool moves_codes(Producer producer) {
+  return producer == Producer::kPoolSame || producer == Producer::kConcatSame || producer == Producer::kUpsampleSame;
+}
 
 // `count` elements at `offset`.
 struct PlanArray {
@@ -88,8 +104,8 @@ struct PlanStep {
   uint32_t output;
   PlanArray inputs;  // uint32 plan tensors
   Window window;
+  Upsampling upsampling;
   int32_t strip_pixels;
-  int32_t unused;
   int64_t work;     // about how many elementary operations; small steps stay on one thread
   uint64_t kernel;  // kPoolSame: name
   PlanConv conv;

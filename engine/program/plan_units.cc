@@ -130,6 +130,11 @@ bool pools_in_place(const Program& program, const Unit& unit, Storage storage) {
          program.tensors[unit.op->operands[0]].grid == program.tensors[unit.result].grid;
 }
 
+bool upsamples_in_place(const Program& program, const Unit& unit) {
+  return unit.op->opcode == Opcode::kUpsample && unit.final == nullptr &&
+         program.tensors[unit.op->operands[0]].grid == program.tensors[unit.result].grid;
+}
+
 std::vector<Storages> choose_storages(const Program& program, const std::vector<Shape>& shapes,
                                       const std::vector<Unit>& units) {
   std::vector<Storages> all(program.tensors.size());
@@ -155,7 +160,9 @@ std::vector<Storages> choose_storages(const Program& program, const std::vector<
     result.primary = choose_primary(result, can, &context);
     const auto want = [&](Storage storage) { all[operand].wanted[static_cast<size_t>(storage)] = true; };
     if (unit->op->opcode == Opcode::kConv) want(unit->choice.storage);
-    if (pools_in_place(program, *unit, result.primary) || view) want(result.primary);
+    if (pools_in_place(program, *unit, result.primary) || upsamples_in_place(program, *unit) || view) {
+      want(result.primary);
+    }
     if (flatten && !view) want(fits_bytes(from) ? Storage::kBytes : Storage::kWords);
   }
   for (uint32_t i = 0; i < program.input_count; ++i) {

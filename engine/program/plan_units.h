@@ -45,6 +45,9 @@ std::vector<Storages> choose_storages(const Program& program, const std::vector<
 // Whether a max_pool keeps grid and storage and so runs without int32 tiles.
 bool pools_in_place(const Program& program, const Unit& unit, Storage storage);
 
+// Whether an upsample keeps the grid, and so may copy codes in whatever storage its result has.
+bool upsamples_in_place(const Program& program, const Unit& unit);
+
 }  // namespace bitlens
 
 #endif  // BITLENS_PROGRAM_PLAN_UNITS_H_

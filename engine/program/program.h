@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/upsample/upsample.h"
 #include "kernels/window.h"
 
 namespace bitlens {
@@ -38,6 +39,7 @@ enum class Opcode : uint8_t {
   kAdd = 6,
   kConcat = 7,
   kFlatten = 8,
+  kUpsample = 9,
 };
 
 const char* opcode_name(Opcode opcode);
@@ -65,6 +67,7 @@ struct Op {
   std::vector<uint32_t> operands;  // tensor numbers
   uint32_t result;                 // tensor number
   Window window{};                 // conv, pools
+  Upsampling upsampling{};         // upsample
   // conv
   uint32_t groups = 1, out_channels = 0;
   Grid weight_grid;
@@ -83,6 +86,7 @@ struct Op {
   bool padded() const { return (window.pad_top | window.pad_left | window.pad_bottom | window.pad_right) != 0; }
 };
 
+constexpr uint8_t kLastOpcode = 9;
 constexpr int64_t kMostChannels = 1 << 20;
 constexpr int32_t kNever = 2147483647;  // a breakpoint that no accumulator reaches
 

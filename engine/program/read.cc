@@ -20,6 +20,8 @@ constexpr size_t kLargestFile = 0x7fffffff;
 constexpr uint32_t kMostOps = 65535;
 constexpr uint32_t kLongestText = 512;
 constexpr int64_t kMostTaps = 1 << 15;
+constexpr int32_t kMostFactor = 256;
+constexpr int32_t kMostPad = 1 << 15;
 
 constexpr ErrorCode kFormat = ErrorCode::kFormat;
 
@@ -144,6 +146,23 @@ struct FileReader {
     }
   }
 
+  void read_upsampling(Op* op, const char* name) {
+    Upsampling& u = op->upsampling;
+    u.factor_h = in.u16();
+    u.factor_w = in.u16();
+    u.repeat = in.u8();
+    if (u.factor_h < 1 || u.factor_w < 1 || u.factor_h > kMostFactor || u.factor_w > kMostFactor || u.repeat > 1) {
+      fail(kFormat, "%s: factors must be 1 to %d and repeat 0 or 1, not (%d, %d) and %d", name, kMostFactor, u.factor_h,
+           u.factor_w, u.repeat);
+    }
+    for (int32_t* pad : {&u.pad_top, &u.pad_left, &u.pad_bottom, &u.pad_right}) {
+      *pad = in.i32();
+      if (*pad < -kMostPad || *pad > kMostPad) {
+        fail(kFormat, "%s: pads must be at most %d pixels, not %d", name, kMostPad, *pad);
+      }
+    }
+  }
+
   void read_conv(Op* op, const char* name, uint32_t channels) {
     read_window(op, name);
     op->groups = in.u32();
@@ -257,8 +276,8 @@ struct FileReader {
   void read_op() {
     const size_t start = in.at();
     const uint8_t opcode = in.u8();
-    if (opcode < 1 || opcode > 8) {
-      fail(kFormat, "file: opcode at offset %zu must be one of 1, 2, 3, 4, 5, 6, 7, 8, not %u", start, opcode);
+    if (opcode < 1 || opcode > kLastOpcode) {
+      fail(kFormat, "file: opcode at offset %zu must be 1 to %u, not %u", start, kLastOpcode, opcode);
     }
     Op op;
     op.opcode = static_cast<Opcode>(opcode);
@@ -275,6 +294,7 @@ struct FileReader {
     if (op.opcode == Opcode::kSteps) read_steps(&op, name.c_str(), channels);
     if (op.opcode == Opcode::kRescale) read_rescale(&op, name.c_str(), channels);
     if (op.opcode == Opcode::kMaxPool || op.opcode == Opcode::kSumPool) read_window(&op, name.c_str());
+    if (op.opcode == Opcode::kUpsample) read_upsampling(&op, name.c_str());
     std::vector<Shape> shapes;
     for (uint32_t operand : op.operands) shapes.push_back(program.tensors[operand].shape);
     pending.shape = result_shape(op, name, shapes);

@@ -26,6 +26,17 @@ int64_t slide(const char* name, int64_t size, int64_t kernel, int64_t stride, in
   return (padded - extent) / stride + 1;
 }
 
+// One axis of an upsampling.
+int64_t enlarge(const char* name, int64_t size, int64_t factor, int64_t before, int64_t after) {
+  if (size == 0) return 0;
+  const int64_t cut = (before < 0 ? before : 0) + (after < 0 ? after : 0);
+  if (size * factor + cut < 1) {
+    fail(kFormat, "%s: a crop must leave a pixel of %lld, not cut %lld", name, static_cast<long long>(size * factor),
+         static_cast<long long>(-cut));
+  }
+  return size * factor + before + after;
+}
+
 Shape flat(const char* name, const Shape& shape) {
   if (shape.height == 0 || shape.width == 0) fail(kFormat, "%s: height and width must be fixed", name);
   const int64_t pixels =
@@ -59,6 +70,12 @@ Shape result_shape(const Op& op, const std::string& name, const std::vector<Shap
         shape.channels += operand.channels;
       }
       return shape;
+    case Opcode::kUpsample: {
+      const Upsampling& u = op.upsampling;
+      shape.height = enlarge(name.c_str(), shape.height, u.factor_h, u.pad_top, u.pad_bottom);
+      shape.width = enlarge(name.c_str(), shape.width, u.factor_w, u.pad_left, u.pad_right);
+      return shape;
+    }
     case Opcode::kFlatten:
       return flat(name.c_str(), shape);
     case Opcode::kSteps:

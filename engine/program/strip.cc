@@ -48,8 +48,11 @@ class Strip {
         return pool([](int32_t a, int32_t b) { return a + b; });
       case Producer::kConcat:
         return concat();
+      case Producer::kUpsample:
+        return upsample();
       case Producer::kPoolSame:
       case Producer::kConcatSame:
+      case Producer::kUpsampleSame:
         return;  // no tiles
     }
   }
@@ -108,6 +111,19 @@ class Strip {
         load(in, in_y * in.width + in_x, 1, channel_, channels_, first ? sums : second_);
         for (int32_t n = 0; n < channels_ && !first; ++n) sums[n] = combine(sums[n], second_[n]);
         first = false;
+      }
+    }
+  }
+
+  void upsample() {
+    const Tensor& in = input(0);
+    for (int32_t p = 0; p < job_.pixels; ++p) {
+      const int64_t source = upsample_source(step_.upsampling, in, out_, job_.first + p);
+      int32_t* sums = sums_ + p * kBlock;
+      if (source < 0) {
+        std::memset(sums, 0, kBlock * sizeof *sums);
+      } else {
+        load(in, source, 1, channel_, channels_, sums);
       }
     }
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every row of load/kernels.inc and pool/kernels.inc: loads undo stores, pools equal a slow loop over integers.
+// Every row of load/kernels.inc and pool/kernels.inc: loads undo stores, pools and upsampling equal a slow loop over
+// integers.
 #include <algorithm>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "kernels/epilogue/epilogue.h"
 #include "kernels/load/load.h"
 #include "kernels/pool/pool.h"
+#include "kernels/upsample/upsample.h"
 #include "tests/check.h"
 
 namespace bitlens {
@@ -155,6 +157,39 @@ void check_pool(const PoolKernel& kernel, Random* random) {
   }
 }
 
+// Every code moves to where the header of upsample.h puts it; everything else is 0.
+void check_upsample(Storage storage, Random* random) {
+  const Upsampling cases[] = {{2, 2, 0, 0, 0, -1, -1}, {3, 2, 1, 0, 0, 0, 0},    {1, 1, 0, 2, 1, 0, 3},
+                              {2, 1, 0, -3, 2, 1, -1}, {1, 1, 1, -1, -2, -3, 0}, {2, 3, 1, 5, -7, -6, 1}};
+  for (const Grid3& grid : grids_of(storage)) {
+    const bool zero = grid.lo <= 0 && grid.hi >= 0 && -grid.lo % grid.step == 0;
+    for (int32_t channels : kChannels) {
+      for (const Upsampling& u : cases) {
+        if (storage == Storage::kPlanes && u.fills() && !zero) continue;
+        Image in = make_image(storage, grid, 4, 5, channels, random);
+        store(&in);
+        const int32_t height = 4 * u.factor_h + u.pad_top + u.pad_bottom,
+                      width = 5 * u.factor_w + u.pad_left + u.pad_right;
+        Image out = make_image(storage, grid, height, width, channels, random);
+        const int32_t pixels = height * width, half = pixels / 2;
+        upsample_copy(u, in.tensor, out.tensor, 0, half);
+        upsample_copy(u, in.tensor, out.tensor, half, pixels - half);
+        for (int32_t i = 0; i < pixels * channels; ++i) {
+          const int32_t y = i / channels / width - u.pad_top, x = i / channels % width - u.pad_left;
+          const bool inside = y >= 0 && x >= 0 && y < 4 * u.factor_h && x < 5 * u.factor_w;
+          const bool hit = inside && (u.repeat == 1 || (y % u.factor_h == 0 && x % u.factor_w == 0));
+          out.values[static_cast<size_t>(i)] = hit ? in.at(y / u.factor_h * 5 + x / u.factor_w, i % channels) : 0;
+        }
+        AlignedBytes got = out.bytes;
+        std::fill(out.bytes.begin(), out.bytes.end(), uint8_t{0});
+        store(&out);
+        CHECK(got == out.bytes, "upsample channels %d grid [%d, %d] factor %dx%d repeat %d", channels, grid.lo, grid.hi,
+              u.factor_h, u.factor_w, u.repeat);
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace bitlens
 
@@ -167,5 +202,6 @@ int main() {
   for (int row = 0; row < kPoolKernelCount; ++row) {
     if ((kPoolKernels[row].features & ~cpu_features()) == 0) check_pool(kPoolKernels[row], &random);
   }
+  for (Storage storage : {Storage::kPlanes, Storage::kBytes, Storage::kWords}) check_upsample(storage, &random);
   return failures == 0 ? 0 : 1;
 }

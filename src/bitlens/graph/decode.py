@@ -256,6 +256,11 @@ def _rescale(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]:
     }
 
 
+def _upsample(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]:
+    height, width, repeat, *pads = cursor.unpack("2HB4i")
+    return {"factor": (height, width), "repeat": repeat, "pads": tuple(pads)}
+
+
 def _no_payload(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]:
     return {}
 
@@ -266,4 +271,5 @@ _PAYLOADS: dict[str, Callable[[_Cursor, str, int], dict[str, Any]]] = {
     "rescale": _rescale,
     "max_pool": _window,
     "sum_pool": _window,
+    "upsample": _upsample,
 }

@@ -136,6 +136,11 @@ def _rescale(node: Node) -> bytes:
     return struct.pack("<I", len(rows)) + rows.tobytes()
 
 
+def _upsample(node: Node) -> bytes:
+    attrs = node.attrs
+    return struct.pack("<2HB4i", *attrs["factor"], attrs["repeat"], *attrs["pads"])
+
+
 def _nothing(node: Node) -> bytes:
     return b""
 
@@ -146,4 +151,5 @@ _PAYLOADS: dict[str, Callable[[Node], bytes]] = {
     "rescale": _rescale,
     "max_pool": _window,
     "sum_pool": _window,
+    "upsample": _upsample,
 }

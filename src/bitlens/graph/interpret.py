@@ -117,6 +117,20 @@ def _rescale(attrs: Mapping[str, Any], operands: list[IntArray]) -> IntArray:
     return Rescale(attrs["multiplier"], attrs["addend"], attrs["shift"], grid).apply(operands[0])
 
 
+def _upsample(attrs: Mapping[str, Any], operands: list[IntArray]) -> IntArray:
+    (x,) = operands
+    (fh, fw), (top, left, bottom, right) = attrs["factor"], attrs["pads"]
+    if attrs["repeat"]:
+        large = x.repeat(fh, axis=1).repeat(fw, axis=2)
+    else:
+        large = np.zeros((x.shape[0], x.shape[1] * fh, x.shape[2] * fw, x.shape[3]), np.int64)
+        large[:, ::fh, ::fw] = x
+    added = [(0, 0), (max(top, 0), max(bottom, 0)), (max(left, 0), max(right, 0)), (0, 0)]
+    large = np.pad(large, added)
+    height, width = large.shape[1:3]
+    return large[:, max(-top, 0) : height - max(-bottom, 0), max(-left, 0) : width - max(-right, 0)]
+
+
 def _flatten(attrs: Mapping[str, Any], operands: list[IntArray]) -> IntArray:
     return operands[0].reshape(len(operands[0]), 1, 1, -1)
 
@@ -130,4 +144,5 @@ _RUN: dict[str, Callable[[Mapping[str, Any], list[IntArray]], IntArray]] = {
     "add": lambda attrs, operands: operands[0] + operands[1],
     "concat": lambda attrs, operands: np.concatenate(operands, axis=3),
     "flatten": _flatten,
+    "upsample": _upsample,
 }

@@ -19,12 +19,14 @@ from bitlens.core.grid import Grid
 from bitlens.core.steps import NEVER, StepTable
 from bitlens.graph.graph import Graph, GraphError, Node, Value
 
-__all__ = ["INTEGER_OPS", "IntegerOp", "Shape", "describe_outputs", "window_attrs"]
+__all__ = ["INTEGER_OPS", "IntegerOp", "Shape", "describe_outputs", "fills", "window_attrs"]
 
 Shape = tuple[int | None, int | None, int]
 Attrs = Mapping[str, Any]
 
 _MOST_TAPS = 1 << 15  # kernel_h * kernel_w
+_MOST_FACTOR = 256
+_MOST_PAD = 1 << 15
 _WINDOW = ("kernel", "stride", "pads", "dilation")
 
 
@@ -153,6 +155,33 @@ def _concat_shape(shapes: Sequence[Shape], attrs: Attrs) -> Shape:
     return (*shapes[0][:2], sum(shape[2] for shape in shapes))
 
 
+def _upsample_shape(shapes: Sequence[Shape], attrs: Attrs) -> Shape:
+    factor, pads = attrs["factor"], attrs["pads"]
+    if not all(1 <= number <= _MOST_FACTOR for number in factor) or attrs["repeat"] not in (0, 1):
+        raise ValueError(f"factors must be 1 to {_MOST_FACTOR} and repeat 0 or 1, not {factor} and {attrs['repeat']}")
+    if max(map(abs, pads)) > _MOST_PAD:
+        raise ValueError(f"pads must be at most {_MOST_PAD} pixels, not {pads}")
+    sizes: list[int | None] = []
+    for axis, size in enumerate(shapes[0][:2]):
+        if size is None:
+            sizes.append(None)
+            continue
+        if size * factor[axis] + min(pads[axis], 0) + min(pads[axis + 2], 0) < 1:
+            raise ValueError(f"a crop must leave a pixel of {size * factor[axis]}, not pads of {pads}")
+        sizes.append(size * factor[axis] + pads[axis] + pads[axis + 2])
+    return (sizes[0], sizes[1], shapes[0][2])
+
+
+def fills(attrs: Attrs) -> bool:
+    """Whether an `upsample` node puts zeros beside what it moves."""
+    return max(attrs["pads"]) > 0 or (not attrs["repeat"] and max(attrs["factor"]) > 1)
+
+
+def _upsample_range(grids: Sequence[Grid], attrs: Attrs) -> tuple[int, int]:
+    lo, hi = grids[0].lo, grids[0].hi
+    return (min(lo, 0), max(hi, 0)) if fills(attrs) else (lo, hi)
+
+
 def _flatten_shape(shapes: Sequence[Shape], attrs: Attrs) -> Shape:
     height, width, channels = shapes[0]
     if height is None or width is None:
@@ -173,6 +202,7 @@ INTEGER_OPS: dict[str, IntegerOp] = {
         7, (2, 255), (), _concat_shape, lambda g, a: (min(grid.lo for grid in g), max(grid.hi for grid in g))
     ),
     "flatten": IntegerOp(8, (1, 1), (), _flatten_shape, _max_range, size_bound=True),
+    "upsample": IntegerOp(9, (1, 1), ("factor", "repeat", "pads"), _upsample_shape, _upsample_range),
 }
 
 
