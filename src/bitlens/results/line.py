@@ -47,15 +47,12 @@ def test_images(
     recipe: str, data: str | None = None, cache: str | None = None, limit: int | None = None
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """The test images of a recipe as its net sees them, uint8 (N, H, W, C), and their labels (N,)."""
-    from bitlens.data import centred
-    from bitlens.train import Classification, TrainError, find_recipe
+    from bitlens.train import Classification, FileClassification, TrainError, find_recipe
 
     task = find_recipe(recipe).task
-    if not isinstance(task, Classification):
+    if not isinstance(task, Classification | FileClassification):
         raise TrainError(f"{recipe}: task must be classification of images, not {type(task).__name__}")
-    test = task.data(Path(data) if data else None, cache).test
-    images = centred(test.images[:limit], task.size)
-    return images, test.labels[:limit]
+    return task.test_images(data, cache, limit)
 
 
 def accuracy(form: Form, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> float:

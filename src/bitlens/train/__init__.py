@@ -3,6 +3,7 @@
 
 from bitlens.train.catalog import RECIPES, find_recipe
 from bitlens.train.classify import Classification, evaluate, to_tensor
+from bitlens.train.classify_files import FileClassification
 from bitlens.train.folder import load_run, read_config
 from bitlens.train.language import LanguageModelling, perplexity
 from bitlens.train.recipe import Recipe, TrainError
@@ -13,6 +14,7 @@ from bitlens.train.task import Task, TaskSetup
 __all__ = [
     "RECIPES",
     "Classification",
+    "FileClassification",
     "LanguageModelling",
     "Recipe",
     "Segmentation",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,10 +19,11 @@ from bitlens.train.task import Task, TaskSetup
 
 __all__ = ["Classification", "Classifying", "accuracies", "evaluate", "to_tensor"]
 
-Numbers = np.ndarray[Any, np.dtype[np.int64]]
+Images = npt.NDArray[np.uint8]
+Numbers = npt.NDArray[np.int64]
 
 
-def to_tensor(images: np.ndarray[Any, np.dtype[np.uint8]], device: torch.device) -> Tensor:
+def to_tensor(images: Images, device: torch.device) -> Tensor:
     """Turn uint8 images (N, H, W, C) into float32 u/255, (N, C, H, W) in channels-last memory."""
     return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float().div_(255.0)  # (N, C, H, W)
 
@@ -124,6 +126,18 @@ class Classification(TaskSetup):
     def example(self) -> Tensor:
         """Return one black image (1, C, size, size)."""
         return torch.zeros(1, self.channels, self.size, self.size)
+
+    def test_images(
+        self, data: str | Path | None, cache: str | Path | None = None, limit: int | None = None
+    ) -> tuple[Images, Numbers]:
+        """Return the first test images as the net sees them, uint8 (N, size, size, C), and their labels (N,).
+
+        Args:
+            data, cache: see `TaskSetup.open`.
+            limit: how many; all when None.
+        """
+        test = self.data(data, cache).test
+        return centred(test.images[:limit], self.size), test.labels[:limit]
 
 
 class _Opened(Classifying):
