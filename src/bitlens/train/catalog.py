@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
-from bitlens.data import camvid, cifar10, digits, mnist, ptb, tinyimagenet
+from functools import partial
+
+from bitlens.data import camvid, cifar10, digits, imagefolder, mnist, ptb, tinyimagenet
 from bitlens.models import BitFCN, DigitsNet, DoReFaSVHN, GoogLeNet, LanguageModel, ResNet20
 from bitlens.train.classify import Classification
+from bitlens.train.classify_files import FileClassification
 from bitlens.train.language import LanguageModelling
 from bitlens.train.recipe import Recipe, TrainError
 from bitlens.train.segment import Segmentation
 
 __all__ = ["RECIPES", "find_recipe"]
+
+_IMAGENET = FileClassification(partial(imagefolder, classes=1000), size=224)
 
 _ALL = (
     Recipe(
@@ -62,6 +67,13 @@ _ALL = (
         bits="w4a4,weight=balanced",
         epochs=20,
         rate=2e-3,
+    ),
+    Recipe(  # the paper's schedule is not known
+        name="googlenet_imagenet",
+        task=_IMAGENET,
+        net=lambda spec: GoogLeNet(spec, 1000, small=False),
+        bits="w4a4,weight=balanced",
+        epochs=60,
     ),
     Recipe(
         name="bitfcn_camvid",
