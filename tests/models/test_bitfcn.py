@@ -3,17 +3,16 @@ import pytest
 import torch
 
 from bitlens.models import BitFCN
-from bitlens.nn import QuantLayer
 from bitlens.quant import Spec
+from nets import assert_trains_a_step, weights
 
 
 def test_size() -> None:
     net = BitFCN(Spec.parse("w2a2"))
-    layers = [m for m in net.modules() if isinstance(m, QuantLayer)]
     blocks = 9 * (2 * 32 * 32 + 32 * 64 + 3 * 64 * 64 + 64 * 128 + 5 * 128 * 128 + 2 * 64 * 64 + 2 * 32 * 32)
     ups = 9 * (128 * 64 + 64 * 32)
     ends = 9 * (3 * 32 + 32 * 11) + 32 * 64 + 64 * 128  # with the two shortcuts
-    assert sum(m.weight.numel() for m in layers) == blocks + ups + ends
+    assert weights(net) == blocks + ups + ends
 
 
 @pytest.mark.parametrize("size", [(8, 8), (24, 40), (1, 1), (9, 17), (22, 30), (45, 51)])
@@ -38,8 +37,4 @@ def test_what_is_seen_depends_on_the_neighbourhood_alone() -> None:
 @pytest.mark.parametrize("bits", ["w1a2g6", "w2a2,weight=balanced", "w8a8g8", "w32a32"])
 def test_every_spec_trains_a_step(bits: str) -> None:
     torch.manual_seed(0)
-    net = BitFCN(Spec.parse(bits), width=4)
-    net(torch.rand(2, 3, 32, 40)).square().mean().backward()
-    for name, parameter in net.named_parameters():
-        assert parameter.grad is not None, name
-        assert torch.isfinite(parameter.grad).all(), name
+    assert_trains_a_step(BitFCN(Spec.parse(bits), width=4), torch.rand(2, 3, 32, 40))

@@ -4,23 +4,8 @@ import torch
 
 from bitlens.models import DoReFaSVHN
 from bitlens.models.dorefa_svhn import SIZES
-from bitlens.nn import QuantLayer
 from bitlens.quant import Spec
-
-
-def multiplications(net: DoReFaSVHN) -> int:
-    count = 0
-
-    def add(module: QuantLayer, _: object, y: torch.Tensor) -> None:
-        nonlocal count
-        count += module.weight[0].numel() * y[0].numel()
-
-    handles = [m.register_forward_hook(add) for m in net.modules() if isinstance(m, QuantLayer)]
-    with torch.no_grad():
-        net.eval()(torch.zeros(1, 3, 40, 40))
-    for handle in handles:
-        handle.remove()
-    return count
+from nets import assert_trains_a_step, multiplications, weights
 
 
 @pytest.mark.parametrize(
@@ -28,9 +13,8 @@ def multiplications(net: DoReFaSVHN) -> int:
 )
 def test_sizes_are_the_papers(size: str, mega: float, kilo: int) -> None:
     net = DoReFaSVHN(Spec.parse("w1a2"), size)
-    assert abs(multiplications(net) / 1e6 / mega - 1) < 0.01
-    weights = sum(m.weight.numel() for m in net.modules() if isinstance(m, QuantLayer))
-    assert abs(weights / 1e3 / kilo - 1) < 0.02
+    assert abs(multiplications(net, 40) / 1e6 / mega - 1) < 0.01
+    assert abs(weights(net) / 1e3 / kilo - 1) < 0.02
 
 
 def test_ends_have_eight_bits_and_the_middle_the_spec() -> None:
@@ -48,11 +32,7 @@ def test_ends_have_eight_bits_and_the_middle_the_spec() -> None:
 @pytest.mark.parametrize("bits", ["w1a2g6", "w2a2,weight=balanced,activation=cabs", "w8a8g8", "w32a32"])
 def test_every_spec_trains_a_step(bits: str) -> None:
     torch.manual_seed(0)
-    net = DoReFaSVHN(Spec.parse(bits), "D")
-    net(torch.rand(4, 3, 40, 40)).square().mean().backward()
-    for name, parameter in net.named_parameters():
-        assert parameter.grad is not None, name
-        assert torch.isfinite(parameter.grad).all(), name
+    assert_trains_a_step(DoReFaSVHN(Spec.parse(bits), "D"), torch.rand(4, 3, 40, 40))
 
 
 def test_unknown_size_is_told() -> None:

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from bitlens.models import GoogLeNet
-from bitlens.nn import QuantLayer
 from bitlens.quant import Spec
+from nets import assert_trains_a_step, weights
 
 # arXiv 1409.4842 table 1, in units of 1024. Two of its counts contradict the channels in their own rows, which net and
 # test go by: 4c prints 463 (but 100 million operations on 14x14, which are 498), 5a prints 1072.
@@ -23,10 +23,6 @@ PAPER = {
     "fc": 1000,
 }
 OUTPUTS = (256, 480, 512, 512, 512, 528, 832, 832, 1024)
-
-
-def weights(module: torch.nn.Module) -> int:
-    return sum(layer.weight.numel() for layer in module.modules() if isinstance(layer, QuantLayer))
 
 
 def test_weights_and_channels_are_the_papers() -> None:
@@ -59,8 +55,4 @@ def test_branches_meet_on_the_grid_of_the_activations() -> None:
 )
 def test_every_spec_trains_a_step(bits: str) -> None:
     torch.manual_seed(0)
-    net = GoogLeNet(Spec.parse(bits), width=1 / 8)
-    net(torch.rand(4, 3, 32, 32)).square().mean().backward()
-    for name, parameter in net.named_parameters():
-        assert parameter.grad is not None, name
-        assert torch.isfinite(parameter.grad).all(), name
+    assert_trains_a_step(GoogLeNet(Spec.parse(bits), width=1 / 8), torch.rand(4, 3, 32, 32))

@@ -5,6 +5,7 @@ import torch
 from bitlens.models import ResNet20
 from bitlens.nn import QuantLayer
 from bitlens.quant import Spec
+from nets import assert_trains_a_step, weights
 
 
 def test_weights_and_depth_are_the_papers() -> None:
@@ -14,7 +15,7 @@ def test_weights_and_depth_are_the_papers() -> None:
     weighted = [m for m in layers if m.weight.dim() == 2 or m.kernel_size == (3, 3)]
     assert len(weighted) == 20
     # 3x3: 3*16*9 + 6*16*16*9 + (16*32 + 5*32*32)*9 + (32*64 + 5*64*64)*9; 1x1: 16*32 + 32*64; classifier 640
-    assert sum(m.weight.numel() for m in layers) == 432 + 13824 + 50688 + 202752 + 2560 + 640
+    assert weights(net) == 432 + 13824 + 50688 + 202752 + 2560 + 640
 
 
 def test_maps_and_strides() -> None:
@@ -29,8 +30,4 @@ def test_maps_and_strides() -> None:
 @pytest.mark.parametrize("bits", ["w1a2g6", "w2a2,weight=balanced,activation=cabs", "w8a8g8", "w32a32"])
 def test_every_spec_trains_a_step(bits: str) -> None:
     torch.manual_seed(0)
-    net = ResNet20(Spec.parse(bits), width=4)
-    net(torch.rand(4, 3, 16, 16)).square().mean().backward()
-    for name, parameter in net.named_parameters():
-        assert parameter.grad is not None, name
-        assert torch.isfinite(parameter.grad).all(), name
+    assert_trains_a_step(ResNet20(Spec.parse(bits), width=4), torch.rand(4, 3, 16, 16))
