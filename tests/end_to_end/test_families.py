@@ -15,6 +15,8 @@ from bitlens.nn import freeze
 from bitlens.qonnx.export import export
 from bitlens.quant import Spec
 from bitlens.results.compare import compare_net
+from bitlens.train import TrainError
+from bitlens.train.guard import check_finite
 
 GRID = [
     f"w{w}a{a}g{g}" for w in (1, 2, 3, 4, 8) for a, g in ((1, 2), (2, 4), (3, 6), (4, 32), (8, 8))
@@ -61,6 +63,33 @@ def test_twenty_steps_without_nan(bits: str) -> None:
         assert torch.isfinite(parameter).all(), name
     if "a1" not in bits and "g2" not in bits:  # the coarsest need longer
         assert sum(losses[-5:]) < sum(losses[:5])
+
+
+@pytest.mark.parametrize("bits", [*FAMILIES, "w1a2,weight=dorefa,activation=lsq,scale=pow2"])
+def test_a_nan_weight_shows_and_its_layer_is_named(bits: str) -> None:
+    net, images = DigitsNet(Spec.parse(bits)), torch.rand(4, 1, 8, 8)
+    with torch.no_grad():
+        net.conv1.weight[1, 0, 1, 1] = math.nan
+    loss = net(images).square().mean()
+    loss.backward()
+    with pytest.raises(TrainError) as caught:
+        check_finite(net, loss, lambda: net(images), "step 1")
+    assert str(caught.value) == "conv1.weight: values must be finite, not nan (step 1)"
+    assert not net.eval()(images).isfinite().any()
+
+
+@pytest.mark.parametrize("bits", FAMILIES)
+def test_a_nan_activation_shows_and_its_layer_is_named(bits: str) -> None:
+    net, images = DigitsNet(Spec.parse(bits)), torch.rand(4, 1, 8, 8)
+    spoil = torch.ones(16, 8, 8)
+    spoil[3, 4, 4] = math.nan
+    net.bn0.register_forward_hook(lambda module, inputs, output: output * spoil)
+    loss = net(images).square().mean()
+    loss.backward()
+    with pytest.raises(TrainError) as caught:
+        check_finite(net, loss, lambda: net(images), "step 1")
+    assert str(caught.value) == "bn0: output must be finite, not nan (step 1)"
+    assert not net.eval()(images).isfinite().any()
 
 
 @pytest.mark.parametrize("bits", FAMILIES)

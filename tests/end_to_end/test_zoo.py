@@ -36,8 +36,8 @@ def _trained(make: Callable[[], nn.Module], side: int) -> nn.Module:
     return freeze(net)
 
 
-# zero insertion (ConvTranspose of ones) comes with issue 4
-REFUSED = {"bitfcn w2a2": pytest.mark.xfail(raises=CompileError)}
+
+REFUSED: dict[str, object] = {}
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=REFUSED.get(name, ())) for name in NETS])

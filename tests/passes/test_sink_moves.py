@@ -10,7 +10,7 @@ def test_a_reshape_passes_what_treats_all_numbers_alike() -> None:
     b = ModelBuilder(("N", 2, 3, 4))
     x = b.op("Relu", b.op("Flatten", b.image()))
     x = b.quant(x, 1 / 3, 2)
-    graph = after(b.model(b.op("Gemm", x, b.weights(np.ones((1, 24))), transB=1)), "sink_reshapes")
+    graph = after(b.model(b.op("Gemm", x, b.weights(np.ones((1, 24))), transB=1)), "sink_moves")
     assert [node.op for node in graph] == ["chain", "chain", "chain", "Reshape", "Gemm"]
     assert graph.value(x).shape == (None, 2, 3, 4)
 

@@ -94,6 +94,38 @@ def test_equal_and_zero_weights_are_finite() -> None:
             assert torch.isfinite(scale)
 
 
+SPLITS = st.sampled_from(["mean", "median"])
+REACHES = st.sampled_from(["mean", "max"])
+
+
+@given(st.integers(1, 8), st.integers(0, 1 << 30), SPLITS, REACHES, st.sampled_from([0.25, 2.0, 8.0]))
+@settings(deadline=None, max_examples=40)
+def test_codes_rise_and_values_scale_with_the_weights(
+    bits: int, seed: int, split: str, reach: str, factor: float
+) -> None:
+    w = torch.randn(60, generator=torch.Generator().manual_seed(seed)) ** 3
+    integers = BalancedWeight(bits, split, reach).codes(w)[0]
+    assert (integers[w.argsort()].diff() >= 0).all()
+    once, scaled = balanced_weight(w, bits, split, reach), balanced_weight(factor * w, bits, split, reach)
+    assert torch.equal(scaled, factor * once)
+
+
+@given(st.integers(1, 4), st.integers(16, 400), st.integers(0, 1 << 30))
+@settings(deadline=None, max_examples=40)
+def test_by_median_and_maximum_a_second_time_changes_nothing(bits: int, count: int, seed: int) -> None:
+    w = torch.from_numpy(np.random.default_rng(seed).permutation(count).astype(np.float32) - count / 3)
+    once = balanced_weight(w, bits, "median", "max")
+    assert torch.allclose(balanced_weight(once, bits, "median", "max"), once, rtol=1e-5)
+
+
+@pytest.mark.parametrize("split", ["mean", "median"])
+def test_zero_between_symmetric_weights_and_equal_weights(split: str) -> None:
+    w = torch.tensor([-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0])
+    assert BalancedWeight(2, split).codes(w)[0][3].abs() == 1
+    for value in (-0.3, 0.0, 0.3):
+        assert BalancedWeight(2, split).codes(torch.full((5,), value))[0].tolist() == [3] * 5
+
+
 @pytest.mark.parametrize(
     ("key", "allowed"), [("split", "mean, median"), ("reach", "mean, max"), ("slope", "identity, leaf")]
 )

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from torch import Tensor
 
 from bitlens.quant import (
@@ -18,9 +19,11 @@ from bitlens.quant import (
     dorefa_gradient,
     dorefa_weight,
 )
+from bitlens.quant import dorefa as module
 
 BITS = st.integers(1, 8)
 SEEDS = st.integers(0, 1 << 30)
+WEIGHTS = hnp.arrays(np.float32, hnp.array_shapes(min_side=1, max_side=6), elements=st.floats(-4, 4, width=32))
 f = np.float32
 
 
@@ -232,3 +235,90 @@ def test_a_module_without_noise_is_biased_and_says_so() -> None:
     assert torch.allclose(x.grad[0, 1:], torch.tensor(1 / 3))
     assert repr(quiet) == "DoReFaGradient(bits=2, noise=False)"
     assert repr(DoReFaGradient(2)) == "DoReFaGradient(bits=2)"
+
+
+@given(WEIGHTS, BITS)
+def test_weights_rise(w: np.ndarray, bits: int) -> None:
+    integers = DoReFaWeight(bits).codes(torch.from_numpy(w))[0].numpy()
+    assert (np.diff(integers.reshape(-1)[np.argsort(w.reshape(-1), kind="stable")]) >= 0).all()
+
+
+@given(WEIGHTS.filter(lambda w: np.abs(w).max() > 1e-3), BITS)
+def test_quantizing_weights_twice_changes_nothing_up_to_three_bits(w: np.ndarray, bits: int) -> None:
+    once = dorefa_weight(torch.from_numpy(w), bits)
+    twice = dorefa_weight(once, bits)
+    if bits <= 3:
+        assert torch.allclose(twice, once, rtol=1e-5)
+    else:  # tanh acts again
+        assert torch.equal(twice.sign(), once.sign())
+
+
+def test_four_bits_twice_are_not_four_bits_once() -> None:
+    levels = torch.arange(-15, 16, 2) / 15
+    assert not torch.equal(dorefa_weight(levels, 4), levels)
+
+
+@given(SEEDS, st.sampled_from([0.25, 2.0, 8.0]))
+@settings(deadline=None, max_examples=30)
+def test_one_bit_scales_with_its_weights_and_more_bits_do_not(seed: int, factor: float) -> None:
+    w = 1e-3 * normal(seed, 400)  # tanh is straight here
+    assert torch.equal(dorefa_weight(factor * w, 1), factor * dorefa_weight(w, 1))
+    for bits in (2, 4):
+        codes, scaled = (DoReFaWeight(bits).codes(x) for x in (w, factor * w))
+        assert scaled[1] == codes[1]
+        assert (scaled[0] != codes[0]).float().mean() < 0.02
+
+
+@pytest.mark.parametrize("bits", [2, 8])
+def test_zero_weights_have_the_gradient_of_the_identity(bits: int) -> None:
+    w = torch.zeros(3, requires_grad=True)
+    dorefa_weight(w, bits).backward(torch.tensor([1.0, 2.0, 3.0]))
+    assert torch.allclose(w.grad, torch.tensor([1.0, 2.0, 3.0]))
+
+
+@given(st.integers(1, 16), SEEDS, st.sampled_from([2.0**-20, 0.5, 4.0]), st.booleans())
+@settings(deadline=None, max_examples=40)
+def test_gradients_scale_with_their_input(bits: int, seed: int, factor: float, noise: bool) -> None:
+    g = normal(seed, 3, 20)
+    once, scaled = (dorefa_gradient(x, bits, torch.Generator().manual_seed(seed), noise) for x in (g, factor * g))
+    assert torch.equal(scaled, factor * once)
+
+
+@given(st.integers(1, 16), SEEDS)
+@settings(deadline=None, max_examples=40)
+def test_gradients_rise_without_noise(bits: int, seed: int) -> None:
+    g = normal(seed, 1, 50).sort().values
+    assert (dorefa_gradient(g, bits, noise=False).diff() >= 0).all()
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 6, 8, 12, 16])
+@pytest.mark.parametrize("g", [-1.0, -0.7, -0.25, 0.0, 1e-4, 0.3, 0.5, 0.999, 1.0])
+def test_the_mean_over_all_noise_is_the_gradient(bits: int, g: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = torch.cat([torch.arange(-(1 << 15), 1 << 15), torch.zeros(1)]).reshape(1, -1)
+    monkeypatch.setattr(module, "_noise", lambda flat, generator: every.clone())
+    sample = torch.full((1, (1 << 16) + 1), g)
+    sample[0, -1] = 1.0  # m = 1
+    mean = dorefa_gradient(sample, bits)[0, :-1].double().mean().item()
+    assert abs(mean - np.float32(g)) <= 2**-16 / (2**bits - 1) + 2**-21
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_sample_that_is_not_finite_is_nan_throughout_and_leaves_the_others(bad: float) -> None:
+    g = normal(0, 2, 3, 4, 4)
+    g[1, 2, 0, 0] = bad
+    q = dorefa_gradient(g, 4)
+    assert q[1].isnan().all()
+    assert q[0].isfinite().all()
+
+
+@pytest.mark.parametrize("bits", [1, 2, 8])
+@pytest.mark.parametrize("value", [0.3, -0.3])
+def test_constant_gradients_stay(bits: int, value: float) -> None:
+    assert torch.allclose(dorefa_gradient(torch.full((2, 5), value), bits), torch.full((2, 5), value))
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (2, 0), (0, 3, 4, 4)])
+def test_no_gradients_give_none(shape: tuple[int, ...]) -> None:
+    x = torch.zeros(shape, requires_grad=True)
+    DoReFaGradient(4)(x).sum().backward()
+    assert x.grad.shape == shape

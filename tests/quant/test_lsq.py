@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from torch import nn
 
 from bitlens.quant import LSQActivation, LSQWeight, QuantError
 
@@ -42,31 +43,65 @@ def test_values_and_start_are_the_published_ones() -> None:
     assert np.allclose(rows, 2 * w.abs().mean(1).numpy() / 3**0.5)
 
 
+@pytest.mark.parametrize("bits", [2, 3, 8])
 @pytest.mark.parametrize("channels", [False, True])
-def test_gradients_of_weights_are_those_of_the_formulas(channels: bool) -> None:
+def test_gradients_of_weights_are_those_of_the_formulas(bits: int, channels: bool) -> None:
     w = torch.randn(5, 30, requires_grad=True)
     up = torch.randn(5, 30)
-    quantizer = _begun(2, w, channels)
+    quantizer = _begun(bits, 0.3 * w / (2 ** (bits - 1) - 1) ** 0.5, channels)  # some weights lie outside
     quantizer(w).backward(up)
-    step = quantizer.codes(w)[1].detach().reshape(-1, 1)  # n = 1: the reach is the step
-    v = w.detach() / step
-    inside = (v > -2) & (v < 1)
+    lo, hi = quantizer.grid.lo, quantizer.grid.hi
+    v = w.detach() / quantizer.codes(w)[1].detach().reshape(-1, 1)
+    inside = (v > lo) & (v < hi)
+    assert 0 < inside.sum() < 150
     assert torch.allclose(w.grad, up * inside, rtol=1e-4)
-    slope = torch.where(inside, torch.floor(v + 0.5) - v, v.clamp(-2, 1)) * up
-    expected = slope.sum(1) / 30**0.5 if channels else slope.sum() / 150**0.5
-    assert torch.allclose(quantizer.reach.grad, expected, rtol=1e-3, atol=1e-4)
+    slope = hi * torch.where(inside, torch.floor(v + 0.5) - v, v.clamp(lo, hi)) * up  # of the reach, hi steps
+    expected = slope.sum(1) / (30 * hi) ** 0.5 if channels else slope.sum() / (150 * hi) ** 0.5
+    assert torch.allclose(quantizer.reach.grad, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_gradients_of_activations_are_those_of_the_formulas() -> None:
+@pytest.mark.parametrize("bits", [1, 2, 8])
+def test_gradients_of_activations_are_those_of_the_formulas(bits: int) -> None:
     x = torch.randn(4, 30, requires_grad=True)
     up = torch.randn(4, 30)
-    quantizer = LSQActivation(2)
+    quantizer = LSQActivation(bits)
     quantizer(x).backward(up)
-    v = 3 * x.detach()
-    inside = (v > 0) & (v < 3)
+    n = 2**bits - 1
+    v = n * x.detach()
+    inside = (v > 0) & (v < n)
     assert torch.allclose(x.grad, up * inside, rtol=1e-4)
-    slope = torch.where(inside, torch.floor(v + 0.5) - v, v.clamp(0, 3)) * up
-    assert quantizer.reach.grad.item() == pytest.approx(3 * slope.sum().item() / 90**0.5, rel=1e-3, abs=1e-4)
+    slope = torch.where(inside, torch.floor(v + 0.5) - v, v.clamp(0, n)) * up
+    expected = n * slope.sum().item() / (30 * n) ** 0.5
+    assert quantizer.reach.grad.item() == pytest.approx(expected, rel=1e-3, abs=1e-3)
+
+
+def test_activations_scale_with_their_reach() -> None:
+    x, quantizer = torch.rand(3, 9), LSQActivation(3)
+    once = quantizer(x).detach()
+    quantizer.reach.data.fill_(4)
+    assert torch.equal(quantizer(4 * x), 4 * once)
+
+
+def test_eight_bits_are_fine_and_one_bit_is_a_step() -> None:
+    w = torch.randn(1000, generator=torch.Generator().manual_seed(0))
+    quantizer = _begun(8, w)
+    assert ((quantizer(w) - w).abs() <= 0.5001 * quantizer.codes(w)[1]).all()  # 2 mean|w| sqrt(127) clips none
+    assert LSQActivation(1)(torch.tensor([[0.0, 0.49, 0.5, 3.0]])).tolist() == [[0, 0, 1, 1]]
+
+
+def test_a_layer_that_starts_at_zero_comes_to_life() -> None:
+    w = nn.Parameter(torch.zeros(1, 8))
+    quantizer = _begun(2, w)
+    optimizer = torch.optim.Adam([w, *quantizer.parameters()], 0.01)
+    aim = torch.linspace(-1, 1, 8)
+    losses = []
+    for _ in range(200):
+        loss = (quantizer(w) - aim).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.3 * losses[0]
 
 
 def test_sgd_moves_the_step_as_published() -> None:

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -85,6 +85,15 @@ def test_one_bit_is_a_sign_and_eight_bits_are_fine() -> None:
     assert torch.equal(MeanScaledWeight(1).codes(w)[0], torch.where(w >= 0, 1.0, -1.0))
     assert MeanScaledWeight(1).codes(w)[1] == pytest.approx(1.25 * torch.tanh(w).abs().mean().item())
     assert (uniform_max_weight(w, 8) - w).abs().max() <= w.abs().max() / 255 * 1.001
+
+
+@given(st.integers(0, 1 << 30), BITS, st.sampled_from([0.25, 0.5, 2.0]))
+@settings(deadline=None, max_examples=30)
+def test_small_weights_scale_with_their_input_by_mean_too(seed: int, bits: int, factor: float) -> None:
+    w = 1e-3 * torch.randn(300, generator=torch.Generator().manual_seed(seed))  # tanh is straight here
+    (codes, scale), (scaled, larger) = (MeanScaledWeight(bits).codes(x) for x in (w, factor * w))
+    assert larger.item() == pytest.approx(factor * scale.item(), rel=1e-4)
+    assert (scaled != codes).float().mean() < 0.02
 
 
 @pytest.mark.parametrize("family", FAMILIES)

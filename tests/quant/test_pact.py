@@ -33,7 +33,7 @@ def test_integers_lie_on_the_grid_rise_and_a_second_time_changes_nothing(x: np.n
     assert torch.equal(quantizer(once), once)
 
 
-@pytest.mark.parametrize("bits", [1, 2, 4])
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
 def test_gradients_are_those_of_the_formulas(bits: int) -> None:
     x = (3 * torch.randn(50, 4)).requires_grad_()
     up = torch.randn(50, 4)
@@ -52,6 +52,25 @@ def test_zero_constant_nan_and_a_clip_that_fell_below_zero() -> None:
     assert torch.isnan(quantizer(torch.tensor([float("nan")]))).all()
     quantizer.alpha.data.fill_(-1.0)
     assert quantizer.scale.item() == pytest.approx(0.001 / 3)
+
+
+def test_a_clip_that_fell_below_zero_has_its_gradient_and_comes_back() -> None:
+    quantizer = PACTActivation(2)
+    quantizer.alpha.data.fill_(-0.05)
+    optimizer = torch.optim.SGD(quantizer.parameters(), 0.1)
+    quantizer(torch.tensor([0.5, 2.0, -1.0])).sum().backward()
+    assert quantizer.alpha.grad == 2  # one for each value above
+    for _ in range(5):
+        optimizer.zero_grad()
+        (quantizer(torch.ones(4)) - 1).square().mean().backward()
+        optimizer.step()
+    assert quantizer.alpha > 0.5
+
+
+@given(VALUES, st.integers(1, 8), st.sampled_from([0.25, 2.0, 8.0]))
+def test_values_scale_with_the_clip(x: np.ndarray, bits: int, factor: float) -> None:
+    once = pact_activation(torch.from_numpy(x), bits, 1.5)
+    assert torch.equal(pact_activation(factor * torch.from_numpy(x), bits, factor * 1.5), factor * once)
 
 
 def test_a_scale_moved_to_a_power_of_two() -> None:

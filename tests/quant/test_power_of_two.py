@@ -30,6 +30,20 @@ def test_its_gradient_is_the_identity() -> None:
     assert scale.grad.tolist() == [2, 3]
 
 
+@pytest.mark.parametrize("lost", [math.nan, math.inf])
+def test_a_scale_that_is_lost_does_not_become_one(lost: float) -> None:
+    assert str(power_of_two(torch.tensor([lost, 3.0])).tolist()) == str([lost, 4.0])
+
+
+def test_the_gradient_of_weights_is_the_familys_times_the_ratio_of_scales() -> None:
+    w, up = torch.randn(4, 6, requires_grad=True), torch.randn(4, 6)
+    family = MeanScaledWeight(3)
+    family(w).backward(up)
+    expected, w.grad = w.grad * power_of_two(family.codes(w)[1]) / family.codes(w)[1], None
+    PowerOfTwoWeight(family)(w).backward(up)
+    assert torch.allclose(w.grad, expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("family", [MeanScaledWeight(2), BipolarWeight(), LSQWeight(4, channels=True)])
 def test_the_familys_integers_stay(family: Quantizer) -> None:
     w = torch.randn(4, 6)

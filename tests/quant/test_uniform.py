@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
+import math
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from bitlens.quant import (
     AccumulatorBias,
@@ -18,6 +21,7 @@ from bitlens.quant import (
 )
 
 f = np.float32
+WEIGHTS = hnp.arrays(np.float32, hnp.array_shapes(min_side=1, max_side=6), elements=st.floats(-4, 4, width=32))
 
 
 @given(st.integers(2, 8), st.integers(0, 1 << 30))
@@ -42,6 +46,22 @@ def test_narrow_gradient_is_the_identity() -> None:
 
 def test_zero_weights_stay_zero() -> None:
     assert NarrowWeight().codes(torch.zeros(4))[0].tolist() == [0, 0, 0, 0]
+
+
+@given(WEIGHTS, st.integers(2, 8), st.sampled_from([0.25, 2.0, 8.0]))
+def test_narrow_weights_rise_keep_zero_and_scale_with_their_input(w: np.ndarray, bits: int, factor: float) -> None:
+    x = torch.from_numpy(w)
+    integers = NarrowWeight(bits).codes(x)[0]
+    assert (np.diff(integers.numpy().reshape(-1)[np.argsort(w.reshape(-1), kind="stable")]) >= 0).all()
+    assert (integers[x == 0] == 0).all()
+    if np.abs(w).max() > 1e-3:
+        assert torch.equal(narrow_weight(factor * x, bits), factor * narrow_weight(x, bits))
+
+
+def test_the_gradient_of_images_is_the_identity_inside() -> None:
+    x = torch.tensor([-0.5, 0.0, 0.3, 1.0, 1.5], requires_grad=True)
+    unsigned_input(x, 2).sum().backward()
+    assert torch.allclose(x.grad, torch.tensor([0.0, 1.0, 1.0, 1.0, 0.0]))
 
 
 def test_images_give_their_bytes_back() -> None:
@@ -89,6 +109,24 @@ def test_bias_lands_on_the_accumulators_grid() -> None:
     assert bias.grad.tolist() == [1, 1, 0]
     with pytest.raises(QuantError, match=r"^AccumulatorBias: codes need the accumulator's scale, call on_grid"):
         AccumulatorBias()(bias)
+
+
+@given(hnp.arrays(np.float32, st.integers(1, 9), elements=st.floats(-1e6, 1e6, width=32)), st.sampled_from([0.5, 8.0]))
+def test_biases_lie_on_the_grid_rise_and_scale_with_their_unit(bias: np.ndarray, factor: float) -> None:
+    quantizer, b, unit = AccumulatorBias(), torch.from_numpy(bias), torch.tensor(0.03)
+    integers = quantizer.on_grid(b, unit)
+    assert quantizer.grid.contains(integers.numpy())
+    assert (np.diff(integers.numpy()[np.argsort(bias, kind="stable")]) >= 0).all()
+    assert torch.equal(quantizer.on_grid(factor * b, factor * unit), integers)
+    assert torch.equal(quantizer.on_grid(integers * 0.25, torch.tensor(0.25)), integers)  # twice is once
+
+
+def test_biases_at_the_edges() -> None:
+    values = torch.tensor([0.0, float("inf"), -float("inf"), float("nan")])
+    *known, lost = AccumulatorBias().on_grid(values, torch.tensor(0.5)).tolist()
+    assert known == [0, 1 << 22, -(1 << 22)]
+    assert math.isnan(lost)
+    assert AccumulatorBias().on_grid(torch.zeros(0), torch.tensor(0.5)).shape == (0,)
 
 
 def test_modules_name_themselves() -> None:

@@ -54,6 +54,7 @@ IMPORTED_OPS: dict[str, ImportedOp] = {
     "BipolarQuant": _op(2),
     # products
     "Conv": _op(2, 3, **_WINDOW, group=1, kernel_shape=None),
+    "ConvTranspose": _op(2, 3, **_WINDOW, group=1, kernel_shape=None, output_padding=None, output_shape=None),
     "Gemm": _op(2, 3, alpha=1.0, beta=1.0, transA=0, transB=0),
     "MatMul": _op(2),
     # one number at a time
@@ -86,6 +87,21 @@ IMPORTED_OPS: dict[str, ImportedOp] = {
     "Identity": _op(1),
     "Dropout": _op(1, 3, seed=None),
     "Cast": _op(1, to=REQUIRED, saturate=1, round_mode="up"),
+    "Resize": _op(
+        2,
+        4,
+        antialias=0,
+        axes=None,
+        coordinate_transformation_mode=None,
+        cubic_coeff_a=-0.75,
+        exclude_outside=0,
+        extrapolation_value=0.0,
+        keep_aspect_ratio_policy="stretch",
+        mode="nearest",
+        nearest_mode=None,
+    ),
+    "Upsample": _op(2, mode="nearest"),
+    "Pad": _op(2, 4, mode="constant"),
     # arithmetic of shapes
     "Shape": _op(1, start=0, end=None),
     "Gather": _op(2, axis=0),
@@ -98,7 +114,10 @@ IMPORTED_OPS: dict[str, ImportedOp] = {
 
 _INTS: tuple[Any, ...] = (tuple,)
 _KINDS: dict[str, tuple[Any, ...]] = {  # of attributes whose default does not tell
-    **dict.fromkeys(("dilations", "kernel_shape", "pads", "perm", "strides"), _INTS),
+    **dict.fromkeys(
+        ("axes", "dilations", "kernel_shape", "output_padding", "output_shape", "pads", "perm", "strides"), _INTS
+    ),
+    **dict.fromkeys(("coordinate_transformation_mode", "nearest_mode"), (str,)),
     **dict.fromkeys(("axis", "end", "narrow", "seed", "signed", "to"), (int,)),
 }
 _KIND_NAMES = {int: "a whole number", float: "a number", str: "a text", tuple: "whole numbers"}
@@ -179,7 +198,7 @@ def _check_quantized(graph: Graph, node: Node) -> None:
         raise CompileError(
             f"{node.name}: operator must have an integer form here, not be {node.op} of computed tensors; {_UNBOUNDED}"
         )
-    if node.op != "max_pool":  # the largest real value may be looked for before a quantizer
+    if node.op not in ("max_pool", "upsample"):  # which may stand before a quantizer
         for tensor in node.inputs:
             if graph.value(tensor).grid is None:
                 raise CompileError(f"{node.name}: input must be integers, not real values; put a quantizer before it")

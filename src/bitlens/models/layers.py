@@ -95,6 +95,10 @@ class Layers:
         """A sum of branches on one signed grid."""
         return QuantAdd(input_quantizer=self.join())
 
+    def stream_pool(self, kernel: int, stride: int, padding: int) -> nn.Sequential:
+        """A max pool of a stream with both signs, on a join's grid: bytes are pooled, not sums."""
+        return nn.Sequential(self.join() or nn.Identity(), nn.MaxPool2d(kernel, stride, padding))
+
     def concat(self) -> QuantConcat:
         """Branches that end in the middle's activation, side by side."""
         return QuantConcat(input_quantizer=self.spec.activation_quantizer())

@@ -18,6 +18,7 @@ from bitlens.core.bounds import ACCUMULATOR_LIMIT, conv_bounds
 from bitlens.core.grid import Grid
 from bitlens.core.reference import Add
 from bitlens.graph.graph import Graph, Node, Value
+from bitlens.graph.ops import fills
 from bitlens.graph.rewrite import fresh_node, fresh_tensor, insert_after
 from bitlens.graph.spec import CompileError
 
@@ -125,6 +126,15 @@ def _sum_pool(graph: Graph, node: Node, operands: list[Value]) -> Value:
     return Value(node.output, None, _summed(node, lo, hi), np.asarray(x.scale / np.float32(taps)))
 
 
+def _upsample(graph: Graph, node: Node, operands: list[Value]) -> Value | None:
+    (x,) = operands
+    if x.grid is None or not fills(node.attrs):
+        return x if x.grid is not None else None
+    lo, hi = min(x.grid.lo, 0), max(x.grid.hi, 0)
+    step = x.grid.step if x.grid.contains(np.zeros(1, np.int64)) else 1
+    return Value(node.output, None, Grid(lo, hi, step), x.scale)
+
+
 def _add(graph: Graph, node: Node, operands: list[Value]) -> Value:
     a, b = operands
     advice = "quantize both branches onto one shared grid before the sum"
@@ -158,6 +168,7 @@ _RULES: dict[str, Callable[[Graph, Node, list[Value]], Value | None]] = {
     "conv": _conv,
     "max_pool": _max_pool,
     "sum_pool": _sum_pool,
+    "upsample": _upsample,
     "add": _add,
     "concat": _concat,
 }

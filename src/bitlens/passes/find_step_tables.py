@@ -12,7 +12,7 @@ from bitlens.core.rescale import find_rescale
 from bitlens.core.steps import StepsError, StepTable, find_steps
 from bitlens.graph.graph import Graph, Node, Value
 from bitlens.graph.spec import CompileError
-from bitlens.passes.sink_reshapes import is_scalar
+from bitlens.passes.sink_moves import is_scalar
 
 __all__ = ["find_step_tables"]
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import prod
+from math import floor, prod
 from typing import Any
 
 from bitlens.graph.graph import Graph, Node
 from bitlens.graph.spec import CompileError
+from bitlens.graph.transposed import transposed_sizes
 
 __all__ = ["infer_shapes"]
 
@@ -153,6 +154,49 @@ def _conv(known: _Known, node: Node) -> Shape:
     if node.attrs["kernel_shape"] not in (None, tuple(kernel)):
         raise ValueError(f"kernel_shape must be {tuple(kernel)}, not {node.attrs['kernel_shape']}")
     return (shape[0], weights[0], *_slide(known, node, kernel)[2:])
+
+
+def _conv_transpose(known: _Known, node: Node) -> Shape:
+    shape, weights = (known.shape(tensor) for tensor in node.inputs[:2])
+    groups = node.attrs["group"]
+    if len(shape) != 4 or len(weights) != 4 or weights[1] is None or groups < 1 or shape[1] != weights[0]:
+        raise ValueError(f"weights must be (C, O/group, kh, kw) for (N, C, H, W), not {weights} for {shape}")
+    kernel = tuple(size or 0 for size in weights[2:])
+    if node.attrs["kernel_shape"] not in (None, kernel) or shape[1] % groups:
+        raise ValueError(f"kernel_shape must be {kernel} and group divide {shape[1]}, not {node.attrs['kernel_shape']}")
+    return (shape[0], weights[1] * groups, *transposed_sizes(node.attrs, shape[2:], kernel))
+
+
+def _resize(known: _Known, node: Node) -> Shape:
+    shape = known.shape(node.inputs[0])
+    sizes = node.inputs[3] if len(node.inputs) > 3 else ""
+    if sizes:
+        wanted = known.content(sizes)
+        if len(wanted) != len(shape):
+            raise ValueError(f"sizes must be {len(shape)} numbers, not {len(wanted)}")
+        return (shape[0], *wanted[1:])
+    scales = known.graph.constants.get(node.inputs[2 if len(node.inputs) > 2 else 1])
+    if scales is None or scales.size != len(shape):
+        raise ValueError(f"scales must be {len(shape)} constant numbers")
+    return tuple(
+        None if size is None else floor(size * float(scale)) for size, scale in zip(shape, scales, strict=True)
+    )
+
+
+def _pad(known: _Known, node: Node) -> Shape:
+    shape, rank = known.shape(node.inputs[0]), len(known.shape(node.inputs[0]))
+    pads = known.content(node.inputs[1])
+    if len(node.inputs) > 3 and node.inputs[3]:
+        axes = [_axis(axis, rank) for axis in known.content(node.inputs[3])]
+    else:
+        axes = [*range(rank)]
+    if len(pads) != 2 * len(axes) or None in pads:
+        raise ValueError(f"pads must be {2 * len(axes)} numbers, not {len(pads)}")
+    found = [*shape]
+    for place, axis in enumerate(axes):
+        size = found[axis]
+        found[axis] = None if size is None else size + (pads[place] or 0) + (pads[place + len(axes)] or 0)
+    return tuple(found)
 
 
 def _matmul(known: _Known, node: Node) -> Shape:
@@ -297,6 +341,7 @@ def _content_same(known: _Known, node: Node) -> Content:
 
 _RULES: dict[str, Rule] = {
     "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
     "Gemm": _matmul,
     "MatMul": _matmul,
     "Quant": _keeps,
@@ -318,6 +363,9 @@ _RULES: dict[str, Rule] = {
     "Unsqueeze": _unsqueeze,
     "Transpose": _transpose,
     "Gather": _gather,
+    "Pad": _pad,
+    "Resize": _resize,
+    "Upsample": _resize,
     "ArgMax": _argmax,
 }
 

@@ -25,11 +25,12 @@ from bitlens.passes.lower_elementwise import lower_elementwise
 from bitlens.passes.lower_joins import lower_joins
 from bitlens.passes.lower_pools import lower_pools
 from bitlens.passes.lower_products import lower_products
+from bitlens.passes.lower_upsamples import lower_upsamples
 from bitlens.passes.merge_duplicates import merge_duplicates
 from bitlens.passes.move_channels_last import move_channels_last
 from bitlens.passes.settle_outputs import settle_outputs
 from bitlens.passes.sink_max_pools import sink_max_pools
-from bitlens.passes.sink_reshapes import sink_reshapes
+from bitlens.passes.sink_moves import sink_moves
 from bitlens.passes.unify_operators import unify_operators
 from bitlens.passes.verify_program import verify_program
 
@@ -43,8 +44,9 @@ QUANTIZED: tuple[Pass, ...] = (
     unify_operators,  # needs: shapes. leaves: one operator for each meaning, pads and strides as numbers
     detach_tails,  # leaves: outputs in front of softmax and argmax
     lower_elementwise,  # leaves: chains of one operator each in place of float operators and quantizers
-    sink_reshapes,  # needs: chains. leaves: flattening next to the matrix product behind it
-    lower_products,  # needs: reshapes sunk. leaves: convs for products, their biases as chains
+    lower_upsamples,  # leaves: upsample, and a Conv behind it for a transposed one
+    sink_moves,  # needs: chains. leaves: flattening next to the matrix product behind it, upsampling behind quantizers
+    lower_products,  # needs: moves sunk. leaves: convs for products, their biases as chains
     lower_pools,  # leaves: max_pool and sum_pool
     lower_joins,  # leaves: add and concat, no reshape
     merge_duplicates,  # needs: chains. leaves: one quantizer where several layers quantize one tensor alike

@@ -1,27 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Move reshapes behind the elementwise operators that follow, towards the matrix product that takes them in."""
+"""Move what moves elements behind the elementwise operators that follow.
+
+A reshape goes towards the matrix product that takes it in; an upsampling goes behind the quantizer,
+where its pixels are few bits.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from bitlens.core.reference import Chain, Operator
+from bitlens.core.reference import Chain, Operator, Quantize, evaluate
 from bitlens.graph.graph import Graph, Node
+from bitlens.graph.ops import fills
 from bitlens.graph.rewrite import drop_dead, fresh_node, fresh_tensor, insert_after
 
-__all__ = ["is_scalar", "sink_reshapes"]
+__all__ = ["is_scalar", "sink_moves"]
 
 
-def sink_reshapes(graph: Graph) -> None:
-    """Swap Reshape -> chain to chain -> Reshape where the chain treats all elements alike.
+def sink_moves(graph: Graph) -> None:
+    """Swap move -> chain to chain -> move where that changes nothing.
 
-    A reshape (N, C, 1, 1) -> (N, C) keeps the channels, so any chain may pass it. The chain's result keeps its name and has the
-    shape of the map; the reshaped tensor gets a new one.
+    A reshape passes a chain that treats all elements alike; one (N, C, 1, 1) -> (N, C) keeps the channels, so any chain
+    may pass it. An upsampling passes any chain, but where it adds zeros only one that makes 0 of 0. The chain's result keeps
+    its name and has the shape of the map; the moved tensor gets a new one.
     """
-    for node in [*graph.nodes]:  # in order: a reshape that has passed one chain is in front of the next
-        reshape = graph.producer(node.inputs[0]) if node.op == "chain" else None
-        if reshape is not None and reshape.op == "Reshape" and _passes(graph, reshape, node.attrs["chain"]):
-            _swap(graph, reshape, node)
+    for node in [*graph.nodes]:  # in order: a move that has passed one chain is in front of the next
+        move = graph.producer(node.inputs[0]) if node.op == "chain" else None
+        if move is not None and move.op in _PASSES and _PASSES[move.op](graph, move, node):
+            _swap(graph, move, node)
     drop_dead(graph)
 
 
@@ -34,25 +42,39 @@ def _parameters(operator: Operator) -> list[object]:
     return [value for value in vars(operator).values() if not isinstance(value, str)]
 
 
-def _passes(graph: Graph, reshape: Node, chain: Chain) -> bool:
+def _reshape_passes(graph: Graph, reshape: Node, node: Node) -> bool:
     before = graph.value(reshape.inputs[0]).shape or ()
     after = graph.value(reshape.output).shape or ()
     keeps_channels = len(before) > 1 and len(after) > 1 and before[1] == after[1] is not None
-    return is_scalar(chain) or (keeps_channels and all(size == 1 for size in (*before[2:], *after[2:])))
+    vectors = keeps_channels and all(size == 1 for size in (*before[2:], *after[2:]))
+    return vectors or is_scalar(node.attrs["chain"])
 
 
-def _swap(graph: Graph, reshape: Node, chain: Node) -> None:
+def _upsample_passes(graph: Graph, upsample: Node, node: Node) -> bool:
+    if not fills(upsample.attrs):
+        return True
+    chain, channels = node.attrs["chain"], (graph.value(upsample.output).shape or (None, None))[1] or 1
+    made = evaluate(chain, np.zeros((1, channels), np.int64))
+    if isinstance(chain[-1], Quantize):
+        made = node.attrs["factor"] * made + node.attrs["shift"]
+    return not np.any(made)
+
+
+_PASSES: dict[str, Callable[[Graph, Node, Node], bool]] = {"Reshape": _reshape_passes, "upsample": _upsample_passes}
+
+
+def _swap(graph: Graph, move: Node, chain: Node) -> None:
     result = chain.output
-    flat = fresh_tensor(graph, f"{result}.flat")
+    flat = fresh_tensor(graph, f"{result}.flat" if move.op == "Reshape" else f"{result}.large")
     value = graph.value(result)
     graph.values[flat] = value.with_(name=flat)
-    graph.values[result] = value.with_(shape=graph.value(reshape.inputs[0]).shape)
+    graph.values[result] = value.with_(shape=graph.value(move.inputs[0]).shape)
     for node in graph.nodes:
         node.inputs = [flat if tensor == result else tensor for tensor in node.inputs]
     if result in graph.outputs:
         graph.output_names[flat] = graph.output_names.pop(result, result)
         graph.outputs = [flat if tensor == result else tensor for tensor in graph.outputs]
-    chain.inputs = [reshape.inputs[0]]
-    if reshape.output not in graph.outputs and not graph.consumers(reshape.output):
-        graph.nodes = [node for node in graph.nodes if node is not reshape]
-    insert_after(graph, chain, Node("Reshape", fresh_node(graph, reshape.name), [result], [flat]))
+    chain.inputs = [move.inputs[0]]
+    if move.output not in graph.outputs and not graph.consumers(move.output):
+        graph.nodes = [node for node in graph.nodes if node is not move]
+    insert_after(graph, chain, Node(move.op, fresh_node(graph, move.name), [result], [flat], {**move.attrs}))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from bitlens.graph.graph import Graph, Node
 from bitlens.graph.rewrite import bypass, drop_dead, fresh_node, fresh_tensor, insert_after
 from bitlens.graph.spec import CompileError
+from bitlens.graph.transposed import transposed_pads
 
 __all__ = ["unify_operators"]
 
@@ -113,6 +114,20 @@ def _window(graph: Graph, node: Node) -> None:
     node.attrs["pads"] = _pads(node, shape[2:])
 
 
+def _transposed(graph: Graph, node: Node) -> None:
+    sizes, kernel = ((graph.value(tensor).shape or ())[2:] for tensor in node.inputs[:2])
+    try:
+        pads = transposed_pads(node.attrs, sizes, tuple(size or 0 for size in kernel))
+    except ValueError as error:
+        raise CompileError(f"{node.name}: {error}; export explicit pads") from error
+    strides, dilations = (node.attrs[name] or (1, 1) for name in ("strides", "dilations"))
+    tail = node.attrs["output_padding"] or (0, 0)
+    node.attrs = {
+        **{"strides": strides, "dilations": dilations, "output_padding": tail, "pads": pads},
+        "group": node.attrs["group"],
+    }
+
+
 def _pads(node: Node, sizes: tuple[int | None, ...]) -> tuple[int, ...]:
     """Pads as (top, left, bottom, right); ONNX's SAME splits what the strided output lacks, the odd one after or before."""
     mode = node.attrs.pop("auto_pad")
@@ -150,6 +165,7 @@ _RULES: dict[str, Callable[[Graph, Node], None]] = {
     "GlobalAveragePool": _global_pool,
     "GlobalMaxPool": _global_pool,
     "Conv": _window,
+    "ConvTranspose": _transposed,
     "MaxPool": _window,
     "AveragePool": _window,
 }

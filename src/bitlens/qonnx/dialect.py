@@ -18,10 +18,12 @@ _SYNONYMS = {"IntQuant": "Quant"}
 MOVED_ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "Clip": ("min", "max"),
     "Dropout": ("ratio",),
+    "Pad": ("pads", "value"),
     "ReduceMean": ("axes",),
     "Slice": ("starts", "ends", "axes"),
     "Squeeze": ("axes",),
     "Unsqueeze": ("axes",),
+    "Upsample": ("scales",),
 }
 
 

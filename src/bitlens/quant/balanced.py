@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bitlens.core.grid import Grid
-from bitlens.quant.base import QuantError, Quantizer, checked_bits, straight_through
+from bitlens.quant.base import QuantError, Quantizer, checked_bits, refuse_empty, straight_through
 
 __all__ = ["BalancedWeight", "balanced_groups", "balanced_weight"]
 
@@ -25,7 +25,7 @@ def balanced_groups(w: Tensor, bits: int, split: str = "mean") -> Tensor:
     """Return the group of every weight, int64 0..2^bits - 1, shape of w.
 
     Args:
-        w: weights, any shape; NaN goes to group 0.
+        w: weights, any shape, at least one; none is NaN.
         bits: k.
         split: "mean" halves every group at its mean, k times (algorithm 2, no sort); "median" cuts at the exact
             percentiles, so groups differ by one weight at most unless weights are equal.
@@ -56,7 +56,8 @@ class BalancedWeight(Quantizer):
               the slope of the map that spreads group g over its bin; 0 where a group holds one value. s, thresholds
               and ends of groups are constants.
     Grid: odd k, {-n, ..., n}. Value at zero: the code of the group that holds 0 (symmetric weights: -1 or +1).
-    Ties: a weight equal to a threshold goes up. All weights zero: one group, scale 1e-12/n.
+    Ties: a weight equal to a threshold goes up. Equal weights: all in the uppermost group, whatever their sign; all
+    zero: scale 1e-12/n. With median and max, quantizing 2^k different weights twice changes nothing.
     Source: Balanced Quantization algorithms 1 and 2; its rounding of a group's smallest member one level down is
     left out. Reach "mean" is the authors' remedy for divergence at 1 and 2 bits.
 
@@ -84,6 +85,7 @@ class BalancedWeight(Quantizer):
 
     def codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Quantize a layer's weights; see the class."""
+        refuse_empty("BalancedWeight", x)
         w = x.detach()
         magnitude = w.abs()
         reach = (2.5 * magnitude.mean() if self.reach == "mean" else magnitude.max()).clamp(min=_TINY)
@@ -91,7 +93,8 @@ class BalancedWeight(Quantizer):
         group = balanced_groups(w, self.bits, self.split)
         n = self.grid.hi
         gain = n / reach if self.slope == "identity" else _leaf_gain(w, group, self.bits)
-        return straight_through(x, (2 * group - n).to(x.dtype), gain), reach / n
+        integers = torch.where(w.isnan(), w, (2 * group - n).to(x.dtype))
+        return straight_through(x, integers, gain), reach / n
 
     def extra_repr(self) -> str:
         """Name the grid and the choices."""

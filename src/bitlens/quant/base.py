@@ -31,6 +31,8 @@ __all__ = [
     "exporting",
     "is_exporting",
     "per_channel",
+    "refuse_empty",
+    "signs",
     "ste_floor",
     "ste_round",
     "straight_through",
@@ -63,6 +65,18 @@ def checked_bits(owner: str, bits: int, least: int, most: int) -> int:
     if isinstance(bits, bool) or not isinstance(bits, int) or not least <= bits <= most:
         raise QuantError(f"{owner}: bits must be {least} to {most}, not {bits}")
     return bits
+
+
+def refuse_empty(owner: str, weight: Tensor) -> None:
+    """Raise QuantError where a scale would have to be found among no weights."""
+    if not weight.numel():
+        raise QuantError(f"{owner}: weights must hold values, not none")
+
+
+def signs(w: Tensor) -> Tensor:
+    """Return +1 where w >= 0, -1 below, NaN for NaN, shape of w."""
+    one = torch.ones((), dtype=w.dtype, device=w.device)
+    return torch.where(w.isnan(), w, torch.where(w >= 0, one, -one))
 
 
 def emit_quant(x: Tensor, scale: Tensor, zero_point: Tensor, grid: Grid, rounding_mode: str = "HALF_UP") -> Tensor:
@@ -153,6 +167,10 @@ class Quantizer(nn.Module):
 
     A subclass sets `bits`, gives `grid` and implements `codes`. State that is fixed by the constructor lives in
     non-persistent buffers, so that a float checkpoint loads with no missing key.
+
+    What is not finite stays visible. NaN: its integer is NaN, and where the scale comes from the tensor, scale or all
+    integers are too. Infinity: an end of the grid where a bound or a learned scale stops it, otherwise a scale that is
+    not finite. Weights must hold values (else QuantError); of no activations the integers are none.
 
     Args:
         bits: bits of one code.

@@ -6,11 +6,10 @@ Source: Rastegari et al., XNOR-Net, arXiv 1603.05279.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from bitlens.core.grid import Grid
-from bitlens.quant.base import QuantError, Quantizer, per_channel, straight_through
+from bitlens.quant.base import QuantError, Quantizer, per_channel, refuse_empty, signs, straight_through
 
 __all__ = ["BipolarWeight", "bipolar_weight"]
 
@@ -46,13 +45,12 @@ class BipolarWeight(Quantizer):
 
     def codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Quantize a layer's weights (O, ...); see the class."""
+        refuse_empty("BipolarWeight", x)
         w = x.detach()
         rows = w.abs().reshape(w.shape[0], -1)  # (O, m)
         scale = rows.mean(1).clamp(min=_TINY)  # (O,)
         gain = 1 / (rows.shape[1] * per_channel(scale, x.dim())) + (w.abs() <= 1).to(w.dtype)
-        one = torch.ones((), dtype=w.dtype, device=w.device)
-        integers = torch.where(w >= 0, one, -one)
-        return straight_through(x, torch.where(w.isnan(), w, integers), gain), scale
+        return straight_through(x, signs(w), gain), scale
 
 
 def bipolar_weight(w: Tensor) -> Tensor:

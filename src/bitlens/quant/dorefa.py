@@ -16,7 +16,16 @@ import torch
 from torch import Tensor, nn
 
 from bitlens.core.grid import Grid
-from bitlens.quant.base import FixedScale, QuantError, Quantizer, checked_bits, ste_round, straight_through
+from bitlens.quant.base import (
+    FixedScale,
+    QuantError,
+    Quantizer,
+    checked_bits,
+    refuse_empty,
+    signs,
+    ste_round,
+    straight_through,
+)
 
 __all__ = [
     "DoReFaActivation",
@@ -39,7 +48,8 @@ class DoReFaWeight(Quantizer):
     Gradient, 1 bit:  dw = d(integer * E): identity, not masked; E is a constant.
     Gradient, k bits: through tanh and the division (the max included), rounding as identity.
     Grid: odd k, {-n, -n+2, ..., n}. Value at zero: 1 bit gives +1; k bits give +1 (x = 1/2 is a tie, which goes up).
-    Ties: half up. All weights zero: scale is 1e-12 (1 bit), every integer +1.
+    Ties: half up. All weights zero (up to 1e-12): every integer +1, scale 1e-12 (1 bit), gradient the identity. An
+    infinite weight is the largest (k bits). Quantizing twice changes nothing up to 3 bits; beyond, tanh acts again.
     Source: DoReFa-Net eq. 7 to 10.
 
     Args:
@@ -61,13 +71,15 @@ class DoReFaWeight(Quantizer):
 
     def codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Quantize a layer's weights; see the class."""
+        refuse_empty("DoReFaWeight", x)
         if self.bits == 1:
-            scale = x.detach().abs().mean().clamp(min=_TINY)
-            one = torch.ones((), dtype=x.dtype, device=x.device)
-            return straight_through(x, torch.where(x >= 0, one, -one), 1 / scale), scale
+            w = x.detach()
+            scale = w.abs().mean().clamp(min=_TINY)
+            return straight_through(x, signs(w), 1 / scale), scale
         n = (1 << self.bits) - 1
         t = torch.tanh(x)
-        unit = t / (2 * t.abs().max().clamp(min=_TINY)) + 0.5
+        largest = t.abs().max()
+        unit = t / (2 * torch.where(largest <= _TINY, torch.ones_like(largest), largest)) + 0.5
         return 2 * ste_round(n * unit) - n, self.scale
 
 
@@ -210,7 +222,8 @@ def dorefa_gradient(g: Tensor, bits: int, generator: torch.Generator | None = No
               sigma ~ U(-1/2, 1/2) per element; result = m (2c - n)/n. E[result] = g.
     Gradient: none (it acts on gradients).
     Grid: odd k times m/n: no zero level. Value at zero: +m/n or -m/n with equal odds. A sample whose gradient is all
-    zero stays zero. Ties: there are none, the noise decides (it has 16 bits: the mean is off by at most m/n 2^-16).
+    zero stays zero, one that holds NaN or infinity is NaN throughout. Ties: there are none, the noise decides (it has
+    16 bits, the sum is float32: the mean is off by at most m (2^-16/n + 2^-21)).
     Source: DoReFa-Net eq. 12; the noise is stochastic rounding.
 
     Args:
@@ -222,6 +235,8 @@ def dorefa_gradient(g: Tensor, bits: int, generator: torch.Generator | None = No
     Returns:
         Quantized gradients, shape and memory format of g.
     """
+    if not g.numel():
+        return g
     n = (1 << bits) - 1
     last = g.dim() == 4 and g.is_contiguous(memory_format=torch.channels_last)
     flat = (g.permute(0, 2, 3, 1) if last else g.contiguous()).reshape(g.shape[0], -1)  # (N, elements), a view

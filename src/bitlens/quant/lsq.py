@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bitlens.core.grid import Grid
-from bitlens.quant.base import QuantError, Quantizer, checked_bits, per_channel, ste_round
+from bitlens.quant.base import QuantError, Quantizer, checked_bits, per_channel, refuse_empty, ste_round
 from bitlens.quant.learned import LearnedScale
 
 __all__ = ["LSQActivation", "LSQWeight"]
@@ -52,6 +52,7 @@ class LSQWeight(Quantizer):
 
     def begin(self, weight: Tensor) -> None:
         """Start the step from fresh weights (O, ...)."""
+        refuse_empty("LSQWeight", weight)
         rows = weight.detach().abs().reshape(weight.shape[0] if self.channels else 1, -1)
         reach = (2 * rows.mean(1) * self.grid.hi**0.5).clamp(min=_LEAST * self.grid.hi)
         self.reach = nn.Parameter(reach if self.channels else reach[0])

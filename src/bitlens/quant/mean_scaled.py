@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bitlens.core.grid import Grid
-from bitlens.quant.base import Quantizer, checked_bits, straight_through
+from bitlens.quant.base import Quantizer, checked_bits, refuse_empty, straight_through
 
 __all__ = ["MeanScaledWeight", "UniformMaxWeight", "mean_scaled_weight", "uniform_max_weight"]
 
@@ -45,7 +45,8 @@ class MeanScaledWeight(_Uniform):
     Forward:  t = tanh(w); s = 2.5 mean|t|; integer = 2 floor(n clip(t/s + 1/2, 0, 1) + 1/2) - n with n = 2^k - 1;
               scale = s/(2n): levels over [-s/2, s/2]. k = 1: +-1.25 mean|t|.
     Gradient: d(integer * scale)/dw = 1 - tanh(w)^2, through rounding and clipping; s is a constant.
-    Grid: odd k, {-n, ..., n}. Value at zero: +1 (a tie). Ties: half up. All weights zero: +1, scale 5e-13/n.
+    Grid: odd k, {-n, ..., n}. Value at zero: +1 (a tie). Ties: half up. All weights zero: +1, scale 1e-12/n.
+    An infinite weight is an end of the grid.
     Source: arXiv 1611.10176, the authors' code (there 2.0 became 2.5 for the paper).
 
     Args:
@@ -57,6 +58,7 @@ class MeanScaledWeight(_Uniform):
 
     def codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Quantize a layer's weights; see the class."""
+        refuse_empty("MeanScaledWeight", x)
         t = torch.tanh(x)
         return self._spread(t, 1.25 * t.detach().abs().mean())
 
@@ -84,6 +86,7 @@ class UniformMaxWeight(_Uniform):
 
     def codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Quantize a layer's weights; see the class."""
+        refuse_empty("UniformMaxWeight", x)
         return self._spread(x, x.detach().abs().max())
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bitlens.core.grid import Grid
-from bitlens.quant.base import checked_bits
+from bitlens.quant.base import checked_bits, straight_through
 from bitlens.quant.learned import LearnedScale
 
 __all__ = ["PACTActivation", "pact_activation"]
@@ -25,7 +25,8 @@ class PACTActivation(LearnedScale):
 
     Forward:  scale = alpha/n with n = 2^k - 1; integer = clip(floor(x/scale + 1/2), 0, n).
     Gradient: d(integer * scale)/dx = 1 for 0 < x < alpha, else 0; d/dalpha = 1 for x >= alpha, else 0.
-    Grid: unsigned k, {0, ..., n}. Value at zero: 0. Ties: half up. alpha below 0.001 counts as 0.001.
+    Grid: unsigned k, {0, ..., n}. Value at zero: 0. Ties: half up. alpha below 0.001 counts as 0.001, with the same
+    gradient, so that it can come back.
     Source: arXiv 1805.06085 eq. 1 to 3. alpha starts at 1, the bound of DoReFa's activations: our nets' batch norms
     aim at [0, 1]. The paper's decay of alpha is left to the optimizer.
 
@@ -48,7 +49,8 @@ class PACTActivation(LearnedScale):
 
     def learned(self) -> Tensor:
         """alpha/n."""
-        return self.alpha.clamp(min=_LEAST) / self.grid.hi
+        least = self.alpha.detach().clamp(min=_LEAST)
+        return straight_through(self.alpha, least, torch.ones_like(least)) / self.grid.hi
 
     def codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Quantize activations; see the class."""

@@ -22,13 +22,16 @@ def power_of_two(scale: Tensor) -> Tensor:
     """Return the nearest power of two by ratio, exact; at most a factor sqrt(2) away.
 
     Forward: 2^floor(log2(s) + 1/2). Gradient: identity. Ties: sqrt(2) times a power goes up, as far as float32 holds it.
+    NaN and infinity stay, so that a scale that is lost does not look like 1.
 
     Args:
         scale: positive normal numbers, any shape, float32.
     """
-    mantissa, exponent = torch.frexp(scale.detach())  # mantissa in [1/2, 1)
+    known = scale.detach()
+    mantissa, exponent = torch.frexp(known)  # mantissa in [1/2, 1)
     exponent = exponent - (mantissa < _HALF_OCTAVE).to(exponent.dtype)
-    return straight_through(scale, torch.ldexp(torch.ones_like(mantissa), exponent), torch.ones_like(mantissa))
+    power = torch.ldexp(torch.ones_like(mantissa), exponent)
+    return straight_through(scale, torch.where(known.isfinite(), power, known), torch.ones_like(mantissa))
 
 
 class PowerOfTwoWeight(Quantizer):

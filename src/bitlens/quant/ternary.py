@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bitlens.core.grid import Grid
-from bitlens.quant.base import QuantError, Quantizer, straight_through
+from bitlens.quant.base import QuantError, Quantizer, refuse_empty, straight_through
 
 __all__ = ["TernaryWeight", "ternary_weight"]
 
@@ -44,6 +44,7 @@ class TernaryWeight(Quantizer):
 
     def codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Quantize a layer's weights; see the class."""
+        refuse_empty("TernaryWeight", x)
         w = x.detach()
         magnitude = w.abs()
         large = magnitude > 0.7 * magnitude.mean()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bitlens.core.grid import Grid
-from bitlens.quant.base import FixedScale, QuantError, Quantizer, checked_bits, ste_round
+from bitlens.quant.base import FixedScale, QuantError, Quantizer, checked_bits, refuse_empty, ste_round
 
 __all__ = [
     "AccumulatorBias",
@@ -50,6 +50,7 @@ class NarrowWeight(Quantizer):
 
     def codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Quantize a layer's weights; see the class."""
+        refuse_empty("NarrowWeight", x)
         scale = x.detach().abs().max().clamp(min=_TINY) / self.grid.hi
         return ste_round(x / scale).clamp(self.grid.lo, self.grid.hi), scale
 

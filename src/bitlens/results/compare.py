@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlens.graph.file import Program
+from bitlens.graph.graph import Node
 from bitlens.results.forms import Form, open_form
 
 if TYPE_CHECKING:
@@ -141,10 +142,11 @@ def compare_net(net: nn.Module, program: Program, images: npt.NDArray[np.uint8])
         quantizer = layer.input_quantizer
         assert isinstance(quantizer, InputQuantizer)
         integers, scale = quantizer.codes(x)
-        want = _as_torch(golden[node.inputs[0]], x.dim())
+        source = _read_by_layer(program, node)
+        want = _as_torch(golden[source], x.dim())
         got = integers.numpy().astype(np.int64)
         ties = _near_boundary((quantizer.bounded(x) / scale).numpy(), got, want) if got.shape == want.shape else None
-        _count(rows, f"{node.inputs[0]} -> {name}", want, got, start, ties)
+        _count(rows, f"{source} -> {name}", want, got, start, ties)
         return torch.from_numpy(want).float() * scale
 
     hooks = [
@@ -162,6 +164,12 @@ def compare_net(net: nn.Module, program: Program, images: npt.NDArray[np.uint8])
         for hook in hooks:
             hook.remove()
     return _report(rows)
+
+
+def _read_by_layer(program: Program, conv: Node) -> str:
+    """What the layer of a conv quantizes: a transposed one inserts its zeros behind that."""
+    source = program.graph.producer(conv.inputs[0])
+    return source.inputs[0] if source is not None and source.op == "upsample" else conv.inputs[0]
 
 
 def _as_torch(integers: npt.NDArray[np.int64], rank: int) -> npt.NDArray[np.int64]:
@@ -190,9 +198,10 @@ def _count_outputs(
     graph = program.graph
     value = graph.value(graph.outputs[0])
     name = graph.output_names.get(value.name, value.name)
-    want = golden[name].reshape(len(scores), -1)
-    real = scores.reshape(len(scores), -1).astype(np.float64)
-    got = np.rint((real - value.offset.astype(np.float64)) / value.scale.astype(np.float64)).astype(np.int64)
+    want = _as_torch(golden[name], scores.ndim)
+    across = (-1, *[1] * (scores.ndim - 2))
+    scale, offset = (array.astype(np.float64).reshape(across) for array in (value.scale, value.offset))
+    got = np.rint((scores.astype(np.float64) - offset) / scale).astype(np.int64)
     _count(rows, f"{name} (output)", want, got, start)
 
 

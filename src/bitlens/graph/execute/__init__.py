@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a graph at the imported stage in reference arithmetic: slow, obvious, in the model's own order of axes.
+
+It knows nothing of the passes, so the compiler compares its result with this one. Each tensor carries its real values and,
+where a quantizer made it, the integers and their unit. Products and sums of integers are exact; the exact sum is rounded once
+to float32 and multiplied by the float32 product of the units; all else is one float32 operation after the other.
+
+N batch, C channels, H height, W width; O output channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from bitlens.graph.execute.elementwise import ELEMENTWISE
+from bitlens.graph.execute.places import PLACES
+from bitlens.graph.execute.products import PRODUCTS
+from bitlens.graph.execute.tensor import Array, Rule, Tensor
+from bitlens.graph.execute.windows import WINDOWS
+from bitlens.graph.graph import Graph, Node
+from bitlens.graph.quantizer import Quantizer, read_quantizer
+from bitlens.graph.spec import CompileError
+
+__all__ = ["Tensor", "execute", "execute_node"]
+
+_RULES: dict[str, Rule] = {**PRODUCTS, **WINDOWS, **ELEMENTWISE, **PLACES}
+
+
+def execute(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Tensor]:
+    """Run a graph.
+
+    Args:
+        graph: at the imported stage.
+        inputs: float32 arrays in the model's order of axes, by input name; integers for inputs that have a grid.
+
+    Returns:
+        Every tensor by name, constants left out.
+
+    Raises:
+        CompileError: a node cannot be run; the sentence names it.
+    """
+    tensors = {name: _constant(graph, name) for name in graph.constants}
+    for name in graph.inputs:
+        value = graph.value(name)
+        given = np.asarray(inputs[name])
+        tensors[name] = Tensor(given.astype(np.float32))
+        if value.grid is not None:
+            tensors[name] = Tensor.quantized(given.astype(np.int64), value.scale)
+    for node in graph.nodes:
+        tensors[node.outputs[0]] = execute_node(graph, node, [tensors.get(name) for name in node.inputs])
+    return {name: tensor for name, tensor in tensors.items() if name not in graph.constants}
+
+
+def _constant(graph: Graph, name: str) -> Tensor:
+    value, array = graph.value(name), graph.constants[name]
+    return Tensor(array) if value.grid is None else Tensor.quantized(array, value.scale)
+
+
+def execute_node(graph: Graph, node: Node, operands: list[Tensor | None]) -> Tensor:
+    """Run one operator; None stands for an input left out.
+
+    Raises:
+        CompileError: the operator has no rule here, or its operands do not fit each other.
+    """
+    quantizer = read_quantizer(graph, node) if node.op in ("Quant", "BipolarQuant") else None
+    if quantizer is None and node.op not in _RULES:
+        raise CompileError(f"{node.name}: operator must be one that reference arithmetic knows, not {node.op}")
+    try:
+        with np.errstate(all="ignore"):  # what is not finite is refused where it meets a quantizer or an output
+            if quantizer is not None:
+                return _quantize(node, quantizer, operands[0])
+            return _RULES[node.op](node, operands)
+    except CompileError:
+        raise
+    except (ValueError, IndexError, TypeError) as error:
+        shapes = ", ".join("none" if x is None else str(x.real.shape) for x in operands)
+        raise CompileError(f"{node.name}: inputs of {node.op} must fit each other, not {shapes}") from error
+
+
+def _quantize(node: Node, quantizer: Quantizer, x: Tensor | None) -> Tensor:
+    assert x is not None
+    if not np.all(np.isfinite(x.real)):
+        raise CompileError(f"{node.name}: numbers to quantize must be finite, not inf or nan; repair the model")
+    return Tensor.quantized(quantizer.integers(x.real), quantizer.unit)

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reference rules of what acts on one number at a time: one float32 operation after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bitlens.graph.execute.tensor import Array, Rule, Tensor, alike, each, integers_of
+from bitlens.graph.graph import Node
+from bitlens.graph.spec import CompileError
+
+__all__ = ["ELEMENTWISE"]
+
+_FLOAT, _WHOLE = 1, (6, 7)  # ONNX's numbers of FLOAT, INT32 and INT64
+
+
+def _join(node: Node, operands: list[Tensor | None]) -> Tensor:
+    a, b = operands
+    assert a is not None and b is not None
+    if a.unit is not None and b.unit is not None and np.array_equal(a.unit, b.unit):
+        first, second = integers_of(node, a, b)
+        return Tensor.quantized(first + second, a.unit)
+    first, second = alike(operands)
+    return Tensor(first + second)
+
+
+def _batch_norm(node: Node, operands: list[Tensor | None]) -> Tensor:
+    x, gamma, beta, mean, var = (operand.real for operand in operands if operand is not None)
+    inverse = np.float32(1) / np.sqrt(var + np.float32(node.attrs["epsilon"]))
+    slope = gamma * inverse
+    intercept = beta - mean * slope
+    across = (-1, *(1,) * (x.ndim - 2))
+    return Tensor(x * slope.reshape(across) + intercept.reshape(across))
+
+
+def _clip(node: Node, operands: list[Tensor | None]) -> Tensor:
+    x, lo, hi = (*operands, None, None)[:3]
+    assert x is not None
+    found = x.real
+    found = found if lo is None else np.maximum(found, lo.real)
+    return Tensor(found if hi is None else np.minimum(found, hi.real))
+
+
+def _softmax(x: Array, axis: int) -> Array:
+    powers = np.exp(x.astype(np.float64) - x.max(axis, keepdims=True))
+    return np.asarray(powers / powers.sum(axis, keepdims=True))
+
+
+def _cast(node: Node, operands: list[Tensor | None]) -> Tensor:
+    (x,) = operands
+    assert x is not None
+    if node.attrs["to"] == _FLOAT:
+        return x if x.integers is not None else Tensor(x.real.astype(np.float32))
+    if node.attrs["to"] not in _WHOLE:
+        raise CompileError(f"{node.name}: Cast must be to FLOAT, INT32 or INT64, not to type {node.attrs['to']}")
+    return Tensor(np.trunc(x.real).astype(np.int64))
+
+
+def _leaky(attrs: Mapping[str, Any], x: Array, slope: Array | None = None) -> Array:
+    return np.where(x >= 0, x, x * (np.float32(attrs["alpha"]) if slope is None else slope))
+
+
+ELEMENTWISE: dict[str, Rule] = {
+    "BatchNormalization": _batch_norm,
+    "Mul": each(lambda attrs, a, b: a * b),
+    "Add": _join,
+    "Sub": each(lambda attrs, a, b: a - b),
+    "Div": each(lambda attrs, a, b: a / b if a.dtype.kind == "f" else a // b),
+    "Neg": each(lambda attrs, x: -x),
+    "Abs": each(lambda attrs, x: np.abs(x)),
+    "Relu": each(lambda attrs, x: np.maximum(x, np.float32(0))),
+    "LeakyRelu": each(_leaky),
+    "PRelu": each(_leaky),
+    "Clip": _clip,
+    "Sigmoid": each(lambda attrs, x: (1 / (1 + np.exp(-x.astype(np.float64)))).astype(np.float32)),
+    "Tanh": each(lambda attrs, x: np.tanh(x.astype(np.float64)).astype(np.float32)),
+    "Cast": _cast,
+    "Softmax": each(lambda attrs, x: _softmax(x, attrs["axis"]).astype(np.float32)),
+    "LogSoftmax": each(lambda attrs, x: np.log(_softmax(x, attrs["axis"])).astype(np.float32)),
+    "ArgMax": each(lambda attrs, x: np.argmax(x, attrs["axis"])),
+}

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reference rules of what moves elements without changing them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bitlens.graph.execute.tensor import Array, Rule, Tensor, each, integers_of, same
+from bitlens.graph.graph import Node
+from bitlens.graph.resize import nearest_pixels, resize_scales
+
+__all__ = ["PLACES"]
+
+
+def _concat(node: Node, operands: list[Tensor | None]) -> Tensor:
+    parts = [part for part in operands if part is not None]
+    axis, first = node.attrs["axis"], parts[0]
+    if first.unit is not None and all(
+        part.unit is not None and np.array_equal(part.unit, first.unit) for part in parts
+    ):
+        return Tensor.quantized(np.concatenate(integers_of(node, *parts), axis), first.unit)
+    return Tensor(np.concatenate([part.real for part in parts], axis))
+
+
+def _reshape(node: Node, operands: list[Tensor | None]) -> Tensor:
+    x, target = operands
+    assert x is not None and target is not None
+    shape = x.real.shape
+    sizes = [int(size) for size in target.real]
+    if not node.attrs["allowzero"]:
+        sizes = [shape[i] if size == 0 else size for i, size in enumerate(sizes)]
+    inner = int(np.prod(shape[1:]))
+    if len(sizes) > 1 and -1 not in sizes[1:] and int(np.prod(sizes[1:])) == inner:
+        sizes[0] = shape[0]  # a file made for one batch serves every batch
+    elif len(sizes) > 1 and -1 in sizes[1:] and sizes[0] == 1:
+        sizes[0] = shape[0]
+    return x.moved(lambda a: a.reshape(sizes))
+
+
+def _squeeze(node: Node, operands: list[Tensor | None]) -> Tensor:
+    x, axes = (*operands, None)[:2]
+    assert x is not None
+    where = tuple(int(axis) for axis in axes.real) if axes is not None else None
+    return x.moved(lambda a: np.squeeze(a, where))
+
+
+def _unsqueeze(node: Node, operands: list[Tensor | None]) -> Tensor:
+    x, axes = operands
+    assert x is not None and axes is not None
+    return x.moved(lambda a: np.expand_dims(a, tuple(int(axis) for axis in axes.real)))
+
+
+def _slice(node: Node, operands: list[Tensor | None]) -> Tensor:
+    x, *rest = (*operands, None, None)[:5]
+    starts, ends, axes, steps = (None if part is None else [int(v) for v in part.real] for part in rest)
+    assert x is not None and starts is not None and ends is not None
+    index = [slice(None)] * x.real.ndim
+    for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        index[axes[i] if axes else i] = slice(start, end, steps[i] if steps else 1)
+    return x.moved(lambda a: a[tuple(index)])
+
+
+def _resize(node: Node, operands: list[Tensor | None]) -> Tensor:
+    x = operands[0]
+    assert x is not None
+    names = {name: operand.real for name, operand in zip(node.inputs, operands, strict=True) if operand is not None}
+    if node.attrs["mode"] != "nearest":
+        raise ValueError(f"mode must be nearest, not {node.attrs['mode']}")
+    scales = resize_scales(node, x.real.shape, names)
+    picked = [nearest_pixels(node, size, scale or 1.0) for size, scale in zip(x.real.shape, scales, strict=True)]
+
+    def pick(array: Array) -> Array:
+        for axis, indices in enumerate(picked):
+            if axis:  # the batch is as it is
+                array = np.take(array, indices, axis)
+        return array
+
+    return x.spread(pick)
+
+
+def _pad(node: Node, operands: list[Tensor | None]) -> Tensor:
+    x, pads, value, axes = (*operands, None, None)[:4]
+    assert x is not None and pads is not None
+    if node.attrs["mode"] != "constant" or (value is not None and np.any(value.real)):
+        raise ValueError("only zeros are added")
+    rank = x.real.ndim
+    where = range(rank) if axes is None else [int(axis) % rank for axis in axes.real.reshape(-1)]
+    numbers = [int(number) for number in pads.real.reshape(-1)]
+    before, after = [0] * rank, [0] * rank
+    for place, axis in enumerate(where):
+        before[axis], after[axis] = numbers[place], numbers[place + len(numbers) // 2]
+
+    def widen(array: Array) -> Array:
+        array = np.pad(array, [(max(b, 0), max(a, 0)) for b, a in zip(before, after, strict=True)])
+        cuts = zip(before, after, array.shape, strict=True)
+        return array[tuple(slice(max(-b, 0), size - max(-a, 0)) for b, a, size in cuts)]
+
+    return x.spread(widen)
+
+
+PLACES: dict[str, Rule] = {
+    "Concat": _concat,
+    "Flatten": lambda node, operands: same(node, operands).moved(lambda a: a.reshape(a.shape[0], -1)),
+    "Reshape": _reshape,
+    "Squeeze": _squeeze,
+    "Unsqueeze": _unsqueeze,
+    "Transpose": lambda node, operands: same(node, operands).moved(lambda a: np.transpose(a, node.attrs["perm"])),
+    "Identity": same,
+    "Dropout": same,
+    "Shape": lambda node, operands: Tensor(
+        np.asarray(same(node, operands).real.shape, np.int64)[node.attrs["start"] : node.attrs["end"]]
+    ),
+    "Gather": each(lambda attrs, x, index: np.take(x, index.astype(np.int64), attrs["axis"])),
+    "Slice": _slice,
+    "Resize": _resize,
+    "Upsample": _resize,
+    "Pad": _pad,
+}

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tensor of the reference arithmetic: real values and, where a quantizer made it, the integers behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlens.graph.graph import Node
+from bitlens.graph.spec import CompileError
+
+__all__ = ["Array", "Rule", "Tensor", "alike", "each", "integers_of", "same"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Real values and, if known, the integers behind them.
+
+    Args:
+        real: float32 (or a shape's int64).
+        integers: int64 of the same shape, or None. real = integers * unit, rounded to float32.
+        unit: float32, scalar or with as many axes as the tensor.
+        sums: exact sums (O on axis 1) of a product, before unit and bias; for comparison only.
+    """
+
+    real: Array
+    integers: npt.NDArray[np.int64] | None = None
+    unit: npt.NDArray[np.float32] | None = None
+    sums: npt.NDArray[np.int64] | None = None
+
+    @classmethod
+    def quantized(
+        cls, integers: npt.NDArray[np.int64], unit: Array, sums: npt.NDArray[np.int64] | None = None
+    ) -> Tensor:
+        """The tensor of integers with a unit."""
+        return cls(integers.astype(np.float32) * unit, integers, unit, sums)
+
+    def moved(self, move: Callable[[Array], Array]) -> Tensor:
+        """The tensor with its elements moved; a unit with axes is moved along."""
+        if self.integers is None or self.unit is None:
+            return Tensor(move(self.real))
+        unit = self.unit if self.unit.ndim == 0 else move(np.broadcast_to(self.unit, self.integers.shape))
+        return Tensor.quantized(move(self.integers), unit)
+
+    def spread(self, move: Callable[[Array], Array]) -> Tensor:
+        """The tensor with its pixels moved, new ones 0; a unit with axes must be one number a channel and stays.
+
+        Raises:
+            ValueError: the unit differs from pixel to pixel.
+        """
+        if self.integers is None or self.unit is None:
+            return Tensor(move(self.real))
+        if self.unit.ndim and any(size != 1 for size in self.unit.shape[-2:]):
+            raise ValueError("the unit must be one number a channel")
+        return Tensor.quantized(move(self.integers), self.unit)
+
+
+Rule = Callable[[Node, list[Tensor | None]], Tensor]
+
+
+def integers_of(node: Node, *tensors: Tensor | None) -> list[npt.NDArray[np.int64]]:
+    """The integers of tensors that must have some."""
+    found = []
+    for tensor in tensors:
+        if tensor is None or tensor.integers is None:
+            raise CompileError(
+                f"{node.name}: input of {node.op} must be quantized, not float; put a quantizer before it"
+            )
+        found.append(tensor.integers)
+    return found
+
+
+def each(rule: Callable[..., Array]) -> Rule:
+    """A rule on real values, one number at a time."""
+    return lambda node, operands: Tensor(np.asarray(rule(node.attrs, *alike(operands))))
+
+
+def alike(operands: list[Tensor | None]) -> list[Array]:
+    """Real values of one type: whole numbers beside float32 become float32."""
+    arrays = [x.real for x in operands if x is not None]
+    mixed = any(array.dtype == np.float32 for array in arrays)
+    return [array.astype(np.float32) for array in arrays] if mixed else arrays
+
+
+def same(node: Node, operands: list[Tensor | None]) -> Tensor:
+    """The rule of what changes nothing."""
+    assert operands[0] is not None
+    return operands[0]

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reference rules of sliding windows: pools, and the windows that convolutions see.
+
+N batch, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bitlens.graph.execute.tensor import Array, Rule, Tensor, integers_of
+from bitlens.graph.graph import Node
+
+__all__ = ["WINDOWS", "windows"]
+
+_GLOBAL: dict[str, Any] = {"auto_pad": "NOTSET", "dilations": None, "pads": None, "strides": None}
+
+
+def windows(x: Array, attrs: Mapping[str, Any], kernel: tuple[int, ...], fill: float) -> Array:
+    """(N, C, H, W) -> (N, C, H', W', kh, kw), a view of the padded array."""
+    strides, dilations, pads = _window_of(attrs, x.shape[2:], kernel)
+    padded = np.pad(x, ((0, 0), (0, 0), (pads[0], pads[2]), (pads[1], pads[3])), constant_values=fill)
+    extent = tuple(d * (k - 1) + 1 for d, k in zip(dilations, kernel, strict=True))
+    view = np.lib.stride_tricks.sliding_window_view(padded, extent, axis=(2, 3))
+    return np.asarray(view[:, :, :: strides[0], :: strides[1], :: dilations[0], :: dilations[1]])
+
+
+def _window_of(
+    attrs: Mapping[str, Any], sizes: tuple[int, ...], kernel: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Strides, dilations and pads (top, left, bottom, right), with ONNX's automatic padding worked out."""
+    strides = attrs["strides"] or (1,) * len(kernel)
+    dilations = attrs["dilations"] or (1,) * len(kernel)
+    if attrs["auto_pad"] in ("NOTSET", "VALID"):
+        explicit = attrs["pads"] if attrs["auto_pad"] == "NOTSET" else None
+        return strides, dilations, explicit or (0,) * (2 * len(kernel))
+    before, after = [], []
+    for size, k, s, d in zip(sizes, kernel, strides, dilations, strict=True):
+        total = max(0, (-(-size // s) - 1) * s + d * (k - 1) + 1 - size)
+        small, large = total // 2, total - total // 2
+        before.append(small if attrs["auto_pad"] == "SAME_UPPER" else large)
+        after.append(large if attrs["auto_pad"] == "SAME_UPPER" else small)
+    return strides, dilations, (*before, *after)
+
+
+def _max_pool(node: Node, operands: list[Tensor | None]) -> Tensor:
+    (x,) = operands
+    assert x is not None
+    kernel = node.attrs.get("kernel_shape", x.real.shape[2:])
+    attrs = {**_GLOBAL, **node.attrs}
+    if x.integers is not None and x.unit is not None:
+        return Tensor.quantized(windows(x.integers, attrs, kernel, -(1 << 40)).max(axis=(4, 5)), x.unit)
+    return Tensor(windows(x.real, attrs, kernel, -np.inf).max(axis=(4, 5)))
+
+
+def _average(node: Node, operands: list[Tensor | None]) -> Tensor:
+    x = operands[0]
+    (integers,) = integers_of(node, x)
+    assert x is not None and x.unit is not None
+    kernel = node.attrs.get("kernel_shape", integers.shape[2:])
+    sums = windows(integers, {**_GLOBAL, **node.attrs}, kernel, 0).sum(axis=(4, 5))
+    found = Tensor.quantized(sums, x.unit / np.float32(kernel[0] * kernel[1]))
+    return found.moved(lambda a: a.reshape(a.shape[:2])) if node.attrs.get("keepdims", 1) == 0 else found
+
+
+WINDOWS: dict[str, Rule] = {
+    "MaxPool": _max_pool,
+    "GlobalMaxPool": _max_pool,
+    "AveragePool": _average,
+    "GlobalAveragePool": _average,
+    "ReduceMean": _average,
+}
