@@ -289,7 +289,9 @@ class _Maker:
     # blocks
 
     def _block(self) -> None:
-        kind = self._pick("conv", "conv", "conv", "conv", "max", "average", "add", "concat", "requantize")
+        kind = self._pick(
+            *("conv", "conv", "conv", "conv", "max", "average", "add", "concat", "requantize", "transposed", "enlarge")
+        )
         {
             "conv": self._conv_block,
             "max": self._max_block,
@@ -297,6 +299,8 @@ class _Maker:
             "add": self._add_block,
             "concat": self._concat_block,
             "requantize": self._requantize_block,
+            "transposed": self._transposed_block,
+            "enlarge": self._enlarge_block,
         }[kind]()
 
     def _conv_block(self) -> None:
@@ -317,6 +321,77 @@ class _Maker:
         self._quantize(x, shape, rms)
         if self._some(0.2):  # a second reader of the same real tensor
             self._quantize(x, shape, rms)
+
+    def _transposed_block(self) -> None:
+        rng, x = self.rng, self._source(8)
+        if x is None or x.shape[1] * x.shape[2] > 150:
+            return
+        channels, height, width = x.shape
+        groups = self._pick(*(g for g in range(1, channels + 1) if channels % g == 0)) if self._some(0.4) else 1
+        outputs = int(rng.integers(1, 4))  # of a group
+        kernel, stride = ([int(rng.integers(1, 4)) for _ in "yx"] for _ in range(2))
+        dilation = [int(rng.integers(1, 3)) if self._some(0.2) else 1 for _ in "yx"]
+        extent = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
+        attrs: dict[str, Any] = {"strides": stride, "dilations": dilation, "group": groups}
+        extra = [
+            int(rng.integers(0, max(s, d))) if self._some(0.4) else 0 for s, d in zip(stride, dilation, strict=True)
+        ]
+        full = [s * (n - 1) + e + o for s, n, e, o in zip(stride, (height, width), extent, extra, strict=True)]
+        pads = [0, 0, 0, 0]
+        if self._some(0.15) and dilation == [1, 1] and extra == [0, 0]:
+            attrs["auto_pad"] = self._pick("SAME_UPPER", "SAME_LOWER")
+            sizes = [s * n for s, n in zip(stride, (height, width), strict=True)]
+            if any(e < s for s, e in zip(stride, extent, strict=True)):
+                return  # negative pads, which ONNX Runtime takes in its own way
+        else:
+            pads = [int(rng.integers(0, 3)) if self._some(0.5) else 0 for _ in range(4)]
+            attrs |= {"pads": pads, "output_padding": extra}
+            sizes = [full[axis] - pads[axis] - pads[axis + 2] for axis in (0, 1)]
+        if min(sizes) < 1:
+            return
+        weights, rms, _ = self._quantized_weights((outputs * groups, channels // groups, *kernel), symmetric=False)
+        # (O, C/g, kh, kw) -> (C, O/g, kh, kw), for one group by a Transpose, as exporters leave it
+        if groups > 1 or self._some(0.5):
+            scale = float(rng.uniform(0.02, 0.4))
+            integers = rng.integers(-3, 4, (channels, outputs, *kernel))
+            per_output = (1, outputs, 1, 1) if groups == 1 and self._some(0.5) else ()
+            unit = np.float32(scale * rng.uniform(0.5, 2, per_output)) if per_output else np.float32(scale)
+            weights, rms = self.b.quant(self.b.constant(integers * unit), unit, 3, 1, 1), 2 * scale
+        else:
+            weights = self.b.op("Transpose", weights, perm=[1, 0, 2, 3])
+        sigma = float(np.sqrt(channels // groups * kernel[0] * kernel[1])) * rms * x.rms
+        name = self.b.op("ConvTranspose", x.name, weights, **attrs)
+        shape = (outputs * groups, *sizes)
+        self._quantize(*self._swapped(self._chain(name, shape, sigma, monotone=False), shape))
+
+    def _enlarge_block(self) -> None:
+        rng, x = self.rng, self._source(16, scalar=False)
+        if x is None or x.shape[1] * x.shape[2] > 150:
+            return
+        name, (channels, height, width), rms = x.name, x.shape, x.rms
+        if self._some(0.4):  # of real values
+            name, rms = self._chain(name, x.shape, rms, monotone=False)
+        if self._some(0.6):
+            factors = [int(rng.integers(1, 4)) for _ in "yx"]
+            scales = self.b.constant([1, 1, *factors])
+            mode = self._pick(
+                ("asymmetric", "floor"), ("half_pixel", "round_prefer_floor"), ("half_pixel", "round_prefer_ceil")
+            )
+            attrs = {"coordinate_transformation_mode": mode[0], "nearest_mode": mode[1], "mode": "nearest"}
+            name = self.b.op("Resize", name, "", scales, **attrs)
+            shape = (channels, height * factors[0], width * factors[1])
+        elif name == x.name:
+            pads = [int(rng.integers(-1, 3)) for _ in range(4)]
+            if min(height, width) + 2 * min(pads) < 1:
+                return
+            name = self.b.op("Pad", name, self.b.constant([0, 0, *pads[:2], 0, 0, *pads[2:]], np.int64))
+            shape = (channels, height + pads[0] + pads[2], width + pads[1] + pads[3])
+        else:
+            return
+        if name.startswith("pad") or (self._some(0.3) and name == x.name):
+            self._keep(name, shape, x.bits + 1, rms, x.unit)
+        else:
+            self._quantize(name, shape, rms)
 
     def _max_pool(self, x: str, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
         if self._some(0.15):

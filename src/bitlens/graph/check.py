@@ -8,7 +8,7 @@ import numpy as np
 from bitlens.core.bounds import ACCUMULATOR_LIMIT
 from bitlens.core.grid import Grid
 from bitlens.graph.graph import Graph, GraphError, Node
-from bitlens.graph.ops import describe_outputs
+from bitlens.graph.ops import describe_outputs, fills
 
 __all__ = ["check_program"]
 
@@ -77,7 +77,7 @@ def _check_node(graph: Graph, node: Node) -> None:
 def _result_grid(graph: Graph, node: Node, lo: int, hi: int) -> Grid:
     """The integers a result may hold: ops that only move values keep a common step of their operands."""
     grids = [graph.value(name).grid for name in node.inputs]
-    moves = node.op in ("max_pool", "concat", "flatten")
+    moves = node.op in ("max_pool", "concat", "flatten") or (node.op == "upsample" and not fills(node.attrs))
     step = 2 if moves and all(grid and grid.step == 2 and (grid.lo - lo) % 2 == 0 for grid in grids) else 1
     return Grid(lo, hi, step)
 

@@ -88,7 +88,7 @@ IMPORTED_OPS: dict[str, ImportedOp] = {
     "Dropout": _op(1, 3, seed=None),
     "Cast": _op(1, to=REQUIRED, saturate=1, round_mode="up"),
     "Resize": _op(
-        2,
+        1,
         4,
         antialias=0,
         axes=None,

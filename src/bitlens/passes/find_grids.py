@@ -130,9 +130,7 @@ def _upsample(graph: Graph, node: Node, operands: list[Value]) -> Value | None:
     (x,) = operands
     if x.grid is None or not fills(node.attrs):
         return x if x.grid is not None else None
-    lo, hi = min(x.grid.lo, 0), max(x.grid.hi, 0)
-    step = x.grid.step if x.grid.contains(np.zeros(1, np.int64)) else 1
-    return Value(node.output, None, Grid(lo, hi, step), x.scale)
+    return Value(node.output, None, Grid.span(min(x.grid.lo, 0), max(x.grid.hi, 0)), x.scale)
 
 
 def _add(graph: Graph, node: Node, operands: list[Value]) -> Value:

@@ -113,7 +113,8 @@ def _resize(graph: Graph, node: Node) -> None:
     if node.attrs["mode"] != "nearest":
         raise CompileError(f"{node.name}: mode of {node.op} must be nearest, not {node.attrs['mode']}; resize outside")
     scales = resize_scales(node, shape, graph.constants)
-    if len(shape) != 4 or scales[:2] != (1.0, 1.0) or any(s is None or s != int(s) or s < 1 for s in scales):
+    whole = all(scale is not None and scale == int(scale) and scale >= 1 for scale in scales[1:])
+    if len(shape) != 4 or scales[0] not in (None, 1.0) or scales[1] != 1.0 or not whole:
         raise CompileError(
             f"{node.name}: {node.op} must enlarge height and width by whole factors, not {shape} by {scales}; "
             "export with constant whole scales"

@@ -14,7 +14,7 @@ import numpy as np
 from bitlens.core.reference import Chain, Operator, Quantize, evaluate
 from bitlens.graph.graph import Graph, Node
 from bitlens.graph.ops import fills
-from bitlens.graph.rewrite import drop_dead, fresh_node, fresh_tensor, insert_after
+from bitlens.graph.rewrite import drop_dead, fresh_node, fresh_tensor, insert_after, replace_tensor
 
 __all__ = ["is_scalar", "sink_moves"]
 
@@ -23,8 +23,7 @@ def sink_moves(graph: Graph) -> None:
     """Swap move -> chain to chain -> move where that changes nothing.
 
     A reshape passes a chain that treats all elements alike; one (N, C, 1, 1) -> (N, C) keeps the channels, so any chain
-    may pass it. An upsampling passes any chain, but where it adds zeros only one that makes 0 of 0. The chain's result keeps
-    its name and has the shape of the map; the moved tensor gets a new one.
+    may pass it. An upsampling passes any chain, but where it adds zeros only one that makes 0 of 0.
     """
     for node in [*graph.nodes]:  # in order: a move that has passed one chain is in front of the next
         move = graph.producer(node.inputs[0]) if node.op == "chain" else None
@@ -64,17 +63,15 @@ _PASSES: dict[str, Callable[[Graph, Node, Node], bool]] = {"Reshape": _reshape_p
 
 
 def _swap(graph: Graph, move: Node, chain: Node) -> None:
-    result = chain.output
-    flat = fresh_tensor(graph, f"{result}.flat" if move.op == "Reshape" else f"{result}.large")
-    value = graph.value(result)
-    graph.values[flat] = value.with_(name=flat)
-    graph.values[result] = value.with_(shape=graph.value(move.inputs[0]).shape)
-    for node in graph.nodes:
-        node.inputs = [flat if tensor == result else tensor for tensor in node.inputs]
-    if result in graph.outputs:
-        graph.output_names[flat] = graph.output_names.pop(result, result)
-        graph.outputs = [flat if tensor == result else tensor for tensor in graph.outputs]
-    chain.inputs = [move.inputs[0]]
+    """Put the chain in front. Its result's name stays with the tensor that lives on: the map, or the enlarged map."""
+    result, value = chain.output, graph.value(chain.output)
+    fresh = fresh_tensor(graph, f"{result}.{move.op.lower()}")
+    source, moved = (result, fresh) if move.op == "Reshape" else (fresh, result)
+    if moved == fresh:
+        replace_tensor(graph, result, fresh)
+    graph.values[moved] = value.with_(name=moved)
+    graph.values[source] = value.with_(name=source, shape=graph.value(move.inputs[0]).shape)
+    chain.inputs, chain.outputs = [move.inputs[0]], [source]
     if move.output not in graph.outputs and not graph.consumers(move.output):
         graph.nodes = [node for node in graph.nodes if node is not move]
-    insert_after(graph, chain, Node(move.op, fresh_node(graph, move.name), [result], [flat], {**move.attrs}))
+    insert_after(graph, chain, Node(move.op, fresh_node(graph, move.name), [source], [moved], {**move.attrs}))
