@@ -1,4 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+import re
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -17,8 +20,18 @@ def test_every_recipe_makes_a_net_of_its_task(name: str) -> None:
     if isinstance(recipe.task, LanguageModelling):
         assert out[0].shape == (2, 1, 10000)
     else:
-        classes = {"googlenet_tinyimagenet": 25, "googlenet_imagenet": 1000, "bitfcn_camvid": 11}
-        assert out.shape[:2] == (2, classes.get(name, 10))
+        classes = {"googlenet_tinyimagenet": 25, "bitfcn_camvid": 11}
+        assert out.shape[:2] == (2, 1000 if name.endswith("_imagenet") else classes.get(name, 10))
+
+
+def test_the_docs_list_every_recipe_with_its_bits_and_epochs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "train.md").read_text()
+    listed = {
+        name: (bits, int(epochs))
+        for names, bits, epochs in re.findall(r"^\| (`.*?`) \|.*\| `(.*)`, (\d+) \|$", page, re.MULTILINE)
+        for name in re.findall(r"\w+", names)
+    }
+    assert listed == {name: (recipe.bits, recipe.epochs) for name, recipe in RECIPES.items()}
 
 
 def test_unknown_recipe_is_told() -> None:

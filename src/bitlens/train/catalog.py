@@ -6,7 +6,7 @@ from __future__ import annotations
 from functools import partial
 
 from bitlens.data import camvid, cifar10, digits, imagefolder, mnist, ptb, tinyimagenet
-from bitlens.models import BitFCN, DigitsNet, DoReFaSVHN, GoogLeNet, LanguageModel, ResNet20
+from bitlens.models import AlexNet, BitFCN, DigitsNet, DoReFaSVHN, GoogLeNet, LanguageModel, ResNet18, ResNet20
 from bitlens.train.classify import Classification
 from bitlens.train.classify_files import FileClassification
 from bitlens.train.language import LanguageModelling
@@ -67,6 +67,26 @@ _ALL = (
         bits="w4a4,weight=balanced",
         epochs=20,
         rate=2e-3,
+    ),
+    Recipe(  # rate 1e-4, 1e-5, 1e-6 as in the paper; when, and for how long, as in the authors' code
+        name="alexnet_imagenet",
+        task=_IMAGENET,
+        net=AlexNet,
+        bits="w1a2g6",
+        epochs=100,
+        rate=1e-4,
+        drops=(0.56, 0.64),
+    ),
+    Recipe(
+        name="resnet18_imagenet",
+        task=_IMAGENET,
+        net=ResNet18,
+        bits="w2a2,weight=balanced",
+        epochs=90,
+        batch=256,
+        rate=0.1,
+        optimizer="sgd",
+        weight_decay=1e-4,
     ),
     Recipe(  # the paper's schedule is not known
         name="googlenet_imagenet",
