@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 import bitlens
-from bitlens.graph.spec import CompileError
-from bitlens.models import BitFCN, ResNet20
+from bitlens.models import AlexNet, BitFCN, MobileNet, ResNet18, ResNet20, VGGSmall
 from bitlens.nn import freeze
 from bitlens.qonnx.export import export
 from bitlens.quant import Spec
@@ -19,7 +18,15 @@ from bitlens.results.compare import compare_net
 NETS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "resnet20 w2a2": (lambda: ResNet20(Spec.parse("w2a2"), width=8), 16),
     "bitfcn w2a2": (lambda: BitFCN(Spec.parse("w2a2"), width=8), 16),
+    "alexnet w1a2": (lambda: AlexNet(Spec.parse("w1a2"), 10, width=1 / 16), 224),
+    "resnet18 w2a2 pact": (lambda: ResNet18(Spec.parse("w2a2,activation=pact"), 10, width=4), 64),
+    "vgg w2a2 balanced": (lambda: VGGSmall(Spec.parse("w2a2,weight=balanced"), width=8), 32),
+    "mobilenet w4a4 lsq": (lambda: _mobilenet("w4a4,weight=lsq,activation=lsq"), 32),
 }
+
+
+def _mobilenet(bits: str) -> nn.Module:
+    return MobileNet(Spec.parse(bits), 10, width=1 / 8, small=True)
 
 
 def _trained(make: Callable[[], nn.Module], side: int) -> nn.Module:
@@ -36,11 +43,7 @@ def _trained(make: Callable[[], nn.Module], side: int) -> nn.Module:
     return freeze(net)
 
 
-
-REFUSED: dict[str, object] = {}
-
-
-@pytest.mark.parametrize("name", [pytest.param(name, marks=REFUSED.get(name, ())) for name in NETS])
+@pytest.mark.parametrize("name", NETS)
 def test_trained_net_golden_and_engine_give_the_same_integers(name: str) -> None:
     make, side = NETS[name]
     net = _trained(make, side)

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
+import torch
+import torch.nn.functional as F
 from torch import nn
 
-from bitlens.models import DigitsNet, DoReFaSVHN, ResNet20
+from bitlens.models import AlexNet, DigitsNet, DoReFaSVHN, MobileNet, ResNet18, ResNet20, VGGSmall
 from bitlens.models.layers import Layers
 from bitlens.nn import QuantLayer
 from bitlens.quant import DoReFaGradient, Spec
@@ -11,6 +13,10 @@ NETS = {
     "digits": DigitsNet,
     "svhn": lambda spec: DoReFaSVHN(spec, "D"),
     "resnet20": lambda spec: ResNet20(spec, width=4),
+    "resnet18": lambda spec: ResNet18(spec, width=4),
+    "alexnet": lambda spec: AlexNet(spec, width=1 / 16),
+    "vgg_small": lambda spec: VGGSmall(spec, width=4),
+    "mobilenet": lambda spec: MobileNet(spec, width=1 / 16),
 }
 
 
@@ -32,11 +38,19 @@ def test_a_shortcut_keeps_eight_bits_with_sign() -> None:
     assert (shortcut.kernel_size, shortcut.stride) == ((1, 1), (2, 2))
 
 
+def test_a_stream_is_pooled_on_the_grid_of_joins() -> None:
+    layers = Layers(Spec.parse("w1a2"))
+    x = torch.randn(2, 3, 8, 8)
+    assert torch.equal(layers.stream_pool(3, 2, 1)(x), F.max_pool2d(layers.join()(x), 3, 2, 1))
+
+
 def test_a_float_spec_gives_float_layers() -> None:
     layers = Layers(Spec.parse("w32a32"))
     for layer in (layers.first(3, 4, 3), layers.conv(4, 4, 3), layers.shortcut(4, 4, 1), layers.last(4, 2)):
         assert layer.weight_quantizer is layer.gradient_quantizer is layer.bias_quantizer is None
     assert layers.add().input_quantizer is None
+    x = torch.randn(2, 3, 8, 8)
+    assert torch.equal(layers.stream_pool(2, 2, 0)(x), F.max_pool2d(x, 2))
     assert isinstance(layers.concat().input_quantizer, nn.ReLU)
     assert isinstance(layers.average().input_quantizer, nn.ReLU)
 

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """MobileNet: thirteen pairs of a 3x3 convolution within each channel and a 1x1 convolution across the channels.
 
-    x -> [quantizer] depthwise 3x3 -> bn -> [quantizer] pointwise 1x1 -> bn -> next pair
+    x -> [quantizer] 3x3 depthwise -> bn -> [quantizer] 1x1 pointwise -> bn -> next pair
 
-Both halves of a pair have the middle's bits. A depthwise layer adds up nine products only, so its sums have few values
-at 1 or 2 bits, and most of what the net loses there it loses in them.
+Both halves of a pair have the middle's bits. A depthwise layer is a convolution with as many groups as channels: nine
+weights a channel, quantized together over all channels. Its sums have nine products only, so they take few values at 1 or 2
+bits; this net needs more bits than one of full convolutions.
 Small images keep their size through the first convolution, which has stride 2 in the paper.
 Source: Howard et al., MobileNets, arXiv 1704.04861 table 1.
 """
