@@ -161,6 +161,9 @@ def _random_layer(b: Builder, rng: np.random.Generator, x: str) -> str:
     if kind == 5:
         return b.steps(b.op("sum_pool", x, **window_attrs(kernel, **window)), rng, target)
     if kind == 7 and height * width < 200:
+        if grid.lo <= 0:
+            x, y = b.op("upsample", x, factor=(2, 2), repeat=1, pads=(0, 0, -1, 0)), x
+            return b.op("crop", x, y)
         return b.op("upsample", x, factor=(2, 1 + kernel[1] % 2), repeat=int(rng.integers(2)), pads=(-1, 0, pad[0], 1))
     branches = [b.steps(b.conv(x, rng, 6, weight_grid), rng, Grid.signed(8)) for _ in range(2)]
     return b.steps(b.op("add" if rng.integers(2) else "concat", *branches), rng, target)

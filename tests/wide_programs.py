@@ -109,6 +109,9 @@ class _Maker:
             )
         elif kind == 12 and np.prod(self.shape(x)) < 3000:
             y = self.b.op("upsample", x, **self.upsampling(x))
+            like = self.tensors[int(rng.integers(len(self.tensors)))]
+            if all(a >= b for a, b in zip(self.shape(y)[:2], self.shape(like)[:2], strict=True)):
+                y = self.b.op("crop", y, like)
         elif kind == 9 and np.prod(self.shape(x)) < 3000:
             y = self.b.op("flatten", x)
         else:

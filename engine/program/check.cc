@@ -109,6 +109,7 @@ Range range_of(const Program& program, const Op& op) {
       return op.upsampling.fills() ? Range{std::min<int64_t>(range.lo, 0), std::max<int64_t>(range.hi, 0)} : range;
     case Opcode::kMaxPool:
     case Opcode::kFlatten:
+    case Opcode::kCrop:
       return range;
   }
   return range;
@@ -116,11 +117,11 @@ Range range_of(const Program& program, const Op& op) {
 
 // Ops that only move values keep a common step of 2.
 int32_t result_step(const Program& program, const Op& op, int64_t lo) {
-  const bool moves = op.opcode == Opcode::kUpsample && !op.upsampling.fills();
+  const bool moves = op.opcode == Opcode::kCrop || (op.opcode == Opcode::kUpsample && !op.upsampling.fills());
   if (!moves && op.opcode != Opcode::kMaxPool && op.opcode != Opcode::kConcat && op.opcode != Opcode::kFlatten)
     return 1;
-  for (uint32_t operand : op.operands) {
-    const Grid& grid = program.tensors[operand].grid;
+  for (size_t i = 0; i < op.data_operands(); ++i) {
+    const Grid& grid = program.tensors[op.operands[i]].grid;
     if (grid.step != 2 || (grid.lo - lo) % 2 != 0) return 1;
   }
   return 2;

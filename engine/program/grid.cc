@@ -16,8 +16,8 @@ bool Grid::covers(const Grid& other) const {
 }
 
 const char* opcode_name(Opcode opcode) {
-  static const char* const kNames[] = {"",         "conv", "steps",  "rescale", "max_pool",
-                                       "sum_pool", "add",  "concat", "flatten", "upsample"};
+  static const char* const kNames[] = {"",    "conv",   "steps",   "rescale",  "max_pool", "sum_pool",
+                                       "add", "concat", "flatten", "upsample", "crop"};
   static_assert(sizeof kNames / sizeof kNames[0] == kLastOpcode + 1);
   return kNames[static_cast<int>(opcode)];
 }

@@ -147,9 +147,16 @@ class Planner {
     step.op = blob_.text(opcode_name(op.opcode) + (fused ? std::string("+") + opcode_name(unit.final->opcode) : ""));
     step.window = op.window;
     step.upsampling = op.upsampling;
+    if (op.opcode == Opcode::kCrop) {
+      const Shape &from = shapes_[op.operands[0]], &to = shapes_[op.result];
+      step.upsampling.pad_bottom = static_cast<int32_t>(to.height - from.height);
+      step.upsampling.pad_right = static_cast<int32_t>(to.width - from.width);
+    }
     step.producer = producer_of(unit);
     std::vector<uint32_t> inputs;
-    for (uint32_t operand : op.operands) inputs.push_back(instance(operand, storages_[operand].primary));
+    for (size_t i = 0; i < op.data_operands(); ++i) {
+      inputs.push_back(instance(op.operands[i], storages_[op.operands[i]].primary));
+    }
     Fold fold = plain_fold(output);
     if (op.opcode == Opcode::kConv) {
       inputs[0] = instance(op.operands[0], unit.choice.storage);
@@ -180,6 +187,7 @@ class Planner {
       case Opcode::kConcat:
         return concat_copies(unit) ? Producer::kConcatSame : Producer::kConcat;
       case Opcode::kUpsample:
+      case Opcode::kCrop:
         return upsamples_in_place(program_, unit) ? Producer::kUpsampleSame : Producer::kUpsample;
       case Opcode::kSteps:
       case Opcode::kRescale:

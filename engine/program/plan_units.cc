@@ -100,7 +100,7 @@ std::vector<Unit> make_units(const Program& program, const std::vector<Shape>& s
   std::vector<int32_t> readers(program.tensors.size());
   std::vector<const Op*> reader(program.tensors.size());
   for (const Op& op : program.ops) {
-    for (uint32_t operand : op.operands) ++readers[operand], reader[operand] = &op;
+    for (size_t i = 0; i < op.data_operands(); ++i) ++readers[op.operands[i]], reader[op.operands[i]] = &op;
   }
   for (const auto& output : program.outputs) ++readers[output.tensor], reader[output.tensor] = nullptr;
 
@@ -131,7 +131,8 @@ bool pools_in_place(const Program& program, const Unit& unit, Storage storage) {
 }
 
 bool upsamples_in_place(const Program& program, const Unit& unit) {
-  return unit.op->opcode == Opcode::kUpsample && unit.final == nullptr &&
+  const bool moves = unit.op->opcode == Opcode::kUpsample || unit.op->opcode == Opcode::kCrop;
+  return moves && unit.final == nullptr &&
          program.tensors[unit.op->operands[0]].grid == program.tensors[unit.result].grid;
 }
 

@@ -40,6 +40,7 @@ enum class Opcode : uint8_t {
   kConcat = 7,
   kFlatten = 8,
   kUpsample = 9,
+  kCrop = 10,
 };
 
 const char* opcode_name(Opcode opcode);
@@ -82,11 +83,13 @@ struct Op {
   std::vector<int64_t> addend;
   std::vector<uint8_t> shift;
 
+  // Operands that are read; of a crop's second only the size is.
+  size_t data_operands() const { return opcode == Opcode::kCrop ? 1 : operands.size(); }
   uint64_t weights_per_output() const { return out_channels == 0 ? 0 : weight_count / out_channels; }
   bool padded() const { return (window.pad_top | window.pad_left | window.pad_bottom | window.pad_right) != 0; }
 };
 
-constexpr uint8_t kLastOpcode = 9;
+constexpr uint8_t kLastOpcode = 10;
 constexpr int64_t kMostChannels = 1 << 20;
 constexpr int32_t kNever = 2147483647;  // a breakpoint that no accumulator reaches
 

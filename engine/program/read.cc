@@ -257,7 +257,8 @@ struct FileReader {
 
   void read_operands(Op* op, const char* name) {
     const uint8_t count = in.u8();
-    const uint8_t least = op->opcode == Opcode::kAdd || op->opcode == Opcode::kConcat ? 2 : 1;
+    const bool pair = op->opcode == Opcode::kAdd || op->opcode == Opcode::kCrop;
+    const uint8_t least = pair || op->opcode == Opcode::kConcat ? 2 : 1;
     const uint8_t most = op->opcode == Opcode::kConcat ? 255 : least;
     for (uint8_t i = 0; i < count; ++i) {
       op->operands.push_back(in.u32());

@@ -76,6 +76,18 @@ Shape result_shape(const Op& op, const std::string& name, const std::vector<Shap
       shape.width = enlarge(name.c_str(), shape.width, u.factor_w, u.pad_left, u.pad_right);
       return shape;
     }
+    case Opcode::kCrop: {
+      const Shape& like = operands[1];
+      // sizes may be symbolic here and not there
+      if ((shape.height != 0 && shape.height < like.height) || (shape.width != 0 && shape.width < like.width)) {
+        fail(kFormat, "%s: the map to cut must be at least %lld x %lld, not %lld x %lld", name.c_str(),
+             static_cast<long long>(like.height), static_cast<long long>(like.width),
+             static_cast<long long>(shape.height), static_cast<long long>(shape.width));
+      }
+      shape.height = like.height;
+      shape.width = like.width;
+      return shape;
+    }
     case Opcode::kFlatten:
       return flat(name.c_str(), shape);
     case Opcode::kSteps:

@@ -69,6 +69,21 @@ def test_joins() -> None:
     assert run_node(Node("flatten", "f", [], []), [a])[1, 0, 0].tolist() == a[1].ravel().tolist()
 
 
+@pytest.mark.parametrize("repeat", [0, 1])
+def test_upsample_and_crop(repeat: int) -> None:
+    x = np.arange(1, 7).reshape(1, 2, 3, 1)
+    attrs = {"factor": (2, 3), "repeat": repeat, "pads": (1, -2, 0, 1)}
+    large = run_node(Node("upsample", "u", [], [], attrs), [x])
+    assert large.shape == (1, 5, 8, 1)
+    for y in range(5):
+        for column in range(8):
+            row, place = y - 1, column + 2
+            inside = row >= 0 and place < 9
+            hit = inside and (repeat or (row % 2 == 0 and place % 3 == 0))
+            assert large[0, y, column, 0] == (x[0, row // 2, place // 3, 0] if hit else 0)
+    assert np.array_equal(run_node(Node("crop", "c", [], []), [large, x]), large[:, :2, :3])
+
+
 def test_keep_gives_every_tensor_and_batches_join() -> None:
     program = chain_program(1)
     x = random_inputs(program, 130, 0)

@@ -14,7 +14,7 @@ from torch import nn
 
 import bitlens
 from bitlens.graph.execute import execute
-from bitlens.models import DigitsNet, DoReFaSVHN
+from bitlens.models import BitFCN, DigitsNet, DoReFaSVHN
 from bitlens.nn import BatchNorm2d, QuantAdd, QuantConcat, QuantConv2d, QuantLinear, freeze
 from bitlens.qonnx.export import ExportError, export
 from bitlens.qonnx.read import read
@@ -259,3 +259,22 @@ def test_refusals(make: object, example: torch.Tensor, sentence: str) -> None:
 def test_data_dependent_nets_are_refused_in_one_line() -> None:
     with pytest.raises(ExportError, match=r"^net: forward must be one that torch can export, not fail: [^\n]+$"):
         export(_Branching().eval(), torch.zeros(1, 4))
+
+
+def test_a_net_of_convolutions_exports_for_any_size() -> None:
+    net = freeze(BitFCN(Spec.parse("w2a2"), width=4))
+    program = bitlens.compile(export(net, torch.zeros(1, 3, 16, 16), symbolic=True))
+    assert program.graph.value("image").shape == (None, None, 3)
+    x = np.random.default_rng(0).integers(0, 256, (1, 19, 13, 3)).astype(np.uint8)
+    (found,) = bitlens.Session(program, size=(19, 13)).run(x, real=True).values()
+    with torch.no_grad():
+        wanted = net(torch.from_numpy(x).permute(0, 3, 1, 2).float() / 255).permute(0, 2, 3, 1).numpy()
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_a_net_that_holds_a_size_is_told() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 2)).eval()
+    with pytest.raises(
+        ExportError, match=r"must not hold the example's, as (Reshape|Flatten) does; export with a fixed size$"
+    ):
+        export(net, torch.zeros(1, 3, 2, 2), symbolic=True)

@@ -77,7 +77,8 @@ def _check_node(graph: Graph, node: Node) -> None:
 def _result_grid(graph: Graph, node: Node, lo: int, hi: int) -> Grid:
     """The integers a result may hold: ops that only move values keep a common step of their operands."""
     grids = [graph.value(name).grid for name in node.inputs]
-    moves = node.op in ("max_pool", "concat", "flatten") or (node.op == "upsample" and not fills(node.attrs))
+    grids = grids[:1] if node.op == "crop" else grids  # of the second only the size is read
+    moves = node.op in ("max_pool", "concat", "flatten", "crop") or (node.op == "upsample" and not fills(node.attrs))
     step = 2 if moves and all(grid and grid.step == 2 and (grid.lo - lo) % 2 == 0 for grid in grids) else 1
     return Grid(lo, hi, step)
 

@@ -145,4 +145,5 @@ _RUN: dict[str, Callable[[Mapping[str, Any], list[IntArray]], IntArray]] = {
     "concat": lambda attrs, operands: np.concatenate(operands, axis=3),
     "flatten": _flatten,
     "upsample": _upsample,
+    "crop": lambda attrs, operands: operands[0][:, : operands[1].shape[1], : operands[1].shape[2]],
 }

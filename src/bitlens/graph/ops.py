@@ -182,6 +182,16 @@ def _upsample_range(grids: Sequence[Grid], attrs: Attrs) -> tuple[int, int]:
     return (min(lo, 0), max(hi, 0)) if fills(attrs) else (lo, hi)
 
 
+def _crop_shape(shapes: Sequence[Shape], attrs: Attrs) -> Shape:
+    (height, width, channels), like = shapes
+    if any(
+        size is not None and wanted is not None and size < wanted
+        for size, wanted in zip((height, width), like, strict=False)
+    ):
+        raise ValueError(f"the map to cut must be at least {like[:2]}, not {(height, width)}")
+    return (like[0], like[1], channels)
+
+
 def _flatten_shape(shapes: Sequence[Shape], attrs: Attrs) -> Shape:
     height, width, channels = shapes[0]
     if height is None or width is None:
@@ -203,6 +213,7 @@ INTEGER_OPS: dict[str, IntegerOp] = {
     ),
     "flatten": IntegerOp(8, (1, 1), (), _flatten_shape, _max_range, size_bound=True),
     "upsample": IntegerOp(9, (1, 1), ("factor", "repeat", "pads"), _upsample_shape, _upsample_range),
+    "crop": IntegerOp(10, (2, 2), (), _crop_shape, _max_range),
 }
 
 

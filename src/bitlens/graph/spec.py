@@ -198,7 +198,7 @@ def _check_quantized(graph: Graph, node: Node) -> None:
         raise CompileError(
             f"{node.name}: operator must have an integer form here, not be {node.op} of computed tensors; {_UNBOUNDED}"
         )
-    if node.op not in ("max_pool", "upsample"):  # which may stand before a quantizer
+    if node.op not in ("max_pool", "upsample", "crop"):  # which may stand before a quantizer
         for tensor in node.inputs:
             if graph.value(tensor).grid is None:
                 raise CompileError(f"{node.name}: input must be integers, not real values; put a quantizer before it")

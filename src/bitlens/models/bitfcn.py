@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from bitlens.models.layers import Layers
 from bitlens.models.residual import ResidualBlock
+from bitlens.nn import crop_like
 from bitlens.quant import Spec
 
 __all__ = ["BitFCN"]
@@ -29,8 +30,6 @@ class BitFCN(nn.Module):
         classes: outputs of a pixel.
         width: channels at 1/2; 2 and 4 times as many at 1/4 and 1/8.
     """
-
-    MULTIPLE = 8  # of height and width where the exported graph needs no crop
 
     def __init__(self, spec: Spec, classes: int = 11, width: int = 32) -> None:
         super().__init__()
@@ -56,7 +55,7 @@ class BitFCN(nn.Module):
         quarter: Tensor = self.stage4(half)
         y = self.up4(self.stage8(quarter), quarter)
         y = self.up2(y, half)
-        return _fitted(self.score(self.bn(y)), x)
+        return crop_like(self.score(self.bn(y)), x)
 
 
 class _Up(nn.Module):
@@ -70,11 +69,6 @@ class _Up(nn.Module):
         self.block = ResidualBlock(layers, outputs, outputs)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        y = _fitted(self.bn2(self.conv(self.bn1(x))), skip)
+        y = crop_like(self.bn2(self.conv(self.bn1(x))), skip)
         mixed: Tensor = self.block(self.add(y, skip))
         return mixed
-
-
-def _fitted(x: Tensor, like: Tensor) -> Tensor:
-    """Cut the last row or column where halving an odd size had rounded up; what is cut stems from inserted zeros."""
-    return x if x.shape[2:] == like.shape[2:] else x[:, :, : like.shape[2], : like.shape[3]]

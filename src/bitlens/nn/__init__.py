@@ -3,6 +3,7 @@
 
 from bitlens.nn.conv import QuantConv1d, QuantConv2d
 from bitlens.nn.conv_transpose import QuantConvTranspose2d, convolution_weight, zero_insertion
+from bitlens.nn.crop import crop_like
 from bitlens.nn.embedding import QuantEmbedding
 from bitlens.nn.freeze import freeze
 from bitlens.nn.gru import QuantGRU
@@ -27,6 +28,7 @@ __all__ = [
     "QuantLayer",
     "QuantLinear",
     "convolution_weight",
+    "crop_like",
     "freeze",
     "zero_insertion",
 ]

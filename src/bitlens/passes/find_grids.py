@@ -167,6 +167,7 @@ _RULES: dict[str, Callable[[Graph, Node, list[Value]], Value | None]] = {
     "max_pool": _max_pool,
     "sum_pool": _sum_pool,
     "upsample": _upsample,
+    "crop": lambda graph, node, operands: operands[0] if operands[0].grid is not None else None,
     "add": _add,
     "concat": _concat,
 }

@@ -43,6 +43,12 @@ class _Known:
         return self.contents[tensor]
 
 
+    def is_content(self, node: Node) -> bool:
+        """Whether a node works on a shape: on what is known, not on data (which it may cut to a known size)."""
+        first = node.inputs[0] in self.contents or node.inputs[0] in self.graph.constants
+        return first and bool(self.contents.keys() & set(node.inputs))
+
+
 Rule = Callable[[_Known, Node], Shape]
 
 
@@ -57,7 +63,7 @@ def infer_shapes(graph: Graph) -> None:
         graph.values[name] = graph.value(name).with_(shape=array.shape)
     for node in graph.nodes:
         try:
-            if node.op == "Shape" or (node.op in _CONTENT_RULES and known.contents.keys() & set(node.inputs)):
+            if node.op == "Shape" or (node.op in _CONTENT_RULES and known.is_content(node)):
                 content = _CONTENT_RULES[node.op](known, node)
                 known.contents[node.outputs[0]] = content
                 shape: Shape = (len(content),)
@@ -301,6 +307,21 @@ def _argmax(known: _Known, node: Node) -> Shape:
     return (*shape[:axis], *((1,) if node.attrs["keepdims"] else ()), *shape[axis + 1 :])
 
 
+def _slice(known: _Known, node: Node) -> Shape:
+    shape = [*known.shape(node.inputs[0])]
+    starts, ends = (known.content(tensor) for tensor in node.inputs[1:3])
+    axes = known.content(node.inputs[3]) if len(node.inputs) > 3 and node.inputs[3] else tuple(range(len(starts)))
+    steps = known.content(node.inputs[4]) if len(node.inputs) > 4 and node.inputs[4] else (1,) * len(starts)
+    if not len(starts) == len(ends) == len(axes) == len(steps):
+        raise ValueError(f"starts, ends, axes and steps must be as many, not {len(starts)}, {len(ends)}, {len(axes)}")
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        place = _axis(axis, len(shape))
+        size = shape[place]
+        known_size = None not in (size, start, end, step) and step != 0
+        shape[place] = len(range(size or 0)[start:end:step]) if known_size else None
+    return tuple(shape)
+
+
 def _gather(known: _Known, node: Node) -> Shape:
     shape, index = known.shape(node.inputs[0]), known.shape(node.inputs[1])
     axis = _axis(node.attrs["axis"], len(shape))
@@ -364,6 +385,7 @@ _RULES: dict[str, Rule] = {
     "Transpose": _transpose,
     "Gather": _gather,
     "Pad": _pad,
+    "Slice": _slice,
     "Resize": _resize,
     "Upsample": _resize,
     "ArgMax": _argmax,

@@ -14,9 +14,11 @@ from bitlens.graph.graph import Graph, GraphError
 from bitlens.graph.rewrite import drop_dead
 from bitlens.graph.spec import CompileError, check_stage
 from bitlens.passes.adopt_inputs import adopt_inputs
+from bitlens.passes.anchor_crops import anchor_crops
 from bitlens.passes.detach_tails import detach_tails
 from bitlens.passes.drop_identities import drop_identities
 from bitlens.passes.find_grids import find_grids
+from bitlens.passes.find_multiples import find_multiples
 from bitlens.passes.find_step_tables import find_step_tables
 from bitlens.passes.fold_constants import fold_constants
 from bitlens.passes.fuse_chains import fuse_chains
@@ -49,6 +51,7 @@ QUANTIZED: tuple[Pass, ...] = (
     lower_products,  # needs: moves sunk. leaves: convs for products, their biases as chains
     lower_pools,  # leaves: max_pool and sum_pool
     lower_joins,  # leaves: add and concat, no reshape
+    anchor_crops,  # leaves: crops that look at tensors which live on
     merge_duplicates,  # needs: chains. leaves: one quantizer where several layers quantize one tensor alike
     adopt_inputs,  # needs: duplicates merged. leaves: inputs that are integers
     find_grids,  # needs: integer inputs. leaves: grid and unit of every integer tensor, or a refusal
@@ -95,6 +98,7 @@ def lower_to_integers(graph: Graph, progress: Callable[[str, int, int], None] | 
     if progress is not None:
         progress("move_channels_last", total - 2, total)
     names = move_channels_last(integer)
+    find_multiples(integer)
     try:
         check_stage(integer, "integer")
         check_program(integer)

@@ -59,7 +59,11 @@ def _upsample_passes(graph: Graph, upsample: Node, node: Node) -> bool:
     return not np.any(made)
 
 
-_PASSES: dict[str, Callable[[Graph, Node, Node], bool]] = {"Reshape": _reshape_passes, "upsample": _upsample_passes}
+_PASSES: dict[str, Callable[[Graph, Node, Node], bool]] = {
+    "Reshape": _reshape_passes,
+    "upsample": _upsample_passes,
+    "crop": lambda graph, crop, node: crop.output == node.inputs[0],
+}
 
 
 def _swap(graph: Graph, move: Node, chain: Node) -> None:
@@ -74,4 +78,6 @@ def _swap(graph: Graph, move: Node, chain: Node) -> None:
     chain.inputs, chain.outputs = [move.inputs[0]], [source]
     if move.output not in graph.outputs and not graph.consumers(move.output):
         graph.nodes = [node for node in graph.nodes if node is not move]
-    insert_after(graph, chain, Node(move.op, fresh_node(graph, move.name), [source], [moved], {**move.attrs}))
+    insert_after(
+        graph, chain, Node(move.op, fresh_node(graph, move.name), [source, *move.inputs[1:]], [moved], {**move.attrs})
+    )

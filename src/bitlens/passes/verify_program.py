@@ -60,7 +60,8 @@ def _sample_inputs(program: Graph) -> dict[str, IntArray]:
             value = program.value(name)
             assert value.grid is not None
             height, width, channels = value.shape or ()
-            shape = (_IMAGES, height or size, width or size, channels or 1)
+            large = [-(-size // multiple) * multiple for multiple in value.multiples]
+            shape = (_IMAGES, height or large[0], width or large[1], channels or 1)
             arrays[name] = value.grid.decode(rng.integers(0, value.grid.levels, shape))
         try:
             interpret(program, {name: array[:1] for name, array in arrays.items()})

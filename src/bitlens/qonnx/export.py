@@ -36,6 +36,7 @@ assert _onnx_op
 
 _VERSION = 2  # of the QONNX domain, as others write it
 _STANDARD = onnxscript.opset18
+_SIZED = ("Expand", "Flatten", "Reshape", "Resize")
 _SCOPES = "pkg.torch.onnx.name_scopes"  # where torch's exporter keeps the path of modules
 
 
@@ -43,19 +44,21 @@ class ExportError(ValueError):
     """A net that cannot be exported; the sentence names the layer or torch's reason."""
 
 
-def export(module: nn.Module, example: torch.Tensor) -> onnx.ModelProto:
+def export(module: nn.Module, example: torch.Tensor, *, symbolic: bool = False) -> onnx.ModelProto:
     """Export a net.
 
     Args:
         module: in evaluation mode, its quantized layers frozen (`bitlens.nn.freeze`); its forward takes one tensor.
         example: an input, float32 (N, C, H, W) or (N, C); the batch of the model is free.
+        symbolic: leave height and width free too, for nets of convolutions, pools and joins alone.
 
     Returns:
         The model: weights as on-grid constants through Quant, batch norm as it is, every attribute written. Its input is
         "image"; its output is "scores", of a tuple "output0", "output1", ..., of a dictionary the keys.
 
     Raises:
-        ExportError: a layer is not frozen, the example does not fit, or torch's exporter cannot follow the net.
+        ExportError: a layer is not frozen, the example does not fit, torch's exporter cannot follow the net, or it is to
+            be symbolic and holds a size.
     """
     if not isinstance(example, torch.Tensor) or example.dtype != torch.float32 or example.dim() not in (2, 4):
         told = (
@@ -77,13 +80,18 @@ def export(module: nn.Module, example: torch.Tensor) -> onnx.ModelProto:
                 verbose=False,
                 input_names=["image"],
                 output_names=_output_names(module(example)),
-                custom_translation_table={torch.ops.bitlens.quant.default: _translator()},
+                custom_translation_table={
+                    torch.ops.bitlens.quant.default: _translator(),
+                    torch.ops.bitlens.crop_like.default: _crop_like,
+                },
             )
         except Exception as error:  # whatever torch's exporter raises is told as one of ours
             raise ExportError(f"net: forward must be one that torch can export, not fail: {_reason(error)}") from error
     assert program is not None
     model = _tidied(program.model_proto)
     _free_batch(model, example.shape[0])
+    if symbolic:
+        _free_size(model)
     return model
 
 
@@ -135,13 +143,24 @@ def _translator() -> Callable[..., Any]:
     return translate
 
 
+def _crop_like(x: Any, like: Any) -> Any:
+    """What torch's exporter calls for each `bitlens::crop_like`: the size is read when the model runs."""
+    zeros = _STANDARD.Constant(value=numpy_helper.from_array(np.zeros(2, np.int64)))
+    axes = _STANDARD.Constant(value=numpy_helper.from_array(np.array([2, 3], np.int64)))
+    size: Any = _STANDARD.Shape(like, start=2, end=4)
+    return _STANDARD.Slice(x, zeros, size, axes)
+
+
 def _tidied(model: onnx.ModelProto) -> onnx.ModelProto:
     """Compute what torch's exporter leaves as Shape, Expand and CastLike around constants; biases that are 0 go.
 
     Folding touches constants alone: batch norm and Quant stay.
     """
     folded = onnxscript.ir.serde.deserialize_model(model)
+    shapes = _hide_looked_up_shapes(folded)
     onnxscript.optimizer.fold_constants(folded)
+    for value, shape in shapes:
+        value.shape = shape
     onnxscript.optimizer.remove_unused_nodes(folded)
     tidy: onnx.ModelProto = onnxscript.ir.serde.serialize_model(folded)
     arrays = {item.name: numpy_helper.to_array(item) for item in tidy.graph.initializer}
@@ -160,6 +179,17 @@ def _tidied(model: onnx.ModelProto) -> onnx.ModelProto:
     del tidy.graph.initializer[:]
     tidy.graph.initializer.extend(kept)
     return tidy
+
+
+def _hide_looked_up_shapes(model: Any) -> list[tuple[Any, Any]]:
+    """Forget the example's size where a crop looks it up, so that it is not folded in; returns what was forgotten."""
+    cuts = [node for node in model.graph if node.op_type == "Slice"]
+    sizes = {node.inputs[2].producer() for node in cuts}
+    found = [node.inputs[0] for node in model.graph if node.op_type == "Shape" and node in sizes]
+    shapes = [(value, value.shape) for value in dict.fromkeys(found)]
+    for value, _ in shapes:
+        value.shape = None
+    return shapes
 
 
 def _make_initializers(graph: onnx.GraphProto) -> None:
@@ -211,6 +241,25 @@ def _free_batch(model: onnx.ModelProto, batch: int) -> None:
         axis = info.type.tensor_type.shape.dim[0]
         axis.ClearField("dim_value")
         axis.dim_param = "N"
+
+
+def _free_size(model: onnx.ModelProto) -> None:
+    """Let height and width be any, where nothing in the graph was written for the example's.
+
+    Raises:
+        ExportError: an operator holds the example's size.
+    """
+    constants = {item.name for item in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type in _SIZED or (node.op_type == "Slice" and node.input[2] in constants):
+            raise ExportError(
+                f"{node.name}: operators of a net of any size must not hold the example's, as {node.op_type} does; "
+                "export with a fixed size"
+            )
+    for info in (*model.graph.input, *model.graph.output):
+        for axis, name in zip(info.type.tensor_type.shape.dim[2:], ("H", "W"), strict=False):
+            axis.ClearField("dim_value")
+            axis.dim_param = name if info in model.graph.input else f"{name}_out"
 
 
 @contextlib.contextmanager
