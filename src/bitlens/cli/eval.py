@@ -35,11 +35,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure and print the accuracy."""
     if Path(arguments.model).is_dir():
         return _run_of(arguments)
+    from bitlens.graph.file import Program
     from bitlens.results.forms import open_form
     from bitlens.results.line import accuracy, test_images
 
-    form = open_form(arguments.model, backend=arguments.backend, threads=arguments.threads, isa=arguments.isa)
-    recipe = arguments.recipe or form.metadata.get("recipe", "")
+    recipe = arguments.recipe or Program.load(arguments.model).metadata.get("recipe", "")
     images, labels = test_images(recipe, arguments.data, arguments.cache, arguments.limit)
     if arguments.exact:
         from bitlens.results.exact import prove_exact, render
@@ -47,11 +47,20 @@ def run(arguments: argparse.Namespace) -> int:
         report = prove_exact(arguments.model, images, arguments.run)
         print(json.dumps(report) if arguments.json else render(report))
         return 1 if any(row["differing"] > row["ties"] for row in report["forms"]) else 0
-    value = accuracy(form, images, labels)
-    if arguments.json:
-        print(json.dumps({"accuracy": value, "images": len(labels), "backend": arguments.backend, "recipe": recipe}))
+    size = (images.shape[1], images.shape[2])
+    form = open_form(
+        arguments.model, backend=arguments.backend, threads=arguments.threads, isa=arguments.isa, size=size
+    )
+    if labels.ndim == 3:
+        from bitlens.results.segment import program_iou
+
+        figure, value = "miou", program_iou(form, images, labels)
     else:
-        print(f"{arguments.model}: accuracy {value:.4f} on {len(labels)} test images of {recipe}, {arguments.backend}")
+        figure, value = "accuracy", accuracy(form, images, labels)
+    if arguments.json:
+        print(json.dumps({figure: value, "images": len(labels), "backend": arguments.backend, "recipe": recipe}))
+    else:
+        print(f"{arguments.model}: {figure} {value:.4f} on {len(labels)} test images of {recipe}, {arguments.backend}")
     return 0
 
 

@@ -16,6 +16,7 @@ __all__ = ["prove_exact", "render"]
 
 Report = dict[str, Any]
 _BATCH = 250
+_PIXELS = 400_000  # of a batch, so that every tensor of it fits the memory
 _THREADS = (1, 2)
 
 
@@ -32,12 +33,13 @@ def prove_exact(model: str, images: npt.NDArray[np.uint8], run: str | None = Non
         not listed.
     """
     program = Program.load(model)
-    sessions = dict(_sessions(program))
+    sessions = dict(_sessions(program, (images.shape[1], images.shape[2])))
+    step = max(1, min(_BATCH, _PIXELS // (images.shape[1] * images.shape[2])))
     rows: dict[str, Report] = {
         form: {"form": form, "tensors": 0, "codes": 0, "differing": 0, "ties": 0} for form in sessions
     }
-    for begin in range(0, len(images), _BATCH):
-        batch = images[begin : begin + _BATCH]
+    for begin in range(0, len(images), step):
+        batch = images[begin : begin + step]
         golden = program.run(batch, keep=True)
         for form, session in sessions.items():
             outputs = session.run(batch, keep=True)
@@ -60,13 +62,16 @@ def prove_exact(model: str, images: npt.NDArray[np.uint8], run: str | None = Non
     return {"images": len(images), "forms": forms}
 
 
-def _sessions(program: Program) -> Iterator[tuple[str, Any]]:
+def _sessions(program: Program, size: tuple[int, int]) -> Iterator[tuple[str, Any]]:
     from bitlens.runtime import Session, SessionError
 
     for isa in ("portable", "avx2", "avx512", "neon"):
         for threads in _THREADS:
             try:
-                yield f"{isa}, {threads} thread{'s' * (threads > 1)}", Session(program, isa=isa, threads=threads)
+                yield (
+                    f"{isa}, {threads} thread{'s' * (threads > 1)}",
+                    Session(program, isa=isa, threads=threads, size=size),
+                )
             except SessionError:
                 break  # not this machine's
 

@@ -31,12 +31,13 @@ def frozen_run(run: str | Path) -> nn.Module:
 def export_run(run: str | Path) -> onnx.ModelProto:
     """Freeze and export the net of a run; the model remembers recipe, bits and class names."""
     from bitlens.qonnx.export import export
-    from bitlens.train import find_recipe, read_config
+    from bitlens.train import Segmentation, find_recipe, read_config
 
     config = read_config(run)
     recipe = find_recipe(config["recipe"])
     net = frozen_run(run)
-    model: onnx.ModelProto = export(net, recipe.task.example())
+    any_size = isinstance(recipe.task, Segmentation)
+    model: onnx.ModelProto = export(net, recipe.task.example(), symbolic=any_size)
     for key, text in (("name", f"{config['recipe']} {config['bits']}"), ("recipe", config["recipe"])):
         entry = model.metadata_props.add()
         entry.key, entry.value = key, text
@@ -46,12 +47,15 @@ def export_run(run: str | Path) -> onnx.ModelProto:
 def test_images(
     recipe: str, data: str | None = None, cache: str | None = None, limit: int | None = None
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """The test images of a recipe as its net sees them, uint8 (N, H, W, C), and their labels (N,)."""
-    from bitlens.train import Classification, FileClassification, TrainError, find_recipe
+    """The test images of a recipe as its net sees them, uint8 (N, H, W, C), and labels (N,), or classes (N, H, W)."""
+    from bitlens.train import Classification, FileClassification, Segmentation, TrainError, find_recipe
 
     task = find_recipe(recipe).task
+    if isinstance(task, Segmentation):
+        test = task.data(data, cache).test
+        return test.images[:limit], test.masks[:limit].astype(np.int64)
     if not isinstance(task, Classification | FileClassification):
-        raise TrainError(f"{recipe}: task must be classification of images, not {type(task).__name__}")
+        raise TrainError(f"{recipe}: task must be classification or segmentation of images, not {type(task).__name__}")
     return task.test_images(data, cache, limit)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Test images of a segmentation run with what is true and what its net says, for `bitlens plot segments`."""
+"""Segmentations: the mean IoU of a compiled program, and pictures of what a run's net says for `bitlens plot segments`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,34 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from tqdm import tqdm
 
 from bitlens.plots.canvas import PlotError
+from bitlens.results.forms import Form
 from bitlens.results.line import frozen_run, to_batch
 from bitlens.train import Segmentation, find_recipe, read_config
+from bitlens.train.segment import confusion, iou
 
-__all__ = ["segments_of"]
+__all__ = ["program_iou", "segments_of"]
 
 Bytes = npt.NDArray[np.uint8]
+
+
+def program_iou(form: Form, images: Bytes, masks: npt.NDArray[np.int64]) -> float:
+    """Return a program's mean intersection over union, every pixel's class being its largest real output.
+
+    Args:
+        form: the program, planned for the images' size.
+        images: uint8 (N, H, W, 3).
+        masks: classes (N, H, W); what the program has no output for does not count.
+    """
+    counts: npt.NDArray[np.int64] | None = None
+    for image, mask in zip(tqdm(images, desc="eval", disable=None, leave=False), masks, strict=True):
+        (scores, *_) = form.run(image[None], real=True).values()
+        found = confusion(mask[None].astype(np.uint8), scores.argmax(axis=3), scores.shape[3])
+        counts = found if counts is None else counts + found
+    assert counts is not None
+    return float(np.nanmean(iou(counts)))
 
 
 @torch.no_grad()
