@@ -26,13 +26,17 @@ __all__ = [
     "BatchNorm",
     "Chain",
     "Clip",
+    "Count",
     "Divide",
     "LeakyRelu",
     "Multiply",
     "Quantize",
     "Relu",
+    "Round",
     "Sigmoid",
+    "Sign",
     "Tanh",
+    "ends_in_codes",
     "evaluate",
     "is_monotone",
 ]
@@ -147,7 +151,33 @@ class Quantize:
     rounding: str
 
 
-Operator = Multiply | Divide | Add | BatchNorm | Clip | Relu | LeakyRelu | Abs | Sigmoid | Tanh | Quantize
+@dataclass(frozen=True)
+class Round:
+    """The whole number rint(x / scale + zero_point), ties to even; float32, () or (C,)."""
+
+    scale: PerChannel
+    zero_point: PerChannel | float
+
+
+@dataclass(frozen=True)
+class Sign:
+    """-1, 0 or 1."""
+
+
+@dataclass(frozen=True)
+class Count:
+    """The integer code #{j : x >= thresholds[c, j]}, as QONNX MultiThreshold computes it.
+
+    Args:
+        thresholds: float32, (C, J), or (1, J) for all channels alike.
+    """
+
+    thresholds: FloatArray
+
+
+Operator = (
+    Multiply | Divide | Add | BatchNorm | Clip | Relu | LeakyRelu | Abs | Sigmoid | Tanh | Round | Sign | Quantize | Count
+)
 Chain = tuple[Operator, ...]
 
 
@@ -155,17 +185,22 @@ def evaluate(chain: Chain, integers: npt.ArrayLike) -> npt.NDArray[Any]:
     """Apply a chain to exact accumulators.
 
     Args:
-        chain: operators in the model's order; a `Quantize` must be the last.
+        chain: operators in the model's order; a `Quantize` or `Count` must be the last.
         integers: exact integers, (..., C).
 
     Returns:
-        int64 codes (..., C) where the chain ends in a `Quantize`, else float32.
+        int64 codes (..., C) where the chain ends in one, else float32.
     """
     x = np.asarray(integers, dtype=np.int64).astype(np.float32)
     with np.errstate(over="ignore"):  # exp of a large number is a correct infinity
         for operator in chain:
             x = _apply(operator, x)
-    return x.astype(np.int64) if chain and isinstance(chain[-1], Quantize) else x
+    return x.astype(np.int64) if ends_in_codes(chain) else x
+
+
+def ends_in_codes(chain: Chain) -> bool:
+    """Whether a chain ends in integers."""
+    return bool(chain) and isinstance(chain[-1], Quantize | Count)
 
 
 def _apply(operator: Operator, x: FloatArray) -> FloatArray:
@@ -191,6 +226,12 @@ def _apply(operator: Operator, x: FloatArray) -> FloatArray:
             return np.asarray(1.0 / (1.0 + np.exp(-x.astype(np.float64)))).astype(np.float32)
         case Tanh():
             return np.asarray(np.tanh(x.astype(np.float64))).astype(np.float32)
+        case Round(scale, zero_point):
+            return np.asarray(np.rint(x / np.asarray(scale, np.float32) + np.asarray(zero_point, np.float32)))
+        case Sign():
+            return np.asarray(np.sign(x))
+        case Count(thresholds):
+            return np.asarray(sum((x >= column for column in thresholds.T), np.zeros(x.shape)), np.float32)
         case Quantize():
             return _quantize(operator, x)
 

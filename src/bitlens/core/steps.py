@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bitlens.core.reference import Chain, Quantize, evaluate, is_monotone
+from bitlens.core.reference import Chain, Quantize, ends_in_codes, evaluate, is_monotone
 
 __all__ = ["NEVER", "StepTable", "StepsError", "find_steps"]
 
@@ -79,7 +79,7 @@ def find_steps(chain: Chain, lo: npt.ArrayLike, hi: npt.ArrayLike) -> StepTable:
     Bisection where the chain is proven monotone, else a scan of the whole range (style: never a guess).
 
     Args:
-        chain: operators that end in a `Quantize`.
+        chain: operators that end in codes.
         lo, hi: smallest and largest accumulator per channel, (C,) integers.
 
     Returns:
@@ -88,7 +88,7 @@ def find_steps(chain: Chain, lo: npt.ArrayLike, hi: npt.ArrayLike) -> StepTable:
     Raises:
         StepsError: the chain does not end in a quantizer, or is neither monotone nor short enough to scan.
     """
-    if not chain or not isinstance(chain[-1], Quantize):
+    if not ends_in_codes(chain):
         raise StepsError("steps: the chain must end in a quantizer")
     lo = np.asarray(lo, np.int64)
     hi = np.asarray(hi, np.int64)

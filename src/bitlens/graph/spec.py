@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bitlens.core.reference import Quantize
+from bitlens.core.reference import ends_in_codes
 from bitlens.graph.graph import Graph, GraphError, Node
 from bitlens.graph.ops import INTEGER_OPS, describe_outputs
 
@@ -190,7 +190,7 @@ def _check_kind(node: Node, name: str, default: Any, given: Any) -> None:
 
 def _check_quantized(graph: Graph, node: Node) -> None:
     if node.op == "chain":
-        ends = bool(node.attrs["chain"]) and isinstance(node.attrs["chain"][-1], Quantize)
+        ends = ends_in_codes(node.attrs["chain"])
         if ends != (graph.value(node.output).grid is not None):
             raise CompileError(f"{node.name}: result must be integers where the chain ends in a quantizer, else real")
         return

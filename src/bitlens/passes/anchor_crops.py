@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from bitlens.core.reference import Quantize
+from bitlens.core.reference import ends_in_codes
 from bitlens.graph.graph import Graph, Node
 from bitlens.graph.rewrite import drop_dead
 
@@ -30,4 +30,4 @@ def _anchor(graph: Graph, tensor: str) -> str:
 
 
 def _is_quantizer(node: Node) -> bool:
-    return node.op == "chain" and isinstance(node.attrs["chain"][-1], Quantize)
+    return node.op == "chain" and ends_in_codes(node.attrs["chain"])

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlens.core.bounds import conv_bounds
-from bitlens.core.reference import Chain, Multiply, Quantize, evaluate
+from bitlens.core.reference import Chain, Multiply, ends_in_codes, evaluate
 from bitlens.core.rescale import find_rescale
 from bitlens.core.steps import StepsError, StepTable, find_steps
 from bitlens.graph.graph import Graph, Node, Value
@@ -28,7 +28,7 @@ def find_step_tables(graph: Graph) -> None:
         CompileError: a chain is too long to scan, or reads real values.
     """
     for node in graph.nodes:
-        if node.op == "chain" and isinstance(node.attrs["chain"][-1], Quantize):
+        if node.op == "chain" and ends_in_codes(node.attrs["chain"]):
             _replace(graph, node)
 
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from bitlens.core.bounds import ACCUMULATOR_LIMIT
 from bitlens.core.grid import Grid
-from bitlens.core.reference import Add, BatchNorm, Divide, Multiply, Quantize
+from bitlens.core.reference import Add, BatchNorm, Divide, Multiply, ends_in_codes
 from bitlens.graph.graph import Graph, Node
 from bitlens.graph.rewrite import drop_dead
 from bitlens.graph.spec import CompileError
@@ -31,7 +31,7 @@ def settle_outputs(graph: Graph) -> None:
         node = graph.producer(output)
         if node is None:
             raise CompileError(f"{output}: output must be computed, not an input; leave it out of the model")
-        if node.op == "chain" and not isinstance(node.attrs["chain"][-1], Quantize):
+        if node.op == "chain" and not ends_in_codes(node.attrs["chain"]):
             _settle(graph, node, place)
     drop_dead(graph)
 

@@ -18,12 +18,16 @@ from bitlens.core.reference import (
     BatchNorm,
     Chain,
     Clip,
+    Count,
     Divide,
     LeakyRelu,
     Multiply,
     Operator,
     Quantize,
     Relu,
+    Round,
+    Sign,
+    ends_in_codes,
     is_monotone,
 )
 from bitlens.graph.graph import Graph, Node
@@ -74,7 +78,7 @@ def slope_signs(operator: Operator) -> npt.NDArray[np.float64] | None:
             return np.asarray(np.sign(operator.affine()[0]), np.float64)
         case LeakyRelu(slope):
             return np.ones(()) if np.all(np.asarray(slope) >= 0) else None
-        case Add() | Clip() | Relu() | Quantize():
+        case Add() | Clip() | Relu() | Round() | Sign() | Quantize() | Count():
             return np.ones(())
         case Abs():
             return None
@@ -93,7 +97,7 @@ def _signs(chain: Chain) -> npt.NDArray[np.float64] | None:
 
 def _ends_rising(chain: Chain) -> bool:
     signs = _signs(chain)
-    quantized = bool(chain) and isinstance(chain[-1], Quantize)
+    quantized = ends_in_codes(chain)
     return quantized and signs is not None and is_monotone(chain) and bool(np.all(signs >= 0))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bitlens.core.reference import Chain, Operator, Quantize, evaluate
+from bitlens.core.reference import Chain, Operator, ends_in_codes, evaluate
 from bitlens.graph.graph import Graph, Node
 from bitlens.graph.ops import fills
 from bitlens.graph.rewrite import drop_dead, fresh_node, fresh_tensor, insert_after, replace_tensor
@@ -54,7 +54,7 @@ def _upsample_passes(graph: Graph, upsample: Node, node: Node) -> bool:
         return True
     chain, channels = node.attrs["chain"], (graph.value(upsample.output).shape or (None, None))[1] or 1
     made = evaluate(chain, np.zeros((1, channels), np.int64))
-    if isinstance(chain[-1], Quantize):
+    if ends_in_codes(chain):
         made = node.attrs["factor"] * made + node.attrs["shift"]
     return not np.any(made)
 
