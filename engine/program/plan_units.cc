@@ -89,9 +89,6 @@ std::vector<Shape> infer_shapes(const Program& program, const Target& target) {
       check_pool_axis(name, operands[0].width, w.kernel_w, w.stride_w, w.pad_left, w.dilation_w);
     }
     shapes.push_back(result_shape(op, name, operands));
-    if (shapes.back().height > INT32_MAX || shapes.back().width > INT32_MAX) {
-      fail(kArgument, "%s: height and width must be below 2^31", name.c_str());
-    }
   }
   return shapes;
 }

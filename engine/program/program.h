@@ -91,7 +91,8 @@ struct Op {
 
 constexpr uint8_t kLastOpcode = 10;
 constexpr int64_t kMostChannels = 1 << 20;
-constexpr int32_t kNever = 2147483647;  // a breakpoint that no accumulator reaches
+constexpr int64_t kMostSide = 2147483647;  // height and width
+constexpr int32_t kNever = 2147483647;     // a breakpoint that no accumulator reaches
 
 struct Program {
   std::vector<TensorInfo> tensors;  // inputs first

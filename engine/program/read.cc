@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The bytes of a `.bitlens` file as a Program. Nothing in the file is believed: every count is compared with the bytes
 // that are left before memory is taken for it.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <unordered_set>
@@ -122,6 +123,11 @@ struct FileReader {
       tensor.shape.height = in.u32();
       tensor.shape.width = in.u32();
       tensor.shape.channels = in.u32();
+      const int64_t side = std::max(tensor.shape.height, tensor.shape.width);
+      if (side > kMostSide) {
+        fail(kFormat, "%s: height and width must be at most %lld, not %lld", tensor.name.c_str(),
+             static_cast<long long>(kMostSide), static_cast<long long>(side));
+      }
       tensor.height_multiple = in.u32();
       tensor.width_multiple = in.u32();
       tensor.grid = grid();

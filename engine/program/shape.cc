@@ -8,6 +8,14 @@ namespace {
 
 constexpr ErrorCode kFormat = ErrorCode::kFormat;
 
+int64_t checked_side(const char* name, int64_t size) {
+  if (size > kMostSide) {
+    fail(kFormat, "%s: height and width must be at most %lld, not %lld", name, static_cast<long long>(kMostSide),
+         static_cast<long long>(size));
+  }
+  return size;
+}
+
 // One axis of a sliding window.
 int64_t slide(const char* name, int64_t size, int64_t kernel, int64_t stride, int64_t before, int64_t after,
               int64_t dilation) {
@@ -23,7 +31,7 @@ int64_t slide(const char* name, int64_t size, int64_t kernel, int64_t stride, in
     fail(kFormat, "%s: the window of %lld must fit the padded size %lld", name, static_cast<long long>(extent),
          static_cast<long long>(padded));
   }
-  return (padded - extent) / stride + 1;
+  return checked_side(name, (padded - extent) / stride + 1);
 }
 
 // One axis of an upsampling.
@@ -34,7 +42,7 @@ int64_t enlarge(const char* name, int64_t size, int64_t factor, int64_t before, 
     fail(kFormat, "%s: a crop must leave a pixel of %lld, not cut %lld", name, static_cast<long long>(size * factor),
          static_cast<long long>(-cut));
   }
-  return size * factor + before + after;
+  return checked_side(name, size * factor + before + after);
 }
 
 Shape flat(const char* name, const Shape& shape) {

@@ -40,6 +40,14 @@ def _value(name: str, **changes: object) -> Callable[[Graph], None]:
         (lambda g: g.outputs.clear(), "program: must have at least one input and one output"),
         (lambda g: g.outputs.append("x"), "program: output x must be born in the program"),
         (lambda g: g.outputs.append("conv9"), "program: output names must be unique, not conv9, conv9"),
+        (
+            lambda g: g.output_names.update(conv9="steps1"),
+            "steps1: output must not have the name of another tensor",
+        ),
+        (
+            _value("image", shape=(1 << 31, 7, 3)),
+            "image: height and width must be at most 2147483647, not 2147483648",
+        ),
         (_value("image", grid=None), "image: input must have a grid and a shape (H, W, C)"),
         (_value("image", multiples=(0, 1)), "image: multiples must be at least 1, not (0, 1)"),
         (_value("image", multiples=(3, 1)), "image: a fixed size must have multiple 1, not 3"),

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from bitlens.core.grid import Grid
 from bitlens.graph.encode import seal
 from bitlens.graph.file import FormatError, Program
+from bitlens.graph.ops import window_attrs
 from bitlens.runtime import Session, SessionError
 
 from programs import Builder, chain_program, random_inputs, random_program
 from wide_programs import wide_program
 
 # What the engine alone refuses: it plans for one size and within its memory.
-_PLANNING = ("given as a positive multiple", "memory must be", "height and width must be below", "must see a pixel")
+_PLANNING = ("given as a positive multiple", "memory must be", "must see a pixel")
 
 _NUMBERS = [0, 1, 2, 127, 255, 65535, 1 << 20, (1 << 31) - 1, (1 << 32) - 1]
 
@@ -49,6 +50,28 @@ def test_both_readers_agree(seed: int, draws: st.DataObject) -> None:
         x = random_inputs(program, 1, 0)
         out = session.run(x)
         assert all(np.array_equal(out[name], want) for name, want in program.run(x).items())
+
+
+@pytest.mark.parametrize("height", [2147483748, (1 << 32) - 1])  # negative as 32 signed bits
+def test_a_size_past_31_bits_is_refused(height: int) -> None:
+    b = Builder()
+    data = b.program(b.op("max_pool", b.input((77, 1, 1), Grid.unsigned(8)), **window_attrs((1, 1)))).to_bytes()
+    changed = seal(data.replace(struct.pack("<I", 77), struct.pack("<I", height), 1))
+    sentence = f"image: height and width must be at most 2147483647, not {height}$"
+    with pytest.raises(SessionError, match=f"^{sentence}"):
+        Session(changed)
+    with pytest.raises(FormatError, match=f"^file: {sentence}"):
+        Program.from_bytes(changed)
+
+
+def test_a_size_that_grows_past_31_bits_is_refused() -> None:
+    b = Builder()
+    x = b.input((None, 1, 1), Grid.unsigned(8))
+    for _ in range(3):
+        x = b.op("upsample", x, factor=(256, 1), repeat=1, pads=(0, 0, 0, 0))
+    sentence = r"^upsample2: height and width must be at most 2147483647, not 2147483648$"
+    with pytest.raises(SessionError, match=sentence):
+        Session(b.program(x), size=(128, 1))
 
 
 def test_memory_is_bounded() -> None:

@@ -13,6 +13,7 @@ from bitlens.graph.ops import describe_outputs, fills
 __all__ = ["check_program"]
 
 _LARGEST_PRODUCT = 1 << 62
+_LARGEST_SIDE = (1 << 31) - 1
 
 
 def check_program(graph: Graph) -> None:
@@ -42,6 +43,7 @@ def _check_input(graph: Graph, name: str) -> None:
     if min(value.multiples) < 1:
         raise GraphError(f"{name}: multiples must be at least 1, not {value.multiples}")
     for size, multiple in zip(value.shape[:2], value.multiples, strict=True):
+    _check_sides(name, value.shape)
         if size is not None and multiple != 1:
             raise GraphError(f"{name}: a fixed size must have multiple 1, not {multiple}")
 
@@ -49,8 +51,15 @@ def _check_input(graph: Graph, name: str) -> None:
 def _check_node(graph: Graph, node: Node) -> None:
     shape, (lo, hi) = describe_outputs(graph, node)
     grid = graph.value(node.output).grid
+def _check_sides(name: str, shape: tuple[int | None, ...]) -> None:
+    largest = max((side for side in shape[:2] if side is not None), default=0)
+    if largest > _LARGEST_SIDE:
+        raise GraphError(f"{name}: height and width must be at most {_LARGEST_SIDE}, not {largest}")
+
+
     if node.op == "conv" and not node.attrs["weight_grid"].contains(node.attrs["weights"]):
         raise GraphError(f"{node.name}: every weight must be on {node.attrs['weight_grid']}")
+    _check_sides(node.name, shape)
     if (
         node.op == "conv"
         and node.attrs["bias"] is not None
