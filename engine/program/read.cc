@@ -321,6 +321,9 @@ struct FileReader {
       if (!users.insert(output.name).second || !named.insert(output.tensor).second) {
         fail(kFormat, "program: output names must be unique, not %s", output.name.c_str());
       }
+      if (names.count(output.name) != 0 && output.name != program.tensors[output.tensor].name) {
+        fail(kFormat, "%s: output must not have the name of another tensor", output.name.c_str());
+      }
       program.outputs.push_back(std::move(output));
     }
   }

@@ -25,6 +25,16 @@ def test_tensors_are_named_after_their_nodes() -> None:
     assert graph.output_names == {"image.2": y}
 
 
+def test_an_output_keeps_its_name_to_itself() -> None:
+    b = ModelBuilder(("N", 2))
+    hidden = b.quant(b.op("Gemm", b.image(), b.weights(np.ones((2, 2))), transB=1), 1, 8, name="hidden")
+    b.op("Gemm", hidden, b.weights(np.ones((2, 2))), transB=1, name="last")
+    b.nodes[-1].output[0] = "hidden"  # as a node is called, but no tensor
+    graph = bitlens.compile(b.model("hidden")).graph
+    assert [node.name for node in graph][-2:] == ["hidden.2", "last"]
+    assert graph.output_names == {"last": "hidden"}
+
+
 def test_another_rank_is_refused() -> None:
     b = ModelBuilder(("N", 2, 3, 4))
     x = b.op("Squeeze", b.op("MaxPool", b.image(), kernel_shape=[3, 1]), b.constant([2], np.int64), name="squeeze")

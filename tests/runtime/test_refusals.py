@@ -91,6 +91,18 @@ def test_a_window_of_padding_alone_is_refused() -> None:
         Session(b.program(b.op("max_pool", x, **window)), size=(1, 4))
 
 
+def test_an_output_named_as_another_tensor_is_refused() -> None:
+    data = chain_program(0).to_bytes()
+    output = struct.pack("<H", 5) + b"conv9" + data[-4:]
+    assert data.endswith(output)
+    changed = seal(data[: -len(output)] + output.replace(b"conv9", b"conv2"))
+    sentence = r"conv2: output must not have the name of another tensor$"
+    with pytest.raises(SessionError, match=f"^{sentence}"):
+        Session(changed)
+    with pytest.raises(FormatError, match=f"^file: {sentence}"):
+        Program.from_bytes(changed)
+
+
 def test_two_names_for_one_output_are_refused() -> None:
     program = chain_program(0)
     data, name = program.to_bytes(), program.graph.outputs[0].encode()

@@ -34,32 +34,35 @@ def check_program(graph: Graph) -> None:
     users = [graph.output_names.get(name, name) for name in graph.outputs]
     if len(set(users)) < len(users):
         raise GraphError(f"program: output names must be unique, not {', '.join(users)}")
+    for name, user in zip(graph.outputs, users, strict=True):
+        if user != name and user in graph.values:
+            raise GraphError(f"{user}: output must not have the name of another tensor")
 
 
 def _check_input(graph: Graph, name: str) -> None:
     value = graph.value(name)
     if value.grid is None or value.shape is None or len(value.shape) != 3 or value.shape[2] is None:
         raise GraphError(f"{name}: input must have a grid and a shape (H, W, C)")
+    _check_sides(name, value.shape)
     if min(value.multiples) < 1:
         raise GraphError(f"{name}: multiples must be at least 1, not {value.multiples}")
     for size, multiple in zip(value.shape[:2], value.multiples, strict=True):
-    _check_sides(name, value.shape)
         if size is not None and multiple != 1:
             raise GraphError(f"{name}: a fixed size must have multiple 1, not {multiple}")
 
 
-def _check_node(graph: Graph, node: Node) -> None:
-    shape, (lo, hi) = describe_outputs(graph, node)
-    grid = graph.value(node.output).grid
 def _check_sides(name: str, shape: tuple[int | None, ...]) -> None:
     largest = max((side for side in shape[:2] if side is not None), default=0)
     if largest > _LARGEST_SIDE:
         raise GraphError(f"{name}: height and width must be at most {_LARGEST_SIDE}, not {largest}")
 
 
+def _check_node(graph: Graph, node: Node) -> None:
+    shape, (lo, hi) = describe_outputs(graph, node)
+    _check_sides(node.name, shape)
+    grid = graph.value(node.output).grid
     if node.op == "conv" and not node.attrs["weight_grid"].contains(node.attrs["weights"]):
         raise GraphError(f"{node.name}: every weight must be on {node.attrs['weight_grid']}")
-    _check_sides(node.name, shape)
     if (
         node.op == "conv"
         and node.attrs["bias"] is not None

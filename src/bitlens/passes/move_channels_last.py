@@ -34,12 +34,13 @@ def move_channels_last(graph: Graph) -> dict[str, str]:
 
 
 def _name_tensors(graph: Graph) -> dict[str, str]:
-    """A file stores one name for a node and its result; inputs keep theirs."""
+    """A file stores one name for a node and its result; inputs and outputs keep theirs."""
+    ends = {graph.output_names.get(name, name): name for name in graph.outputs}  # tensors by the names users see
     taken = {*graph.inputs}
     names = {name: name for name in graph.inputs}
     for node in graph.nodes:
         name, count = node.name, 2
-        while name in taken:
+        while name in taken or ends.get(name, node.output) != node.output:
             name, count = f"{node.name}.{count}", count + 1
         taken.add(name)
         names[node.output] = node.name = name
