@@ -48,11 +48,11 @@ typedef struct bitlens_model bitlens_model;
 
 /* Zero everywhere means the defaults. */
 typedef struct {
-  int threads;           /* 0: as many as the process may use (affinity and cgroup quota) */
+  int threads;           /* 0: as many as the process may use (affinity and cgroup quota); more than 64 count as 64 */
   const char* isa;       /* "portable", "avx2", "avx512", "neon"; NULL: BITLENS_ISA, else the best of this processor */
   int height, width;     /* of inputs whose size is symbolic */
   int keep;              /* not 0: bitlens_run can return every tensor that is written to memory */
-  uint64_t memory_limit; /* bytes of plan and arena together; 0: 4 GiB */
+  uint64_t memory_limit; /* bytes of plan and arena together, at most 4 GiB; 0: 4 GiB */
 } bitlens_options;
 
 /* An input or output. Real value = scale * integer + offset; integers are lo, lo + step, ..., hi. */

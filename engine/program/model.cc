@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <exception>
 
 #include "base/cpu.h"
 #include "base/error.h"
@@ -37,6 +38,10 @@ Target target_of(const bitlens_options& options) {
     fail(ErrorCode::kArgument, "size: height and width must be at least 0, not %d and %d", options.height,
          options.width);
   }
+  if (options.memory_limit > kMostMemory) {
+    fail(ErrorCode::kArgument, "memory_limit: must be at most %llu bytes, not %llu",
+         static_cast<unsigned long long>(kMostMemory), static_cast<unsigned long long>(options.memory_limit));
+  }
   Target target;
   target.features = features_of(options.isa);
   target.height = options.height;
@@ -57,6 +62,7 @@ Model::Model(const uint8_t* bytes, size_t size, const bitlens_options& options) 
   memory_limit_ = target.memory_limit;
   plan_ = make_plan(read_program(bytes, size), target);
   runner_ = std::make_unique<Runner>(plan_.data(), plan_.size());
+  idle_.reserve(kMostThreads);
 }
 
 size_t Model::arena_bytes() const {
@@ -97,7 +103,8 @@ class Model::Lease {
       if (model_->lent_ != nullptr) {
         if (model_->lent_busy_)
           fail(ErrorCode::kBusy, "model: must not be running already when its arena is the caller's");
-        model_->lent_busy_ = lent_ = true;
+        lent_arena_.emplace_back(model_->plan_.data(), model_->lent_);
+        model_->lent_busy_ = lent_ = true;  // once nothing can throw
       } else {
         auto& idle = model_->idle_;
         const auto fits = [arenas](const auto& w) { return w->arenas.size() >= static_cast<size_t>(arenas); };
@@ -108,11 +115,7 @@ class Model::Lease {
         }
       }
     }
-    if (lent_) {
-      lent_arena_.emplace_back(model_->plan_.data(), model_->lent_);
-    } else if (workspace_ == nullptr) {
-      workspace_ = model_->make_workspace(arenas);
-    }
+    if (!lent_ && workspace_ == nullptr) workspace_ = model_->make_workspace(arenas);
   }
   Lease(const Lease&) = delete;
   Lease& operator=(const Lease&) = delete;
@@ -124,8 +127,8 @@ class Model::Lease {
       return;
     }
     auto& idle = model_->idle_;
-    // the largest workspaces stay: one of all arenas serves every later run
-    if (idle.size() < static_cast<size_t>(kMostThreads)) idle.push_back(std::move(workspace_));
+    // kept for later runs, in memory that the model has reserved: a destructor must not throw
+    if (idle.size() < idle.capacity()) idle.push_back(std::move(workspace_));
   }
 
   int arenas() const { return static_cast<int>(lent_ ? 1 : workspace_->arenas.size()); }
@@ -173,18 +176,18 @@ void Model::run(size_t images, const bitlens_view* inputs, int32_t* const* outpu
     return;
   }
   std::mutex error_mutex;
-  Error error{};
+  std::exception_ptr error;
   size_t failed = images;  // the first image that failed, whatever the order of the threads
   parallel_for(static_cast<int64_t>(images), threads_, [&](int64_t image, int worker) {
     try {
       uint8_t* scratch = lease.scratch() + scratch_bytes * static_cast<uint64_t>(worker);
       run_image(lease.arena(worker), scratch, 1, static_cast<size_t>(image), inputs, outputs, kept);
-    } catch (const Error& caught) {
+    } catch (...) {
       const std::lock_guard<std::mutex> lock(error_mutex);
-      if (static_cast<size_t>(image) < failed) failed = static_cast<size_t>(image), error = caught;
+      if (static_cast<size_t>(image) < failed) failed = static_cast<size_t>(image), error = std::current_exception();
     }
   });
-  if (failed < images) throw error;
+  if (error != nullptr) std::rethrow_exception(error);
 }
 
 }  // namespace bitlens

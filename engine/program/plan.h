@@ -23,14 +23,14 @@
 
 namespace bitlens {
 
-constexpr uint64_t kDefaultMemoryLimit = uint64_t{4} << 30;
+constexpr uint64_t kMostMemory = uint64_t{4} << 30;  // so that an offset within a tensor fits 32 bits (gather.cc)
 
 // What to plan for.
 struct Target {
   uint32_t features = 0;          // Feature bits that kernels may use
   int32_t height = 0, width = 0;  // for symbolic sizes; 0 is not given
   bool keep = false;              // every materialised tensor keeps its own memory
-  uint64_t memory_limit = kDefaultMemoryLimit;
+  uint64_t memory_limit = kMostMemory;
 };
 
 enum class Producer : uint32_t {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The C API on a program written by hand: views with strides, a lent arena, messages.
 #include <atomic>
+#include <cstdlib>
 #include <cstring>
+#include <new>
 #include <string>
 #include <thread>
 #include <vector>
@@ -9,6 +11,23 @@
 #include "base/crc32.h"
 #include "bitlens.h"
 #include "tests/check.h"
+
+namespace {
+
+constexpr int kEndless = 1 << 30;
+std::atomic<int> spare_allocations{kEndless};  // until the next one fails
+
+}  // namespace
+
+void* operator new(size_t bytes) {
+  void* memory = spare_allocations.fetch_sub(1) > 0 ? std::malloc(bytes) : nullptr;
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+void operator delete(void* memory) noexcept { std::free(memory); }
+
+void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
 namespace bitlens {
 namespace {
@@ -168,6 +187,35 @@ void test_messages() {
   options.memory_limit = 1000;
   CHECK(bitlens_open(f.file.data(), f.file.size(), &options, &model, &f.status) == BITLENS_MEMORY, "%s",
         f.status.message);
+  options.memory_limit = (uint64_t{4} << 30) + 1;
+  bitlens_open(f.file.data(), f.file.size(), &options, &model, &f.status);
+  CHECK(std::string(f.status.message) == "memory_limit: must be at most 4294967296 bytes, not 4294967297", "%s",
+        f.status.message);
+  const std::vector<uint8_t> wide = sums_program(2147483748u);
+  CHECK(bitlens_open(wide.data(), wide.size(), nullptr, &model, &f.status) == BITLENS_FORMAT, "a negative height");
+  CHECK(std::string(f.status.message) == "image: height and width must be at most 2147483647, not 2147483748", "%s",
+        f.status.message);
+}
+
+// Memory that runs out at any allocation of a run is told, and the next run finds the model as it was.
+void test_exhausted_memory(bool lent) {
+  for (int spare = 0; spare < 64; ++spare) {
+    Fixture f(3);
+    std::vector<uint8_t> memory(bitlens_arena_bytes(f.model) + 64);
+    uint8_t* aligned = memory.data() + (64 - reinterpret_cast<uintptr_t>(memory.data()) % 64) % 64;
+    if (lent) bitlens_use_arena(f.model, aligned, memory.size() - 64, &f.status);
+    const std::vector<uint8_t> images(24 * 30, 1);
+    std::vector<int32_t> out(6 * 30);
+    int32_t* outputs[] = {out.data()};
+    const bitlens_view view{images.data(), BITLENS_U8, 24, 6, 1};
+    spare_allocations = spare;
+    const bitlens_code starved = bitlens_run(f.model, 30, &view, outputs, nullptr, &f.status);
+    spare_allocations = kEndless;
+    CHECK(starved == BITLENS_OK || starved == BITLENS_MEMORY, "%s", f.status.message);
+    CHECK(bitlens_run(f.model, 30, &view, outputs, nullptr, &f.status) == BITLENS_OK, "%s", f.status.message);
+    if (starved == BITLENS_OK) return;
+  }
+  CHECK(false, "a run must need fewer than 64 allocations");
 }
 
 // With as many images as threads, errors name the first image's integer whatever thread meets it.
@@ -192,6 +240,8 @@ int main() {
   bitlens::test_lent_arena();
   bitlens::test_busy();
   bitlens::test_messages();
+  bitlens::test_exhausted_memory(false);
+  bitlens::test_exhausted_memory(true);
   bitlens::test_errors_of_many_images();
   return bitlens::failures == 0 ? 0 : 1;
 }
