@@ -3,8 +3,8 @@
 //
 //   sums[p][n] = sum over k of w[n][k] * x[p][k],   k = (kernel row, kernel column, channel), channels fastest
 //
-// The driver (driver.h) gathers the patches of a strip of output pixels into scratch memory that stays in the L1 cache
-// (gather.h), calls one microkernel per panel of at most 64 output channels, and hands the sums to an epilogue
+// The driver (program/strip.cc) gathers the patches of a strip of output pixels into scratch memory that stays in the
+// L1 cache (gather.h), calls one microkernel per panel of at most 64 output channels, and hands the sums to an epilogue
 // (kernels/epilogue). So stride, dilation, padding and kernel size never reach a microkernel, and a matrix product is
 // the same thing with one pixel per row.
 //
