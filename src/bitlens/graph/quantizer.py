@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a Quant or BipolarQuant operator means: its arithmetic and the integers it yields.
+"""What a Quant, BipolarQuant or paired QuantizeLinear operator means: its arithmetic and the integers it yields.
 
     v = x / scale + zero_point;  q = round(clamp(v, lo, hi));  y = (q - zero_point) * scale
 
@@ -85,6 +85,8 @@ def read_quantizer(graph: Graph, node: Node) -> Quantizer:
         )
     if node.op == "BipolarQuant":
         return Quantizer(scale, 0.0, -1, 1, "SIGN")
+    if node.op == "QuantizeLinear":  # paired with what dequantizes it: the clamp of n = q - zero point
+        return Quantizer(scale, 0.0, node.attrs["lo"], node.attrs["hi"], "ROUND")
     zero_point = _single(_constant(graph, node, 2, "zero point"), node, "zero point")
     bits = _single(_constant(graph, node, 3, "bit width"), node, "bit width")
     if not bits.is_integer() or not 1 <= bits <= 32:

@@ -52,6 +52,14 @@ IMPORTED_OPS: dict[str, ImportedOp] = {
     # quantizers
     "Quant": _op(4, signed=REQUIRED, narrow=REQUIRED, rounding_mode="ROUND"),
     "BipolarQuant": _op(2),
+    "Trunc": _op(5, 6, rounding_mode="FLOOR", signed=1, narrow=0),
+    "MultiThreshold": _op(2, out_dtype="", out_scale=1.0, out_bias=0.0, data_layout=None),
+    "QuantizeLinear": _op(2, 3, axis=1, block_size=0, output_dtype=0, precision=0, saturate=1),
+    "DequantizeLinear": _op(2, 3, axis=1, block_size=0, output_dtype=0),
+    "QLinearConv": _op(8, 9, **_WINDOW, group=1, kernel_shape=None),
+    "QLinearMatMul": _op(8),
+    "ConvInteger": _op(2, 4, **_WINDOW, group=1, kernel_shape=None),
+    "MatMulInteger": _op(2, 4),
     # products
     "Conv": _op(2, 3, **_WINDOW, group=1, kernel_shape=None),
     "ConvTranspose": _op(2, 3, **_WINDOW, group=1, kernel_shape=None, output_padding=None, output_shape=None),
@@ -71,6 +79,9 @@ IMPORTED_OPS: dict[str, ImportedOp] = {
     "Clip": _op(1, 3),
     "Sigmoid": _op(1),
     "Tanh": _op(1),
+    "HardTanh": _op(1, min_val=-1.0, max_val=1.0),
+    "HardSigmoid": _op(1, alpha=0.2, beta=0.5),
+    "Sign": _op(1),
     # windows
     "MaxPool": _op(1, **_POOL, storage_order=0),
     "AveragePool": _op(1, **_POOL, count_include_pad=0),
@@ -117,7 +128,7 @@ _KINDS: dict[str, tuple[Any, ...]] = {  # of attributes whose default does not t
     **dict.fromkeys(
         ("axes", "dilations", "kernel_shape", "output_padding", "output_shape", "pads", "perm", "strides"), _INTS
     ),
-    **dict.fromkeys(("coordinate_transformation_mode", "nearest_mode"), (str,)),
+    **dict.fromkeys(("coordinate_transformation_mode", "data_layout", "nearest_mode"), (str,)),
     **dict.fromkeys(("axis", "end", "narrow", "seed", "signed", "to"), (int,)),
 }
 _KIND_NAMES = {int: "a whole number", float: "a number", str: "a text", tuple: "whole numbers"}

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from bitlens.core.reference import Quantize
 from bitlens.graph.graph import Graph, Node
 from bitlens.graph.rewrite import replace_tensor
@@ -28,7 +30,11 @@ def adopt_inputs(graph: Graph) -> None:
                 "quantize it first, 8 bits unsigned with scale 1/255 for images"
             )
         (node,) = consumers
-        value = graph.value(node.output)
+        value, quantizer = graph.value(node.output), node.attrs["chain"][0]
+        if not np.array_equal(quantizer.scale / np.float32(node.attrs["factor"]), value.scale):
+            # its integers are read in another unit: the table that gives them back names it, until tables are dropped
+            graph.values[name] = graph.value(name).with_(grid=value.grid, scale=np.asarray(quantizer.scale, np.float32))
+            continue
         graph.values[name] = graph.value(name).with_(grid=value.grid, scale=value.scale)
         graph.nodes = [other for other in graph.nodes if other is not node]
         replace_tensor(graph, node.output, name)

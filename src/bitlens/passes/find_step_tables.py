@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
 from bitlens.core.bounds import conv_bounds
-from bitlens.core.reference import Chain, Multiply, ends_in_codes, evaluate
+from bitlens.core.grid import Grid
+from bitlens.core.reference import Chain, Multiply, Quantize, ends_in_codes, evaluate, is_monotone
 from bitlens.core.rescale import find_rescale
 from bitlens.core.steps import StepsError, StepTable, find_steps
 from bitlens.graph.graph import Graph, Node, Value
@@ -18,6 +21,7 @@ __all__ = ["find_step_tables"]
 
 IntArray = npt.NDArray[np.int64]
 
+_FAR = 1 << 30
 _MOST_STEP_BITS = 4  # comparators; wider grids are tried as multiply-add-shift first
 
 
@@ -46,6 +50,8 @@ def _replace(graph: Graph, node: Node) -> None:
         ends = evaluate(chain[:-1], np.stack([lo, hi]))  # nan comes from an infinity, which an end reaches first
     if np.any(np.isnan(ends)):
         raise CompileError(f"{node.name}: what is quantized must be numbers, not nan; repair the scales of the model")
+    if node.attrs.get("unclamped"):
+        _check_unclamped(node, chain, np.stack([lo, hi]), result.grid)
     try:
         table = find_steps(chain, lo, hi)
     except StepsError as error:
@@ -69,6 +75,18 @@ def _replace(graph: Graph, node: Node) -> None:
             return
     table = table.merged()
     node.op, node.attrs = "steps", {"breakpoints": table.breakpoints, "values": table.values}
+
+
+def _check_unclamped(node: Node, chain: Chain, ends: IntArray, grid: Grid) -> None:
+    """Prove that a quantizer without a clamp stays within the limits that its bit width suggests; its chain is monotone."""
+    last = chain[-1]
+    assert isinstance(last, Quantize)
+    reached = evaluate((*chain[:-1], replace(last, lo=-_FAR, hi=_FAR)), ends)
+    if not is_monotone(chain) or not grid.contains(reached):
+        raise CompileError(
+            f"{node.name}: codes must stay within {grid.lo}..{grid.hi}, not reach {reached.min()}..{reached.max()}; "
+            "use version 2 of Trunc, which clamps"
+        )
 
 
 def _channels(value: Value) -> int:

@@ -42,7 +42,6 @@ class _Known:
             raise ValueError(f"{tensor} must not depend on the data")
         return self.contents[tensor]
 
-
     def is_content(self, node: Node) -> bool:
         """Whether a node works on a shape: on what is known, not on data (which it may cut to a known size)."""
         first = node.inputs[0] in self.contents or node.inputs[0] in self.graph.constants
@@ -144,8 +143,8 @@ def _slide(known: _Known, node: Node, kernel: Sequence[int]) -> Shape:
     return (*shape[:2], *sizes)
 
 
-def _conv(known: _Known, node: Node) -> Shape:
-    weights = known.shape(node.inputs[1])
+def _conv(known: _Known, node: Node, place: int = 1) -> Shape:
+    weights = known.shape(node.inputs[place])
     shape = known.shape(node.inputs[0])
     groups = node.attrs["group"]
     if groups < 1:
@@ -205,8 +204,8 @@ def _pad(known: _Known, node: Node) -> Shape:
     return tuple(found)
 
 
-def _matmul(known: _Known, node: Node) -> Shape:
-    a, b = (known.shape(tensor) for tensor in node.inputs[:2])
+def _matmul(known: _Known, node: Node, place: int = 1) -> Shape:
+    a, b = (known.shape(node.inputs[i]) for i in (0, place))
     if len(a) != 2 or len(b) != 2:
         raise ValueError(f"both operands must be matrices, not {a} and {b}")
     a = a[::-1] if node.attrs.get("transA") else a
@@ -362,7 +361,11 @@ def _content_same(known: _Known, node: Node) -> Content:
 
 _RULES: dict[str, Rule] = {
     "Conv": _conv,
+    "ConvInteger": _conv,
     "ConvTranspose": _conv_transpose,
+    "MatMulInteger": _matmul,
+    "QLinearConv": lambda known, node: _conv(known, node, place=3),
+    "QLinearMatMul": lambda known, node: _matmul(known, node, place=3),
     "Gemm": _matmul,
     "MatMul": _matmul,
     "Quant": _keeps,

@@ -13,18 +13,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitlens.core.grid import Grid
 from bitlens.core.reference import (
+    ROUNDINGS,
     Abs,
     Add,
     BatchNorm,
     Clip,
+    Count,
     Divide,
     LeakyRelu,
     Multiply,
     Operator,
     Quantize,
     Relu,
+    Round,
     Sigmoid,
+    Sign,
     Tanh,
 )
 from bitlens.graph.graph import Graph, Node
@@ -97,16 +102,84 @@ def _quantize(graph: Graph, node: Node) -> None:
     shape = _shape(graph, node.inputs[0])
     scale = channel_vector(quantizer.scale, node, "scale", shape)
     zero_point = np.float32(quantizer.zero_point)
-    value = graph.value(node.output)
-    unit = channel_vector(quantizer.unit, node, "scale", shape)
-    graph.values[node.output] = value.with_(grid=quantizer.grid, scale=unit)
+    value, shift = graph.value(node.output), quantizer.shift + node.attrs.get("shift", 0)
+    unit = channel_vector(np.asarray(node.attrs.get("unit", quantizer.unit)), node, "scale", shape)
+    grid = quantizer.grid
+    if "shift" in node.attrs:
+        grid = Grid(grid.lo + node.attrs["shift"], grid.hi + node.attrs["shift"], grid.step)
+    graph.values[node.output] = value.with_(grid=grid, scale=unit)
     _become(
         node,
         node.inputs[0],
         Quantize(scale, zero_point, quantizer.lo, quantizer.hi, quantizer.rounding),
         factor=quantizer.factor,
-        shift=quantizer.shift,
+        shift=shift,
     )
+
+
+def _trunc(graph: Graph, node: Node) -> None:
+    """rint(x / scale + z), divided by a power of two, rounded again: the codes of a second, coarser quantizer."""
+    constants = []
+    for tensor in node.inputs[1:]:
+        if tensor not in graph.constants or graph.constants[tensor].size == 0:
+            raise CompileError(
+                f"{node.name}: {tensor} must be a constant, not computed; freeze the model before export"
+            )
+        constants.append(graph.constants[tensor].astype(np.float32))
+    scale, zero_point, bits = constants[:3]
+    mode = str(node.attrs["rounding_mode"]).upper()
+    if mode not in ROUNDINGS:
+        raise CompileError(f"{node.name}: rounding_mode must be one of {', '.join(ROUNDINGS)}, not {mode}")
+    if np.any(zero_point):
+        raise CompileError(
+            f"{node.name}: zero point of Trunc must be 0, not {zero_point.flat[0]:g}; quantize symmetrically"
+        )
+    if any(array.size > 1 and array.min() != array.max() for array in (scale, bits, *constants[3:])):
+        raise CompileError(f"{node.name}: scales and bit widths of Trunc must be one number each; quantize per tensor")
+    step, width = np.float32(scale.flat[0]), int(bits.flat[0])
+    if len(constants) == 4:
+        narrower, unit = int(constants[3].flat[0]), step  # version 1: codes lose their scale
+        divisor, limits = 2.0 ** (width - narrower), (-(1 << narrower), 1 << narrower)
+    else:
+        unit, narrower = np.float32(constants[3].flat[0]), int(constants[4].flat[0])
+        divisor = float(2.0 ** np.rint(np.log2(unit / step)))
+        half, narrow = 1 << (narrower - 1), node.attrs["narrow"]
+        limits = (-half + narrow, half - 1) if node.attrs["signed"] else (0, 2 * half - 1 - narrow)
+    grid = Grid.span(*limits)
+    graph.values[node.output] = graph.value(node.output).with_(grid=grid, scale=np.asarray(unit))
+    _become(
+        node,
+        node.inputs[0],
+        Round(step, 0.0),
+        Quantize(np.float32(divisor), 0.0, grid.lo, grid.hi, mode),
+    )
+    node.attrs["unclamped"] = len(constants) == 4  # find_step_tables proves that no code leaves the limits
+
+
+def _multi_threshold(graph: Graph, node: Node) -> None:
+    tensor = node.inputs[1]
+    if tensor not in graph.constants:
+        raise CompileError(f"{node.name}: thresholds must be a constant, not computed ({tensor}); freeze the model")
+    thresholds = graph.constants[tensor].astype(np.float32)
+    shape = _shape(graph, node.inputs[0])
+    layout = node.attrs["data_layout"] or {2: "NC", 3: "NWC", 4: "NCHW"}.get(len(shape), "")
+    if layout.find("C") != 1:
+        raise CompileError(f"{node.name}: data_layout must have the channels on axis 1, as NCHW, not {layout}")
+    if thresholds.ndim != 2 or thresholds.shape[0] not in (1, shape[1]) or np.any(np.isnan(thresholds)):
+        raise CompileError(f"{node.name}: thresholds must be (1 or {shape[1]}, count) numbers, not {thresholds.shape}")
+    scale, bias = float(node.attrs["out_scale"]), float(node.attrs["out_bias"])
+    shift = 2 * bias / scale if scale > 0 else 0.5
+    if not scale > 0 or not shift.is_integer():
+        raise CompileError(
+            f"{node.name}: out_bias must be a multiple of half a positive out_scale, not {bias:g} of {scale:g}"
+        )
+    factor = 2 if shift % 2 else 1
+    added = int(shift) if factor == 2 else int(shift) // 2
+    most = factor * thresholds.shape[1] + added
+    unit = np.asarray(np.float32(scale) / np.float32(factor))
+    value = graph.value(node.output)
+    graph.values[node.output] = value.with_(grid=Grid(added, most, factor if most > added else 1), scale=unit)
+    _become(node, node.inputs[0], Count(thresholds), factor=factor, shift=added)
 
 
 def _batch_norm(graph: Graph, node: Node) -> None:
@@ -180,6 +253,9 @@ def _plain(make: Callable[[Node], Operator]) -> Callable[[Graph, Node], None]:
 _RULES: dict[str, Callable[[Graph, Node], None]] = {
     "Quant": _quantize,
     "BipolarQuant": _quantize,
+    "QuantizeLinear": _quantize,
+    "Trunc": _trunc,
+    "MultiThreshold": _multi_threshold,
     "BatchNormalization": _batch_norm,
     "Mul": _binary(lambda c: (Multiply(c),), lambda c: (Multiply(c),)),
     "Add": _binary(lambda c: (Add(c),), lambda c: (Add(c),)),
@@ -191,6 +267,15 @@ _RULES: dict[str, Callable[[Graph, Node], None]] = {
     "LeakyRelu": _plain(lambda node: LeakyRelu(np.float32(node.attrs["alpha"]))),
     "PRelu": _prelu,
     "Clip": _clip,
+    "HardTanh": _plain(lambda node: Clip(float(node.attrs["min_val"]), float(node.attrs["max_val"]))),
+    "HardSigmoid": lambda graph, node: _become(
+        node,
+        node.inputs[0],
+        Multiply(np.float32(node.attrs["alpha"])),
+        Add(np.float32(node.attrs["beta"])),
+        Clip(0.0, 1.0),
+    ),
+    "Sign": _plain(lambda node: Sign()),
     "Sigmoid": _plain(lambda node: Sigmoid()),
     "Tanh": _plain(lambda node: Tanh()),
 }

@@ -17,6 +17,7 @@ from bitlens.passes.adopt_inputs import adopt_inputs
 from bitlens.passes.anchor_crops import anchor_crops
 from bitlens.passes.detach_tails import detach_tails
 from bitlens.passes.drop_identities import drop_identities
+from bitlens.passes.expand_integer_products import expand_integer_products
 from bitlens.passes.find_grids import find_grids
 from bitlens.passes.find_multiples import find_multiples
 from bitlens.passes.find_step_tables import find_step_tables
@@ -30,6 +31,7 @@ from bitlens.passes.lower_products import lower_products
 from bitlens.passes.lower_upsamples import lower_upsamples
 from bitlens.passes.merge_duplicates import merge_duplicates
 from bitlens.passes.move_channels_last import move_channels_last
+from bitlens.passes.pair_quantizers import pair_quantizers
 from bitlens.passes.settle_outputs import settle_outputs
 from bitlens.passes.sink_max_pools import sink_max_pools
 from bitlens.passes.sink_moves import sink_moves
@@ -43,6 +45,8 @@ Pass = Callable[[Graph], None]
 QUANTIZED: tuple[Pass, ...] = (
     infer_shapes,  # needs: inputs with shapes. leaves: a shape for every tensor
     fold_constants,  # leaves: weights as integers with grid and unit, nothing computed from constants
+    expand_integer_products,  # needs: constants folded. leaves: Conv and MatMul for products of codes
+    pair_quantizers,  # leaves: one quantizer where QuantizeLinear and DequantizeLinear stood
     unify_operators,  # needs: shapes. leaves: one operator for each meaning, pads and strides as numbers
     detach_tails,  # leaves: outputs in front of softmax and argmax
     lower_elementwise,  # leaves: chains of one operator each in place of float operators and quantizers

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from bitlens.graph.execute.codes import CODES
 from bitlens.graph.execute.elementwise import ELEMENTWISE
 from bitlens.graph.execute.places import PLACES
 from bitlens.graph.execute.products import PRODUCTS
@@ -25,7 +26,7 @@ from bitlens.graph.spec import CompileError
 
 __all__ = ["Tensor", "execute", "execute_node"]
 
-_RULES: dict[str, Rule] = {**PRODUCTS, **WINDOWS, **ELEMENTWISE, **PLACES}
+_RULES: dict[str, Rule] = {**PRODUCTS, **CODES, **WINDOWS, **ELEMENTWISE, **PLACES}
 
 
 def execute(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Tensor]:

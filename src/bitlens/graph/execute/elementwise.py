@@ -76,6 +76,13 @@ ELEMENTWISE: dict[str, Rule] = {
     "PRelu": each(_leaky),
     "Clip": _clip,
     "Sigmoid": each(lambda attrs, x: (1 / (1 + np.exp(-x.astype(np.float64)))).astype(np.float32)),
+    "HardTanh": each(lambda attrs, x: np.clip(x, np.float32(attrs["min_val"]), np.float32(attrs["max_val"]))),
+    "HardSigmoid": each(
+        lambda attrs, x: np.clip(
+            x * np.float32(attrs["alpha"]) + np.float32(attrs["beta"]), np.float32(0), np.float32(1)
+        )
+    ),
+    "Sign": each(lambda attrs, x: np.sign(x)),
     "Tanh": each(lambda attrs, x: np.tanh(x.astype(np.float64)).astype(np.float32)),
     "Cast": _cast,
     "Softmax": each(lambda attrs, x: _softmax(x, attrs["axis"]).astype(np.float32)),
