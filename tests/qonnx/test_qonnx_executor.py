@@ -8,12 +8,15 @@ import onnx
 import pytest
 import torch
 
+import bitlens
 from bitlens.graph.execute import execute
 from bitlens.models import DigitsNet
 from bitlens.nn import freeze
+from bitlens.qonnx.dialect import DOMAIN
 from bitlens.qonnx.export import export
 from bitlens.qonnx.read import read
 from bitlens.quant import Spec
+from qonnx_models import ModelBuilder
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the executor's own
 
@@ -48,3 +51,53 @@ def test_every_tensor_is_what_qonnx_computes(bits: str) -> None:
             assert off.sum() <= tensor.real.size // 1000, name  # ties: other runtimes sum floats, we sum integers
             codes += tensor.real.size
     assert codes > 10_000
+
+
+def _image(seed: int) -> np.ndarray:
+    return (np.random.default_rng(seed).integers(0, 256, (2, 2, 6, 6)) / 255).astype(np.float32)
+
+
+def _summed() -> tuple[ModelBuilder, str]:
+    b = ModelBuilder(("N", 2, 6, 6))
+    x = b.quant(b.conv(b.image(), np.random.default_rng(0).integers(-9, 10, (3, 2, 3, 3))), 0.25, 8, 1)
+    return b, x
+
+
+def _assert_equal(b: ModelBuilder, x: str, version: int = 2) -> None:
+    model = b.model(x)
+    model.opset_import[1].version = version
+    program, image = bitlens.compile(model), _image(1)
+    codes = np.rint(image * 255).astype(np.uint8).transpose(0, 2, 3, 1)
+    (real,) = bitlens.Session(program).run(codes, real=True).values()
+    np.testing.assert_allclose(real.transpose(0, 3, 1, 2), _run(model, image)[x], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["FLOOR", "ROUND", "CEIL"])
+@pytest.mark.parametrize(("out_bits", "signed", "narrow"), [(6, 1, 0), (4, 1, 1), (4, 0, 0)])
+def test_trunc(mode: str, out_bits: int, signed: int, narrow: int) -> None:
+    b, x = _summed()
+    constants = [b.constant(value) for value in (0.25, 0.0, 8.0, 1.0, float(out_bits))]
+    x = b.op("Trunc", x, *constants, domain=DOMAIN, rounding_mode=mode, signed=signed, narrow=narrow)
+    _assert_equal(b, x)
+
+
+def test_trunc_of_version_1_keeps_the_scale() -> None:
+    b, x = _summed()
+    constants = [b.constant(value) for value in (0.25, 0.0, 8.0, 6.0)]
+    _assert_equal(b, b.op("Trunc", x, *constants, domain=DOMAIN, rounding_mode="FLOOR"), version=1)
+
+
+@pytest.mark.parametrize(("scale", "bias"), [(1.0, 0.0), (0.5, -1.0), (2.0, -3.0)])
+def test_multi_threshold(scale: float, bias: float) -> None:
+    b = ModelBuilder(("N", 2, 6, 6))
+    x = b.conv(b.image(), np.random.default_rng(0).integers(-9, 10, (3, 2, 3, 3)))
+    thresholds = b.constant(np.sort(np.random.default_rng(1).normal(0, 20, (3, 3)), axis=1))
+    attrs = {"out_dtype": "UINT2", "out_scale": scale, "out_bias": bias, "data_layout": "NCHW"}
+    _assert_equal(b, b.op("MultiThreshold", x, thresholds, domain=DOMAIN, **attrs))
+
+
+@pytest.mark.parametrize("op", ["Sign", "HardSigmoid"])
+def test_further_activations(op: str) -> None:
+    b = ModelBuilder(("N", 2, 6, 6))
+    x = b.op(op, b.conv(b.image(), np.random.default_rng(0).integers(-9, 10, (3, 2, 3, 3))))
+    _assert_equal(b, b.quant(x, 0.3, 4, 1))
