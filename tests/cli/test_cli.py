@@ -3,6 +3,8 @@
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,6 +16,8 @@ import pytest
 from bitlens.cli import COMMANDS, main
 
 from programs import chain_program, random_inputs
+
+_BITLENS = [sys.executable, "-m", "bitlens.cli"]
 
 
 @pytest.fixture
@@ -101,7 +105,7 @@ def test_missing_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk(model: Path, tmp_path: Path) -> None:
-    """A disk of a few kilobytes, where one can be mounted; the file must be whole or absent."""
+    """A limit on the size of files stands for a small disk; the file must be whole or absent."""
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (512, 512)); "
     script = (
         limit
@@ -112,7 +116,28 @@ def test_a_full_disk(model: Path, tmp_path: Path) -> None:
         [sys.executable, "-c", script + f"sys.exit(main({words!r}))"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert done.stderr == "run: File too large\n"
+    assert done.stderr == f"{tmp_path}/y.npz: File too large\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.bitlens", "x.npy"]
+    done = subprocess.run([*_BITLENS, *words[:5], "/dev/full"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert re.fullmatch(r"/dev/full: disk must have room for [\d,]+ bytes, not be full\n", done.stderr)
+
+
+_STOPPED = """
+import os, signal, sys
+from bitlens.cli import main
+os.fsync = lambda handle: os.kill(os.getpid(), int(sys.argv[1]))  # before the file has its name
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_leaves_nothing_half_written(model: Path, tmp_path: Path, number: signal.Signals) -> None:
+    words = ["run", str(model), "--input", str(tmp_path / "x.npy"), "-o", str(tmp_path / "y.npz")]
+    done = subprocess.run(
+        [sys.executable, "-c", _STOPPED, str(int(number)), *words], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (128 + number, "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.bitlens", "x.npy"]
 
 
@@ -132,7 +157,8 @@ def test_a_missing_part_names_its_extra(
 def test_a_closed_pipe_is_no_error(model: Path) -> None:
     read, write = os.pipe()
     os.close(read)
-    words = [sys.executable, "-m", "bitlens.cli", "inspect", str(model)]
-    done = subprocess.run(words, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        [*_BITLENS, "inspect", str(model)], stdout=write, stderr=subprocess.PIPE, text=True, check=False
+    )
     os.close(write)
     assert done.stderr == ""

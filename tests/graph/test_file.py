@@ -1,6 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-import errno
-import os
 import re
 import struct
 from pathlib import Path
@@ -134,17 +132,3 @@ def test_a_path_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"hello")
     with pytest.raises(FormatError, match=f"^{path}: file: the first 8 bytes must be the .bitlens magic$"):
         Program.load(path)
-
-
-def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program, path = chain_program(0), tmp_path / "m.bitlens"
-    path.write_bytes(b"old")
-
-    def full(handle: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        program.save(path)
-    assert path.read_bytes() == b"old"
-    assert [*tmp_path.iterdir()] == [path]

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 
 __all__ = ["main"]
@@ -41,7 +43,11 @@ EXTRAS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit code: 0, 1 (a comparison failed), 2 (a user's mistake) or 130 (interrupted)."""
+    """Run one command; return the exit code: 0, 1 (a comparison failed), 2 (a user's mistake) or 130 (interrupted).
+
+    Raises:
+        SystemExit: SIGTERM or SIGHUP asked to leave; code 143 or 129.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(
         prog="bitlens",
@@ -72,7 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _guarded(arguments: argparse.Namespace) -> int:
     try:
-        return int(import_module(f"bitlens.cli.{arguments.command}").run(arguments))
+        with _unwinding():
+            return int(import_module(f"bitlens.cli.{arguments.command}").run(arguments))
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader of our output has left, as `| head` does
@@ -90,6 +97,23 @@ def _guarded(arguments: argparse.Namespace) -> int:
         if type(error).__module__.partition(".")[0] != "bitlens":
             raise  # not a user's mistake that a stage has found: ours
         return _fail(str(error))
+
+
+@contextmanager
+def _unwinding() -> Iterator[None]:
+    """Remove what is half-written on signals that would end the process at once; ignored ones stay ignored."""
+    ending = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
+    for number in ending:
+        signal.signal(number, _leave)
+    try:
+        yield
+    finally:
+        for number in ending:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _leave(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def _fail(sentence: str) -> int:

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Freeze and export a run."""
-    from bitlens.graph.file import write_atomically
+    from bitlens.core.files import write_atomically
     from bitlens.results.line import export_run
 
     data = export_run(arguments.run).SerializeToString()

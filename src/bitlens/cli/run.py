@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run and write or print."""
-    from bitlens.graph.file import write_atomically
+    from bitlens.core.files import write_atomically
     from bitlens.results.forms import open_form, read_array
 
     form = open_form(arguments.model, backend=arguments.backend, threads=arguments.threads, isa=arguments.isa)

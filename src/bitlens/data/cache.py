@@ -9,12 +9,14 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from bitlens.core.files import replacing
 from bitlens.data.dataset import DataError
 
 __all__ = ["Arrays", "cached", "short"]
@@ -76,10 +78,5 @@ def _folder(cache: str | Path | None) -> Path:
 
 
 def _save(store: Path, arrays: Arrays) -> None:
-    partial = store.with_name(f"{store.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as stream:
-            np.savez(stream, **arrays)  # type: ignore[arg-type]
-        partial.replace(store)
-    except OSError:
-        partial.unlink(missing_ok=True)  # a cache that cannot be written costs time, nothing else
+    with suppress(OSError), replacing(store) as stream:  # a cache that cannot be written costs time, nothing else
+        np.savez(stream, **arrays)  # type: ignore[arg-type]

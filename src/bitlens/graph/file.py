@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +16,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from bitlens.core.files import write_atomically
 from bitlens.graph.check import check_program
 from bitlens.graph.decode import FormatError, decode
 from bitlens.graph.encode import encode
 from bitlens.graph.graph import Graph, GraphError
 from bitlens.graph.interpret import interpret
 
-__all__ = ["LARGEST_FILE_BYTES", "FormatError", "Program", "write_atomically"]
+__all__ = ["LARGEST_FILE_BYTES", "FormatError", "Program"]
 
 LARGEST_FILE_BYTES = (1 << 31) - 1
 
@@ -75,7 +75,7 @@ class Program:
         Raises:
             OSError: the disk is full or the folder cannot be written; nothing is left behind.
         """
-        write_atomically(Path(path), self.to_bytes())
+        write_atomically(path, self.to_bytes())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Program:
@@ -107,28 +107,3 @@ class Program:
         """
         inputs = x if isinstance(x, Mapping) else {self.graph.inputs[0]: x}
         return interpret(self.graph, inputs, keep=keep)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that it appears whole or not at all, also when the disk is full.
-
-    Raises:
-        OSError: the bytes could not be written; the old file, if any, is untouched.
-    """
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib.figure import Figure
+
+from bitlens.core.files import replacing
 
 __all__ = ["PlotError", "new_figure", "save_figure"]
 
@@ -43,10 +44,6 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     path = Path(path)
     if path.suffix not in _KINDS:
         raise PlotError(f"{path}: name must end in one of {', '.join(_KINDS)}, not {path.suffix or 'nothing'}")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        figure.savefig(part, format=path.suffix[1:])
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path, "the picture") as stream:
+        figure.savefig(stream, format=path.suffix[1:])
     return path

@@ -21,7 +21,7 @@ def run_demo(folder: Path, epochs: int | None = None) -> int:
     """
     import bitlens
     from bitlens import train
-    from bitlens.graph.file import write_atomically
+    from bitlens.core.files import write_atomically
     from bitlens.results.bench import bench_program
     from bitlens.results.compare import compare_net, compare_runs
     from bitlens.results.forms import open_form

@@ -3,43 +3,20 @@
 
 from __future__ import annotations
 
-import os
+import io
 import random
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from bitlens.core.files import write_atomically
 from bitlens.quant import DoReFaGradient
 from bitlens.train.recipe import TrainError
 
-__all__ = ["generators", "load_checkpoint", "restore_generators", "save_checkpoint", "seed_noise", "write_atomically"]
-
-
-def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    """Write a file so that a reader sees the old one or the new one, also after kill -9 or a power cut.
-
-    Raises:
-        TrainError: the file cannot be written (a full disk, say); nothing half-written stays behind.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("wb") as stream:
-            write(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except (OSError, RuntimeError) as error:  # torch.save reports a full disk as RuntimeError
-        partial.unlink(missing_ok=True)
-        raise TrainError(f"{path}: must be writable ({str(error).splitlines()[0]})") from error
+__all__ = ["generators", "load_checkpoint", "restore_generators", "save_checkpoint", "seed_noise"]
 
 
 def generators(net: nn.Module) -> dict[str, Any]:
@@ -75,8 +52,14 @@ def seed_noise(net: nn.Module, seed: int) -> None:
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint atomically."""
-    write_atomically(path, lambda stream: torch.save(state, stream))
+    """Write a checkpoint atomically.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    buffer = io.BytesIO()  # into a file, torch.save would tell of a full disk by a RuntimeError
+    torch.save(state, buffer)
+    write_atomically(path, buffer.getbuffer())
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

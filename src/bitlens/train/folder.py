@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from bitlens.core.files import write_atomically
 from bitlens.nn.layer import QuantLayer
 from bitlens.quant import Spec
 from bitlens.train.catalog import find_recipe
-from bitlens.train.checkpoint import load_checkpoint, write_atomically
+from bitlens.train.checkpoint import load_checkpoint
 from bitlens.train.recipe import TrainError
 from bitlens.train.weights import load_weights
 
@@ -149,9 +150,4 @@ def begin(folder: Path, config: dict[str, Any]) -> None:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file atomically."""
-    text = json.dumps(content, indent=2) + "\n"
-
-    def put(stream: BinaryIO) -> None:
-        stream.write(text.encode())
-
-    write_atomically(path, put)
+    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from bitlens.core.files import write_atomically
 from bitlens.quant import Spec
 from bitlens.train.checkpoint import (
     generators,
@@ -25,7 +26,6 @@ from bitlens.train.checkpoint import (
     restore_generators,
     save_checkpoint,
     seed_noise,
-    write_atomically,
 )
 from bitlens.train.guard import check_finite
 from bitlens.train.recipe import Recipe, TrainError
@@ -101,7 +101,7 @@ class Trainer:
     def save(self) -> None:
         """Write the metrics and the checkpoint."""
         lines = "".join(json.dumps(line) + "\n" for line in self.metrics)
-        write_atomically(self.out / "metrics.jsonl", lambda stream: _put(stream, lines))
+        write_atomically(self.out / "metrics.jsonl", lines.encode())
         state = {
             "net": self.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -206,7 +206,3 @@ class Trainer:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float)
-
-
-def _put(stream: Any, text: str) -> None:
-    stream.write(text.encode())

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from bitlens.core.files import replacing
 from bitlens.nn import QuantEmbedding, freeze
 from bitlens.nn.layer import QuantLayer
 from bitlens.quant.base import FixedScale, per_channel
-from bitlens.train.checkpoint import write_atomically
 from bitlens.train.recipe import TrainError
 
 __all__ = ["load_weights", "save_weights"]
@@ -35,7 +35,7 @@ def save_weights(net: nn.Module, path: Path) -> None:
         path: of the .npz file.
 
     Raises:
-        TrainError: the file cannot be written.
+        OSError: the file cannot be written.
     """
     state = freeze(net).state_dict()
     for name, module in net.named_modules():
@@ -47,7 +47,8 @@ def save_weights(net: nn.Module, path: Path) -> None:
             integers, _ = module.output_quantizer.codes(state.pop(f"{name}.weight"))
             state[f"{name}.{_CODES}"] = integers.to(_narrowest(integers))
     arrays = {name: value.cpu().numpy() for name, value in state.items()}
-    write_atomically(path, lambda stream: np.savez_compressed(stream, allow_pickle=False, **arrays))
+    with replacing(path) as stream:
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
 
 
 def load_weights(net: nn.Module, path: Path) -> None:

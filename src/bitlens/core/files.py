@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that appear whole or not at all, also after kill -9, a power cut or on a full disk.
+
+>>> write_atomically("m.bitlens", data)
+>>> with replacing("x.npz") as stream:
+...     np.savez(stream, x=x)
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+__all__ = ["replacing", "write_atomically"]
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes | memoryview) -> None:
+    """Write a file; see `replacing`."""
+    with replacing(path, f"{len(data):,} bytes") as stream:
+        stream.write(data)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str], content: str = "the file") -> Iterator[BinaryIO]:
+    """Open a stream whose bytes take the place of a file when the block ends well.
+
+    Args:
+        path: of the file; what a link points to is replaced, pipes and devices are written as they are.
+        content: what is written, for the sentence about a full disk.
+
+    Raises:
+        OSError: the file cannot be written; the error names `path`, the old file is untouched and nothing else is left.
+    """
+    place = Path(path)
+    try:
+        whole = not place.exists() or place.is_file()
+        with _beside(Path(os.path.realpath(place))) if whole else place.open("wb") as stream:
+            yield stream
+    except OSError as error:
+        if error.errno is None:
+            raise
+        reason = f"disk must have room for {content}, not be full" if error.errno in _FULL else error.strerror
+        raise OSError(error.errno, reason, str(path)) from error
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[BinaryIO]:
+    """A stream to a hidden neighbour, which takes the name at the end."""
+    partial = path.with_name(f".{secrets.token_hex(8)}.partial")
+    try:
+        with partial.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the name too survives a power cut
+    finally:
+        os.close(folder)
