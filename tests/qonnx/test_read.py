@@ -210,11 +210,11 @@ MOST = onnx.defs.onnx_opset_version()
         ),
         (
             _input(TensorProto.FLOAT, ["N", 2, 4]),
-            "image: input shape must be (N, C, H, W) or (N, C) with a fixed C, not (N, 2, 4); export the model so",
+            "image: input shape must be (N, C, H, W), (N, C, L) or (N, C) with a fixed C, not (N, c, 4); export the model so",
         ),
         (
             _input(TensorProto.FLOAT, ["N", "c", None, 4]),
-            "image: input shape must be (N, C, H, W) or (N, C) with a fixed C, not (N, c, ?, 4); export the model so",
+            "image: input shape must be (N, C, H, W), (N, C, L) or (N, C) with a fixed C, not (N, c, ?, 4); export the model so",
         ),
         (
             lambda model: model.graph.ClearField("output"),

@@ -24,6 +24,7 @@ from bitlens.passes.find_step_tables import find_step_tables
 from bitlens.passes.fold_constants import fold_constants
 from bitlens.passes.fuse_chains import fuse_chains
 from bitlens.passes.infer_shapes import infer_shapes
+from bitlens.passes.lift_sequences import lift_sequences
 from bitlens.passes.lower_elementwise import lower_elementwise
 from bitlens.passes.lower_joins import lower_joins
 from bitlens.passes.lower_pools import lower_pools
@@ -86,6 +87,8 @@ def lower_to_integers(graph: Graph, progress: Callable[[str, int, int], None] | 
         CompileError: the model cannot be compiled exactly; the sentence names the layer, the reason and the remedy.
     """
     check_stage(graph, "imported")
+    graph = graph.copy()
+    lift_sequences(graph)
     integer = graph.copy()
     total = len(QUANTIZED) + len(TO_INTEGERS) + 2
 

@@ -154,10 +154,10 @@ def _read_input(graph: Graph, info: onnx.ValueInfoProto) -> None:
             f"{info.name}: input type must be FLOAT, UINT8 or INT8, not {_kind(tensor.elem_type)}; export in float32"
         )
     sizes = [dim.dim_value if dim.dim_value > 0 else None for dim in tensor.shape.dim]
-    if len(sizes) not in (2, 4) or sizes[1] is None:
+    if len(sizes) not in (2, 3, 4) or sizes[1] is None:
         raise CompileError(
-            f"{info.name}: input shape must be (N, C, H, W) or (N, C) with a fixed C, not {_shape_text(tensor.shape)}; "
-            "export the model so"
+            f"{info.name}: input shape must be (N, C, H, W), (N, C, L) or (N, C) with a fixed C, "
+            f"not {_shape_text(tensor.shape)}; export the model so"
         )
     graph.inputs.append(info.name)
     shape = (None, *sizes[1:])  # the batch is free whatever the example had
