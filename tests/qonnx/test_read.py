@@ -209,8 +209,9 @@ MOST = onnx.defs.onnx_opset_version()
             "image: input must be a tensor with a stated shape; export the model with shapes",
         ),
         (
-            _input(TensorProto.FLOAT, ["N", 2, 4]),
-            "image: input shape must be (N, C, H, W), (N, C, L) or (N, C) with a fixed C, not (N, c, 4); export the model so",
+            _input(TensorProto.FLOAT, ["N", 2, 4, 4, 4]),
+            "image: input shape must be (N, C, H, W), (N, C, L) or (N, C) with a fixed C, not (N, 2, 4, 4, 4); "
+            "export the model so",
         ),
         (
             _input(TensorProto.FLOAT, ["N", "c", None, 4]),
