@@ -98,8 +98,8 @@ def test_keep_gives_every_tensor_and_batches_join() -> None:
     [
         (np.zeros((1, 9, 7, 4), int), "image: shape must be (N, 9, 7, 3), not (1, 9, 7, 4)"),
         (np.zeros((9, 7, 3), int), "image: shape must be (N, 9, 7, 3), not (9, 7, 3)"),
-        (np.zeros((1, 9, 7, 3)), "image: dtype must be an integer type, not float64"),
-        (np.full((1, 9, 7, 3), 256), "image: every integer must be on unsigned 8"),
+        (np.zeros((1, 9, 7, 3), bool), "image: dtype must be an integer or float type, not bool"),
+        (np.full((1, 9, 7, 3), 256), "image: every integer must be on the grid unsigned 8, not 256"),
     ],
 )
 def test_errors(x: np.ndarray, sentence: str) -> None:
@@ -109,5 +109,5 @@ def test_errors(x: np.ndarray, sentence: str) -> None:
 
 
 def test_a_missing_input_is_named() -> None:
-    with pytest.raises(GraphError, match="^image: input must be given$"):
+    with pytest.raises(GraphError, match="^inputs: names must be image, not picture$"):
         chain_program(0).run({"picture": np.zeros(1)})

@@ -132,15 +132,12 @@ def test_any_layout_in_memory_is_read() -> None:
         assert all(np.array_equal(got[name], want[name]) for name in want), layout
 
 
-def test_float_inputs_are_quantized_half_up() -> None:
-    b = Builder()
-    program = b.program(b.input((1, 1, 5), Grid.unsigned(2), scale=0.5))
-    x = np.array([-1.0, 0.25, 0.24, 0.75, 9.0], np.float32).reshape(1, 1, 1, 5)
-    assert Session(program).run(x)["image"].ravel().tolist() == [0, 1, 0, 2, 3]
-    b = Builder()
-    program = b.program(b.input((1, 1, 4), Grid.odd(2)))
-    x = np.array([-9.0, -2.0, 0.0, 2.9], np.float32).reshape(1, 1, 1, 4)
-    assert Session(program).run(x)["image"].ravel().tolist() == [-3, -1, 1, 3]
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_float_inputs_are_quantized_as_by_golden(dtype: type) -> None:
+    program = chain_program(0)
+    x = np.random.default_rng(0).normal(0.5, 0.5, (3, 9, 7, 3)).astype(dtype)
+    got, want = Session(program).run(x), program.run(x)
+    assert all(np.array_equal(got[name], want[name]) for name in want)
 
 
 def test_real_outputs_are_scaled() -> None:
@@ -169,7 +166,13 @@ def test_a_path_and_bytes_are_the_same(tmp_path: Path) -> None:
     x = random_inputs(program, 2, 0)
     runs = [
         Session(source).run(x)
-        for source in (program, program.to_bytes(), tmp_path / "m.bitlens", str(tmp_path / "m.bitlens"))
+        for source in (
+            program,
+            program.to_bytes(),
+            bytearray(program.to_bytes()),
+            tmp_path / "m.bitlens",
+            str(tmp_path / "m.bitlens"),
+        )
     ]
     assert all(np.array_equal(run[name], runs[0][name]) for run in runs for name in run)
 
@@ -198,11 +201,11 @@ def test_symbolic_sizes_are_planned_for() -> None:
         (np.zeros((1, 9, 8, 3), np.uint8), "image: shape must be (N, 9, 7, 3), not (1, 9, 8, 3)"),
         (np.zeros((1, 9, 7, 3), bool), "image: dtype must be an integer or float type, not bool"),
         (np.full((1, 9, 7, 3), "a"), "image: dtype must be an integer or float type, not <U1"),
-        (np.full((1, 9, 7, 3), 256), "image: every integer must be on the grid unsigned 8"),
+        (np.full((1, 9, 7, 3), 256), "image: every integer must be on the grid unsigned 8, not 256"),
         (np.full((1, 9, 7, 3), -1, np.int32), "image: every integer must be on the grid [0, 255] by 1, not -1"),
-        (np.full((1, 9, 7, 3), np.nan), "image: every number must be finite"),
-        ({}, "image: input must be given"),
-        ({"image": np.zeros((1, 9, 7, 3)), "mask": np.zeros(1)}, "mask: input must be one of image"),
+        (np.full((1, 9, 7, 3), np.nan), "image: every number must be finite, not nan"),
+        ({}, "inputs: names must be image, not none"),
+        ({"image": np.zeros((1, 9, 7, 3)), "mask": np.zeros(1)}, "inputs: names must be image, not image, mask"),
     ],
 )
 def test_wrong_inputs(x: object, sentence: str) -> None:
@@ -223,14 +226,24 @@ def test_inputs_of_two_batch_sizes() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"threads": 0}, "threads: must be at least 1, not 0"),
+        ({"threads": 0}, "threads: must be an integer from 1 to 2147483647, not 0"),
+        ({"threads": 1 << 31}, "threads: must be an integer from 1 to 2147483647, not 2147483648"),
+        ({"threads": 1.5}, "threads: must be an integer from 1 to 2147483647, not 1.5"),
         ({"isa": "sse"}, "isa: must be portable, avx2, avx512 or neon, not sse"),
-        ({"size": (0, 4)}, "size: must be (height, width), both at least 1, not (0, 4)"),
+        ({"isa": 2}, "isa: must be portable, avx2, avx512 or neon, not 2"),
+        *(
+            ({"size": size}, f"size: must be (height, width), integers from 1 to 2147483647, not {size}")
+            for size in [(0, 4), (1 << 40, 1), (8.0, 8.0), (8,), 5]
+        ),
     ],
 )
 def test_wrong_options(options: dict[str, object], sentence: str) -> None:
     with pytest.raises(SessionError, match=f"^{re.escape(sentence)}$"):
         Session(chain_program(0), **options)  # type: ignore[arg-type]
+
+
+def test_threads_past_64_count_as_64() -> None:
+    assert Session(chain_program(0), threads=(1 << 31) - 1).threads == 64
 
 
 def test_the_environment_chooses_the_isa(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,6 +266,8 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
         Session(b"")
     with pytest.raises(FileNotFoundError):
         Session(tmp_path / "none")
+    with pytest.raises(SessionError, match=r"^source: must be a path, bytes or a Program, not None$"):
+        Session(None)  # type: ignore[arg-type]
 
 
 def test_an_empty_batch() -> None:

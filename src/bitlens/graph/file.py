@@ -99,7 +99,8 @@ class Program:
         """Run the golden interpreter.
 
         Args:
-            x: integers (N, H, W, C) of the input's grid, or one such array per input name.
+            x: integers (N, H, W, C) of the input's grid, or real values that are quantized by it; or one such array per
+                input name.
             keep: return every tensor.
 
         Returns:

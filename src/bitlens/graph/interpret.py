@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlens.core.grid import Grid
+from bitlens.core.inputs import InputError, check_integers, check_names, to_integers
 from bitlens.core.rescale import Rescale
 from bitlens.core.steps import StepTable
 from bitlens.graph.graph import Graph, GraphError, Node
@@ -30,7 +31,7 @@ def interpret(graph: Graph, inputs: Mapping[str, npt.ArrayLike], *, keep: bool =
 
     Args:
         graph: at the integer stage.
-        inputs: integers (N, H, W, C) of each input's grid, by input name.
+        inputs: integers (N, H, W, C) of each input's grid, or real values that are quantized by it, by input name.
         keep: return every tensor, not only the outputs.
 
     Returns:
@@ -39,7 +40,11 @@ def interpret(graph: Graph, inputs: Mapping[str, npt.ArrayLike], *, keep: bool =
     Raises:
         GraphError: an input is missing, has the wrong shape, or holds an integer outside its grid.
     """
-    arrays = {name: _checked(graph, name, inputs) for name in graph.inputs}
+    try:
+        check_names(graph.inputs, inputs)
+        arrays = {name: _checked(graph, name, np.asarray(inputs[name])) for name in graph.inputs}
+    except InputError as error:
+        raise GraphError(str(error)) from None
     count = len(next(iter(arrays.values())))
     parts = [
         _run({name: array[begin : begin + _BATCH] for name, array in arrays.items()}, graph, keep)
@@ -48,24 +53,20 @@ def interpret(graph: Graph, inputs: Mapping[str, npt.ArrayLike], *, keep: bool =
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _checked(graph: Graph, name: str, inputs: Mapping[str, npt.ArrayLike]) -> IntArray:
-    if name not in inputs:
-        raise GraphError(f"{name}: input must be given")
-    array = np.asarray(inputs[name])
+def _checked(graph: Graph, name: str, array: npt.NDArray[Any]) -> IntArray:
     value = graph.value(name)
+    assert value.grid is not None
     shape = value.shape or ()
     fits = array.ndim == 4 and all(want in (None, got) for want, got in zip(shape, array.shape[1:], strict=True))
     if not fits:
         raise GraphError(
             f"{name}: shape must be (N, {', '.join(str(size or '?') for size in shape)}), not {array.shape}"
         )
-    if array.dtype.kind not in "iub":
-        raise GraphError(f"{name}: dtype must be an integer type, not {array.dtype}")
     for size, multiple in zip(array.shape[1:3], value.multiples, strict=True):
         if size % multiple:
             raise GraphError(f"{name}: height and width must be multiples of {value.multiples}, not {array.shape[1:3]}")
-    if value.grid is not None and not value.grid.contains(array):
-        raise GraphError(f"{name}: every integer must be on {value.grid}")
+    array = to_integers(name, array, value.grid, value.scale, value.offset)
+    check_integers(name, array, value.grid)
     return array.astype(np.int64)
 
 

@@ -15,12 +15,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from bitlens.core.grid import Grid
+from bitlens.core.inputs import InputError, check_integers, check_names, to_integers
 from bitlens.runtime import _native
 
 __all__ = ["Layer", "Session", "SessionError", "Source", "Tensor"]
@@ -33,11 +34,14 @@ class SessionError(ValueError):
     """A model that cannot be opened or an input that does not fit; one line that names the model, layer or input."""
 
 
+@runtime_checkable
 class _HasBytes(Protocol):
     def to_bytes(self) -> bytes: ...
 
 
-Source = str | os.PathLike[str] | bytes | _HasBytes
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | _HasBytes
+
+_MOST = (1 << 31) - 1  # threads, and pixels of a side
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class Session:
 
     Args:
         source: path of a `.bitlens` file, its bytes, or a `Program`.
-        threads: how many to use; None: as many as the process may (affinity and cgroup quota).
+        threads: how many to use; None: as many as the process may (affinity and cgroup quota). More than 64 count as 64.
         isa: "portable", "avx2", "avx512" or "neon" to force kernels; None: the environment's BITLENS_ISA, else the best here.
         size: (height, width) of inputs whose size the program leaves open.
 
@@ -101,12 +105,12 @@ class Session:
         isa: str | None = None,
         size: tuple[int, int] | None = None,
     ) -> None:
-        if threads is not None and threads < 1:
-            raise SessionError(f"threads: must be at least 1, not {threads}")
-        if size is not None and (len(size) != 2 or min(size) < 1):
-            raise SessionError(f"size: must be (height, width), both at least 1, not {size}")
+        if not (threads is None or _is_count(threads)):
+            raise SessionError(f"threads: must be an integer from 1 to {_MOST}, not {threads!r}")
+        if not (size is None or (isinstance(size, tuple | list) and len(size) == 2 and all(map(_is_count, size)))):
+            raise SessionError(f"size: must be (height, width), integers from 1 to {_MOST}, not {size!r}")
         self._data, self._place = _read(source)
-        self._options = (threads or 0, isa, *(size or (0, 0)))
+        self._options = (threads or 0, None if isa is None else str(isa), *(size or (0, 0)))
         self._model = self._open(keep=False)
         self._keeper: _native.Model | None = None  # the same plan, every tensor in memory of its own
         self._inputs = {fields[0]: _tensor(fields) for fields in self._model.inputs}
@@ -182,25 +186,30 @@ class Session:
             if len(inputs) != 1:
                 raise SessionError(f"inputs: must be given by name ({', '.join(inputs)}), not as one array")
             x = dict.fromkeys(inputs, x)
-        unknown = [name for name in x if name not in inputs]
-        if unknown:
-            raise SessionError(f"{unknown[0]}: input must be one of {', '.join(inputs)}")
-        missing = [name for name in inputs if name not in x]
-        if missing:
-            raise SessionError(f"{missing[0]}: input must be given")
-        arrays = [_integers(tensor, np.asarray(x[name])) for name, tensor in inputs.items()]
+        try:
+            check_names(inputs, x)
+            arrays = [_integers(tensor, np.asarray(x[name])) for name, tensor in inputs.items()]
+        except InputError as error:
+            raise SessionError(str(error)) from None
         counts = {name: len(array) for name, array in zip(inputs, arrays, strict=True)}
         if len(set(counts.values())) > 1:
             raise SessionError(f"inputs: all must have one batch size, not {counts}")
         return arrays
 
 
+def _is_count(number: object) -> bool:
+    """Whether the engine can take a number as one of threads or pixels."""
+    return isinstance(number, int | np.integer) and 1 <= int(number) <= _MOST
+
+
 def _read(source: Source) -> tuple[bytes, str]:
     """The bytes of a source, and what errors about them begin with."""
-    if isinstance(source, bytes):
-        return source, ""
-    if isinstance(source, (str, os.PathLike)):
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source), ""
+    if isinstance(source, str | os.PathLike):
         return Path(source).read_bytes(), f"{os.fspath(source)}: "
+    if not isinstance(source, _HasBytes):
+        raise SessionError(f"source: must be a path, bytes or a Program, not {source!r}")
     return source.to_bytes(), ""
 
 
@@ -213,32 +222,13 @@ def _integers(tensor: Tensor, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Turn what a user gives into uint8 or int32 (N, H, W, C), channels contiguous."""
     if array.ndim != 4 or array.shape[1:] != tensor.shape:
         raise SessionError(f"{tensor.name}: shape must be (N, {', '.join(map(str, tensor.shape))}), not {array.shape}")
-    if array.dtype.kind == "f":
-        array = _quantize(tensor, array)
-    if array.dtype.kind not in "iu":
-        raise SessionError(f"{tensor.name}: dtype must be an integer or float type, not {array.dtype}")
-    if array.dtype not in (np.uint8, np.int32):
-        if not tensor.grid.contains(array):
-            raise SessionError(f"{tensor.name}: every integer must be on the grid {tensor.grid}")
+    array = to_integers(tensor.name, array, tensor.grid, tensor.scale, tensor.offset)
+    if array.dtype not in (np.uint8, np.int32):  # of those two the engine sees to it
+        check_integers(tensor.name, array, tensor.grid)
         array = array.astype(np.int32)
     contiguous = array.strides[3] == array.itemsize and array.dtype.isnative
     aligned = all(stride >= 0 and stride % array.itemsize == 0 for stride in array.strides)
     return array if contiguous and aligned else np.ascontiguousarray(array, array.dtype.newbyteorder("="))
-
-
-def _quantize(tensor: Tensor, array: npt.NDArray[Any]) -> IntArray:
-    """floor(x / scale + 1/2) in float32, clipped to the grid; an odd grid counts steps of 2 from its lower end."""
-    if not np.all(np.isfinite(array)):
-        raise SessionError(f"{tensor.name}: every number must be finite")
-    grid = tensor.grid
-    units = array.astype(np.float32)
-    if np.any(tensor.offset):
-        units = units - tensor.offset
-    units = units / tensor.scale
-    if grid.step == 1:
-        return np.asarray(np.clip(np.floor(units + np.float32(0.5)), grid.lo, grid.hi), np.int32)
-    codes = np.floor((units - np.float32(grid.lo)) / np.float32(2) + np.float32(0.5))
-    return np.asarray(grid.lo + 2 * np.clip(codes, 0, grid.levels - 1), np.int32)
 
 
 def _real(array: IntArray, tensor: Tensor) -> FloatArray:
