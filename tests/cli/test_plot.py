@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from bitlens.cli import main
+from bitlens.cli.plot import PICTURES
 from bitlens.quant import BalancedWeight
 from bitlens.results.pictures import filters_of, histograms_of
 from bitlens.train import load_run, run
@@ -35,6 +36,35 @@ def test_a_picture_is_written_and_named(
     assert main(["plot", picture, str(trained), "-o", str(path)]) == 0
     assert capsys.readouterr().out == f"{path}\n"
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("of", ["weights", "activations", "gradients"])
+def test_quantizers_need_no_run(tmp_path: Path, of: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "p.png"
+    assert main(["plot", "quantizers", "--of", of, "--bits", "3", "-o", str(path)]) == 0
+    assert capsys.readouterr().out == f"{path}\n"
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_entropy_prints_its_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "p.png"
+    assert main(["plot", "entropy", "-o", str(path)]) == 0
+    *table, last = capsys.readouterr().out.splitlines()
+    assert last == str(path)
+    assert [line.split(",")[0] for line in table[:3]] == ["entropy of the codes", "dorefa", "uniform"]
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_may_stand_behind_the_flags(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plot", "filters", "-o", str(tmp_path / "p.png"), str(trained)]) == 0
+
+
+@pytest.mark.parametrize("picture", PICTURES)
+def test_every_picture_has_help_with_an_example(picture: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as leave:
+        main(["plot", picture, "--help"])
+    assert leave.value.code == 0
+    assert f"example: bitlens plot {picture} " in " ".join(capsys.readouterr().out.split())
 
 
 def test_filters_are_the_layer_s_integers(trained: Path) -> None:
@@ -89,5 +119,6 @@ def test_users_mistakes_are_one_line(trained: Path, tmp_path: Path, capsys: pyte
         capsys,
         'plot: images must be numbers like 0,40,90, not "a"',
     )
+    _fails(["plot", "quantizers", "--bits", 1, *out], capsys, "plot: bits must be 2 to 8, not 1")
     _fails(["plot", "segments", trained, *out], capsys, f"{trained}: task must be segmentation, not Classification")
     assert [file.name for file in tmp_path.iterdir()] == []

@@ -24,7 +24,7 @@ COMMANDS = {
     "eval": "measure a program's accuracy on a test set",
     "inspect": "show a program's layers, bits, bytes and kernels",
     "diff": "find the first layer and code that differ between two forms of a model",
-    "plot": "draw filters, histograms of weights, training curves or segmentations",
+    "plot": "draw filters, histograms of weights, training curves, segmentations or quantizers",
     "bench": "time a program, beside ONNX Runtime where asked",
     "demo": "the whole line on built-in data: train, export, compile, run, compare",
 }
