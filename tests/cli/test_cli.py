@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from bitlens.cli import COMMANDS, main
+from bitlens.core.grid import Grid
 
-from programs import chain_program, random_inputs
+from programs import Builder, chain_program, random_inputs
 
 _BITLENS = [sys.executable, "-m", "bitlens.cli"]
 
@@ -86,8 +88,87 @@ def test_a_wrong_image_size(model: Path, tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_an_input_that_is_no_array(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "y.npy").write_bytes(b"hello")
-    _fails(["run", model, "--input", tmp_path / "y.npy"], capsys, f"{tmp_path}/y.npy: input must be a .npy array")
+    path, whole = tmp_path / "y.npy", (tmp_path / "x.npy").read_bytes()
+    np.save(tmp_path / "objects.npy", np.array([None]), allow_pickle=True)
+    objects = (tmp_path / "objects.npy").read_bytes()
+    for content, found in (
+        (b"hello", ".npy array, not a file of another kind"),
+        (whole[:9], "whole .npy array of numbers, not a damaged one"),
+        (whole[:-7], "whole .npy array of numbers, not a damaged one"),
+        (objects, "whole .npy array of numbers, not one of Python objects"),
+    ):
+        path.write_bytes(content)
+        _fails(["run", model, "--input", path], capsys, f"{path}: input must be a {found}")
+    np.save(path, np.zeros((9, 7, 3), np.uint8))
+    _fails(["run", model, "--input", path], capsys, "input: shape must be (N, H, W, C), not (9, 7, 3)")
+
+
+def test_an_input_that_is_no_picture(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "y.png"
+    path.write_bytes(b"hello")
+    sentence = f"{path}: input must be a .npy array or a picture, not a file of another kind"
+    _fails(["run", model, "--input", path], capsys, sentence)
+    Image.fromarray(np.zeros((90, 70, 3), np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:60])
+    _fails(["run", model, "--input", path], capsys, f"{path}: picture must be whole, not damaged")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["run", "--threads", "3000000000"], "threads: must be an integer from 1 to 2147483647, not 3000000000"),
+        (["bench", "--threads", "3000000000"], "threads: must be an integer from 1 to 2147483647, not 3000000000"),
+        (["bench", "--batch", "-1"], "bench: batch must be at least 1, not -1"),
+        (["bench", "--batch", "0"], "bench: batch must be at least 1, not 0"),
+        (["bench", "--seconds", "-1"], "bench: seconds must be a positive number, not -1.0"),
+        (["bench", "--seconds", "nan"], "bench: seconds must be a positive number, not nan"),
+        (["eval", "--recipe", "digits", "--limit", "0"], "limit: must be at least 1, not 0"),
+        (["eval", "--recipe", "digits", "--limit", "-3"], "limit: must be at least 1, not -3"),
+        (["inspect", "--size", "10x7"], "image: height must be 9, not 10"),
+        (
+            ["inspect", "--size", "9999999999x8"],
+            "size: must be (height, width), integers from 1 to 2147483647, not (9999999999, 8)",
+        ),
+        (["inspect", "--size", "99999999999x8"], "size: must be HEIGHTxWIDTH such as 480x640, not 99999999999x8"),
+    ],
+)
+def test_numbers_out_of_range(model: Path, words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    rest = ["--input", model.parent / "x.npy"] if words[0] == "run" else []
+    _fails([words[0], model, *rest, *words[1:]], capsys, sentence)
+
+
+def test_a_peer_that_is_no_model(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    path = tmp_path / "m.onnx"
+    words = ["bench", model, "--against", "onnxruntime", "--onnx", path]
+    graph = onnx.helper.make_graph([], "g", [], [])
+    path.write_bytes(onnx.helper.make_model(graph).SerializeToString())
+    _fails(words, capsys, f"{path}: model must have an input, not none")
+    path.write_bytes(path.read_bytes()[:-1])
+    sentence = f"{path}: file must be an ONNX model, not broken or foreign: Error parsing message"
+    assert main([str(word) for word in words]) == 2
+    assert capsys.readouterr().err.startswith(sentence)
+
+
+def test_a_form_that_is_none(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sentence = f"{model}: form must be one of golden, portable, avx2, avx512, neon, not foo"
+    _fails(["diff", model, f"{model}:foo", "--input", tmp_path / "x.npy"], capsys, sentence)
+
+
+def test_a_program_of_any_size_takes_the_size_of_its_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    b = Builder()
+    x = b.input((None, None, 3), Grid.unsigned(8))
+    program = b.program(b.conv(x, np.random.default_rng(0), 4, Grid.odd(1), (3, 3)))
+    model = tmp_path / "m.bitlens"
+    program.save(model)
+    for size in ((4, 6), (8, 5)):
+        images = random_inputs(program, 2, 0, size)["image"].astype(np.uint8)
+        np.save(tmp_path / "x.npy", images)
+        assert main(["run", str(model), "--input", str(tmp_path / "x.npy")]) == 0
+        assert json.loads(capsys.readouterr().out)["conv0"] == program.run(images)["conv0"].tolist()
+        assert main(["diff", str(model), f"{model}:golden", "--input", str(tmp_path / "x.npy")]) == 0
+        assert capsys.readouterr().out.endswith(f"0 differing codes of {2 * 4 * (size[0] - 2) * (size[1] - 2)}\n")
 
 
 def test_a_missing_folder_for_the_output(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

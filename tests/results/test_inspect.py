@@ -44,6 +44,6 @@ def test_text_shows_bits_and_totals() -> None:
 def test_sizes_are_read() -> None:
     assert parse_size(None) is None
     assert parse_size("480x640") == (480, 640)
-    for text in ("480", "0x5", "axb"):
+    for text in ("480", "0x5", "axb", "²x8"):
         with pytest.raises(GraphError, match=f"^size: must be HEIGHTxWIDTH such as 480x640, not {text}$"):
             parse_size(text)

@@ -47,10 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         report = prove_exact(arguments.model, images, arguments.run)
         print(json.dumps(report) if arguments.json else render(report))
         return 1 if any(row["differing"] > row["ties"] for row in report["forms"]) else 0
-    size = (images.shape[1], images.shape[2])
-    form = open_form(
-        arguments.model, backend=arguments.backend, threads=arguments.threads, isa=arguments.isa, size=size
-    )
+    form = open_form(arguments.model, backend=arguments.backend, threads=arguments.threads, isa=arguments.isa)
     if labels.ndim == 3:
         from bitlens.results.segment import program_iou
 

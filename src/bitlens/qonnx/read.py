@@ -27,7 +27,7 @@ from bitlens.graph.rewrite import fresh_node, fresh_tensor, sort_nodes
 from bitlens.graph.spec import IMPORTED_OPS, REQUIRED, CompileError
 from bitlens.qonnx.dialect import LEAST_OPSET, MOVED_ATTRIBUTES, STANDARD_DOMAINS, operator_name
 
-__all__ = ["read"]
+__all__ = ["load", "read"]
 
 _INPUT_GRIDS: dict[int, Grid | None] = {
     onnx.TensorProto.FLOAT: None,
@@ -53,13 +53,14 @@ def read(source: str | os.PathLike[str] | onnx.ModelProto) -> Graph:
     """
     if isinstance(source, onnx.ModelProto):
         model, content, name = source, source.SerializeToString(deterministic=True), source.graph.name
+        where = name
     else:
-        model, content = _load(Path(source))
-        name = Path(source).stem
-    _check_versions(name, model)
-    _check_names(name, model.graph)
+        model, content = load(source)
+        where, name = os.fspath(source), Path(source).stem
+    _check_versions(where, model)
+    _check_names(where, model.graph)
     if model.functions:
-        model = _inlined(name, model)
+        model = _inlined(where, model)
     graph = Graph(metadata={"source": hashlib.sha256(content).hexdigest(), "name": name})
     graph.metadata |= {entry.key: entry.value for entry in model.metadata_props if entry.key in _METADATA}
     _read_constants(graph, model.graph)
@@ -71,20 +72,25 @@ def read(source: str | os.PathLike[str] | onnx.ModelProto) -> Graph:
     graph.outputs = [info.name for info in model.graph.output]
     if not graph.inputs or not graph.outputs:
         raise CompileError(
-            f"{name}: model must have inputs and outputs, not {len(graph.inputs)} and {len(graph.outputs)}"
+            f"{where}: model must have inputs and outputs, not {len(graph.inputs)} and {len(graph.outputs)}"
         )
     if len(set(graph.outputs)) < len(graph.outputs):
-        raise CompileError(f"{name}: output names must be unique, not {', '.join(graph.outputs)}")
+        raise CompileError(f"{where}: output names must be unique, not {', '.join(graph.outputs)}")
     sort_nodes(graph)
     return graph
 
 
-def _load(path: Path) -> tuple[onnx.ModelProto, bytes]:
+def load(path: str | os.PathLike[str]) -> tuple[onnx.ModelProto, bytes]:
+    """Return the model of a file, and the file's bytes.
+
+    Raises:
+        CompileError: the file cannot be read, or is no ONNX model.
+    """
     try:
-        content = path.read_bytes()
+        content = Path(path).read_bytes()
         return onnx.load(path), content
     except OSError as error:
-        raise CompileError(f"{error.filename or path}: model file must be readable, not: {error.strerror}") from error
+        raise CompileError(f"{error.filename or path}: {error.strerror}") from error
     except (DecodeError, ValueError, onnx.checker.ValidationError) as error:
         reason = str(error).splitlines()[0]
         raise CompileError(f"{path}: file must be an ONNX model, not broken or foreign: {reason}") from error

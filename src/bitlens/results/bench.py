@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -54,6 +55,10 @@ def bench_program(
     program = Program.load(model)
     session = Session(program, threads=threads, isa=isa, size=size)
     images = _random_images(program, batch, size)
+    if batch < 1:
+        raise GraphError(f"bench: batch must be at least 1, not {batch}")
+    if not 0 < seconds < math.inf:
+        raise GraphError(f"bench: seconds must be a positive number, not {seconds}")
     runs: dict[str, Callable[[], Any]] = {"bitlens": lambda: session.run(images)}
     if peers and onnx is not None:
         from bitlens.results.peers import onnxruntime_peers

@@ -44,7 +44,7 @@ def compare_forms(one: str, other: str, images: npt.NDArray[Any], threads: int |
         {"layers": [{"name", "codes", "differing", "ties", "first"}], "codes", "differing", "ties"}
 
     Raises:
-        CompareError: both are runs, or the two have no layer in common.
+        CompareError: both are runs, one is no form, or the two have no layer in common.
     """
     folders = [Path(form).is_dir() for form in (one, other)]
     if all(folders):
@@ -59,7 +59,11 @@ def compare_forms(one: str, other: str, images: npt.NDArray[Any], threads: int |
 
 def _split(form: str) -> tuple[str, str]:
     path, colon, backend = form.rpartition(":")
-    return (path, backend) if colon and backend in _BACKENDS else (form, "")
+    if not colon or Path(form).exists():
+        return form, ""
+    if backend not in _BACKENDS:
+        raise CompareError(f"{path}: form must be one of {', '.join(_BACKENDS)}, not {backend}")
+    return path, backend
 
 
 def _open(form: str, threads: int | None) -> Form:
@@ -113,6 +117,8 @@ def _report(rows: dict[str, Report]) -> Report:
 
 def compare_net(net: nn.Module, program: Program, images: npt.NDArray[np.uint8]) -> Report:
     """Compare a frozen torch net with golden, layer by layer, each layer fed golden's integers."""
+    if images.dtype != np.uint8:
+        raise CompareError(f"diff: images for a trained net must be uint8, not {images.dtype}")
     import torch
 
     from bitlens.nn.layer import QuantLayer

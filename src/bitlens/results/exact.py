@@ -73,6 +73,8 @@ def _sessions(program: Program, size: tuple[int, int]) -> Iterator[tuple[str, An
                     Session(program, isa=isa, threads=threads, size=size),
                 )
             except SessionError:
+                if isa == "portable":
+                    raise
                 break  # not this machine's
 
 

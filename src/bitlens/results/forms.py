@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -51,13 +52,22 @@ class _Golden:
 
 
 class _Engine:
-    def __init__(self, program: Program, threads: int | None, isa: str | None, size: tuple[int, int] | None) -> None:
+    """A program of symbolic size is planned for the size of the images it meets."""
+
+    def __init__(self, program: Program, threads: int | None, isa: str | None) -> None:
         from bitlens.runtime import Session
 
-        self.session = Session(program, threads=threads, isa=isa, size=size)
+        self.plan = partial(Session, program, threads=threads, isa=isa)
+        self.symbolic = any(None in (program.graph.value(name).shape or ()) for name in program.graph.inputs)
+        self.session = None if self.symbolic else self.plan()
+        self.size: tuple[int, ...] = ()  # that a symbolic program is planned for
         self.metadata = program.metadata
 
     def run(self, x: npt.NDArray[Any], *, keep: bool = False, real: bool = False) -> Arrays:
+        if x.ndim != 4:
+            raise ArrayError(f"input: shape must be (N, H, W, C), not {x.shape}")
+        if self.session is None or (self.symbolic and x.shape[1:3] != self.size):
+            self.session, self.size = self.plan(size=x.shape[1:3]), x.shape[1:3]
         return dict(self.session.run(x, keep=keep, real=real))
 
 
@@ -67,20 +77,19 @@ def open_form(
     backend: str = "engine",
     threads: int | None = None,
     isa: str | None = None,
-    size: tuple[int, int] | None = None,
 ) -> Form:
     """Open a program.
 
     Args:
         model: path of a `.bitlens` file.
         backend: "engine" or "golden".
-        threads, isa, size: for the engine.
+        threads, isa: for the engine.
 
     Raises:
         FormatError: the file is no valid program.
     """
     program = Program.load(model)
-    return _Golden(program) if backend == "golden" else _Engine(program, threads, isa, size)
+    return _Golden(program) if backend == "golden" else _Engine(program, threads, isa)
 
 
 def read_array(path: str) -> npt.NDArray[Any]:
@@ -91,16 +100,29 @@ def read_array(path: str) -> npt.NDArray[Any]:
         OSError: it cannot be read.
     """
     if Path(path).suffix == ".npy":
-        try:
-            array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError):
-            raise ArrayError(f"{path}: input must be a .npy array") from None
-        return array
+        return _read_npy(path)
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(path) as picture:
             pixels = np.asarray(picture if picture.mode in ("L", "RGB") else picture.convert("RGB"))
     except UnidentifiedImageError:
-        raise ArrayError(f"{path}: input must be a .npy array or a picture") from None
+        raise ArrayError(f"{path}: input must be a .npy array or a picture, not a file of another kind") from None
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise ArrayError(f"{path}: picture must be whole, not damaged") from None
     return pixels.reshape(1, *pixels.shape[:2], -1)  # (H, W[, 3]) -> (1, H, W, C)
+
+
+def _read_npy(path: str) -> npt.NDArray[Any]:
+    with Path(path).open("rb") as stream:
+        magic = stream.read(len(np.lib.format.MAGIC_PREFIX))
+    if magic != np.lib.format.MAGIC_PREFIX:
+        raise ArrayError(f"{path}: input must be a .npy array, not a file of another kind")
+    try:
+        array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        found = "one of Python objects" if "Object arrays" in str(error) else "a damaged one"
+        raise ArrayError(f"{path}: input must be a whole .npy array of numbers, not {found}") from None
+    return array

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -25,10 +26,10 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     """
     if text is None:
         return None
-    words = text.lower().split("x")
-    if len(words) != 2 or not all(word.isdigit() and int(word) for word in words):
+    match = re.fullmatch("0*([1-9][0-9]{0,9})x0*([1-9][0-9]{0,9})", text, re.IGNORECASE)
+    if match is None:
         raise GraphError(f"size: must be HEIGHTxWIDTH such as 480x640, not {text}")
-    return int(words[0]), int(words[1])
+    return int(match[1]), int(match[2])
 
 
 def inspect_program(program: Program, size: tuple[int, int] | None = None) -> Report:
@@ -36,15 +37,19 @@ def inspect_program(program: Program, size: tuple[int, int] | None = None) -> Re
 
     Args:
         program: any.
-        size: height and width where the program's are symbolic; without it sizes and kernels stay open.
+        size: height and width; without it sizes and kernels of a symbolic program stay open.
 
     Returns:
         {"metadata", "bytes", "float_bytes", "macs", "bit_operations", "layers": [one dict a layer]}, ready for JSON.
         A bit operation is one product of a weight bit and an activation bit: macs * W * A.
+
+    Raises:
+        SessionError: the size does not fit the program.
     """
     graph = program.graph
+    symbolic = any(None in (graph.value(name).shape or ()) for name in graph.inputs)
+    kernels = {} if symbolic and size is None else _kernels(program, size)
     sized = _with_size(graph, size)
-    kernels = _kernels(program, size) if sized else {}
     layers = [_layer(graph, sized, node, kernels.get(node.name, "")) for node in graph]
     known = [layer for layer in layers if layer["macs"] is not None]
     return {
@@ -81,8 +86,7 @@ def _kernels(program: Program, size: tuple[int, int] | None) -> dict[str, str]:
         from bitlens.runtime import Session
     except ImportError:
         return {}
-    symbolic = any(None in (program.graph.value(name).shape or ()) for name in program.graph.inputs)
-    session = Session(program, threads=1, size=size if symbolic else None)
+    session = Session(program, threads=1, size=size)
     return {layer.name: layer.kernel for layer in session.layers}
 
 

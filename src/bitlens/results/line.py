@@ -50,6 +50,8 @@ def test_images(
     """The test images of a recipe as its net sees them, uint8 (N, H, W, C), and labels (N,), or classes (N, H, W)."""
     from bitlens.train import Classification, FileClassification, Segmentation, TrainError, find_recipe
 
+    if limit is not None and limit < 1:
+        raise TrainError(f"limit: must be at least 1, not {limit}")
     task = find_recipe(recipe).task
     if isinstance(task, Segmentation):
         test = task.data(data, cache).test

@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from bitlens.qonnx.read import load
+
 __all__ = ["PeerError", "float_form", "onnxruntime_peers"]
 
 _QUANT_OPS = ("Quant", "IntQuant", "BipolarQuant")
@@ -69,12 +71,18 @@ def onnxruntime_peers(
     Returns:
         By name, a function from uint8 images to scores. The conversion to float is not timed: it is done once per batch
         outside, and cached by identity.
+
+    Raises:
+        CompileError: the file is no ONNX model.
+        PeerError: a peer cannot be given this model.
     """
     import onnxruntime
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    plain = float_form(onnx.load(model))
+    plain = float_form(load(model)[0])
+    if not plain.graph.input:
+        raise PeerError(f"{model}: model must have an input, not none")
     name = plain.graph.input[0].name
     batch = plain.graph.input[0].type.tensor_type.shape.dim[0]
     batch.ClearField("dim_value")
