@@ -62,7 +62,7 @@ def run_demo(folder: Path, epochs: int | None = None) -> int:
     print(f"torch against golden, layer by layer, {layers['codes']:,} integers:")
     print(f"  {layers['differing']} differing, {layers['ties']} of them ties")
     print(f"file: {small:,} bytes, float32 parameters {large:,} bytes, {large / small:.1f}x smaller")
-    print("speed, one thread:")
+    print("speed, one thread, by the median call:")
     for row in report["rows"]:
         ratio = "" if row["name"] == "bitlens" else f"   ({row['ratio']:.1f}x slower than bitlens)"
         print(f"  {row['name']:28} {row['images_per_second']:10,.0f} images/s{ratio}")

@@ -155,7 +155,7 @@ class Trainer:
 
     def _epoch(self) -> None:
         self.net.train()
-        title = f"{self.recipe.name} {self.epoch + 1}/{self.epochs}"
+        title = f"{self.recipe.name} {self.spec} {self.epoch + 1}/{self.epochs}"
         quiet = not sys.stderr.isatty()
         started = time.perf_counter()
         steps = self.task.steps
@@ -201,7 +201,9 @@ class Trainer:
         self.epoch, self.step, self.sums, self.seconds = self.epoch + 1, 0, {}, 0.0
         self.save()
         shown = ", ".join(f"{key.replace('_', ' ')} {value:.4f}" for key, value in figures.items() if _is_number(value))
-        print(f"{self.recipe.name} epoch {line['epoch']}/{self.epochs}: {shown}, {seconds:.0f} s", flush=True)
+        print(
+            f"{self.recipe.name} {self.spec} epoch {line['epoch']}/{self.epochs}: {shown}, {seconds:.0f} s", flush=True
+        )
 
 
 def _is_number(value: Any) -> bool:
