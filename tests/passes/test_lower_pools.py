@@ -1,4 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
 import bitlens
 from qonnx_models import ModelBuilder
 from stages import after, assert_refused, only
@@ -22,12 +28,31 @@ def test_rounding_up_a_size_that_divides_is_no_matter() -> None:
     assert only(after(b.model(x), "lower_pools"), "max_pool").attrs["pads"] == (0, 0, 0, 0)
 
 
+@pytest.mark.parametrize("size", range(2, 9))
+@pytest.mark.parametrize(
+    "window", [(2, 2, 1, 0, 0), (3, 2, 1, 0, 0), (3, 4, 1, 1, 2), (2, 3, 2, 1, 0), (1, 3, 1, 0, 0)]
+)
+def test_windows_cut_off_at_the_end_are_those_of_onnx_runtime(size: int, window: tuple[int, ...]) -> None:
+    kernel, stride, dilation, before, after = window
+    attrs: dict[str, Any] = {"kernel_shape": [kernel, 1], "strides": [stride, 1], "dilations": [dilation, 1]}
+    attrs |= {"pads": [before, 0, after, 0], "ceil_mode": 1}
+    b = ModelBuilder(("N", 1, size, 8))
+    x = b.op("MaxPool", b.image(), **attrs)
+    images = np.random.default_rng(size).integers(0, 256, (2, size, 8, 1))
+    peer = ModelBuilder(("N", 1, size, 8))
+    peer.op("MaxPool", "image", **attrs)
+    session = onnxruntime.InferenceSession(peer.model("maxpool_0").SerializeToString())
+    (want,) = session.run(None, {"image": images.transpose(0, 3, 1, 2).astype(np.float32)})
+    got = bitlens.compile(b.model(x)).run(images)[x]
+    assert np.array_equal(got.transpose(0, 3, 1, 2), want)
+
+
 def test_a_last_window_that_is_cut_off_is_refused() -> None:
-    b = ModelBuilder(("N", 1, 5, 4))
-    model = b.model(b.op("MaxPool", b.image(), kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1, name="pool"))
-    assert_refused(
-        model, "pool: ceil_mode must be 0 where the last window is cut off, not 1; pad the map explicitly instead"
-    )
+    sentence = "pool: ceil_mode must be 0 where the last window is cut off, not 1; pad the map explicitly instead"
+    for op, shape in (("AveragePool", ("N", 1, 5, 4)), ("MaxPool", ("N", 1, "height", "width"))):
+        b = ModelBuilder(shape)
+        pool = b.op(op, b.image(), kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1, name="pool")
+        assert_refused(b.model(pool), sentence)
 
 
 def test_a_divisor_that_depends_on_the_position_is_refused() -> None:

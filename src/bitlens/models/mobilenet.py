@@ -3,9 +3,9 @@
 
     x -> [quantizer] 3x3 depthwise -> bn -> [quantizer] 1x1 pointwise -> bn -> next pair
 
-Both halves of a pair have the middle's bits. A depthwise layer is a convolution with as many groups as channels: nine
-weights a channel, quantized together over all channels. Its sums have nine products only, so they take few values at 1 or 2
-bits; this net needs more bits than one of full convolutions.
+Both halves of a pair have the middle's bits. A depthwise layer is a convolution of as many groups as channels: its sums have
+nine products only, and take few values at 1 or 2 bits. One scale serves all its channels, so that those with small weights
+fall on the inner levels; `weight=lsq_channel` learns a scale for each.
 Small images keep their size through the first convolution, which has stride 2 in the paper.
 Source: Howard et al., MobileNets, arXiv 1704.04861 table 1.
 """

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from math import floor, prod
 from typing import Any
 
+from bitlens.graph.ceil_mode import cut_pixels
 from bitlens.graph.graph import Graph, Node
 from bitlens.graph.spec import CompileError
 from bitlens.graph.transposed import transposed_sizes
@@ -136,7 +137,10 @@ def _slide(known: _Known, node: Node, kernel: Sequence[int]) -> Shape:
         elif node.attrs["auto_pad"] in ("SAME_UPPER", "SAME_LOWER"):
             sizes.append(-(-size // strides[axis]))
         else:
-            padding = pads[axis] + pads[axis + 2] if node.attrs["auto_pad"] == "NOTSET" else 0
+            around = (pads[axis], pads[axis + 2]) if node.attrs["auto_pad"] == "NOTSET" else (0, 0)
+            padding = sum(around)
+            if node.attrs["auto_pad"] == "NOTSET" and node.attrs.get("ceil_mode"):
+                padding += cut_pixels(size, kernel[axis], strides[axis], dilations[axis], around)
             if size + padding < extent:
                 raise ValueError(f"a window of {extent} must fit the padded size {size + padding}")
             sizes.append((size + padding - extent) // strides[axis] + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bitlens.graph.ceil_mode import whole_pads
 from bitlens.graph.graph import Graph, Node
 from bitlens.graph.rewrite import bypass, drop_dead, fresh_node, fresh_tensor, insert_after
 from bitlens.graph.spec import CompileError
@@ -114,6 +115,17 @@ def _window(graph: Graph, node: Node) -> None:
     node.attrs["pads"] = _pads(node, shape[2:])
 
 
+def _pool(graph: Graph, node: Node) -> None:
+    sizes = (graph.value(node.inputs[0]).shape or ())[2:]
+    explicit = node.attrs["auto_pad"] == "NOTSET"
+    _window(graph, node)
+    if not explicit:  # automatic pads cut no window
+        node.attrs["ceil_mode"] = 0
+    elif node.attrs["ceil_mode"] and node.op == "MaxPool" and None not in sizes:
+        pads = whole_pads(node.attrs, [size or 0 for size in sizes], node.attrs["kernel_shape"])
+        node.attrs.update(pads=pads, ceil_mode=0)
+
+
 def _transposed(graph: Graph, node: Node) -> None:
     sizes, kernel = ((graph.value(tensor).shape or ())[2:] for tensor in node.inputs[:2])
     try:
@@ -166,6 +178,6 @@ _RULES: dict[str, Callable[[Graph, Node], None]] = {
     "GlobalMaxPool": _global_pool,
     "Conv": _window,
     "ConvTranspose": _transposed,
-    "MaxPool": _window,
-    "AveragePool": _window,
+    "MaxPool": _pool,
+    "AveragePool": _pool,
 }

@@ -6,7 +6,18 @@ from __future__ import annotations
 from functools import partial
 
 from bitlens.data import camvid, cifar10, digits, imagefolder, mnist, ptb, tinyimagenet
-from bitlens.models import AlexNet, BitFCN, DigitsNet, DoReFaSVHN, GoogLeNet, LanguageModel, ResNet18, ResNet20
+from bitlens.models import (
+    AlexNet,
+    BitFCN,
+    DigitsNet,
+    DoReFaSVHN,
+    GoogLeNet,
+    LanguageModel,
+    MobileNet,
+    ResNet18,
+    ResNet20,
+    VGGSmall,
+)
 from bitlens.train.classify import Classification
 from bitlens.train.classify_files import FileClassification
 from bitlens.train.language import LanguageModelling
@@ -55,6 +66,24 @@ _ALL = (
         task=Classification(cifar10, size=32, flip=True, margin=4),
         net=ResNet20,
         bits="w2a2",
+        epochs=30,
+        rate=0.1,
+        optimizer="sgd",
+        weight_decay=1e-4,
+    ),
+    Recipe(
+        name="vgg_cifar10",
+        task=Classification(cifar10, size=32, flip=True, margin=4),
+        net=VGGSmall,
+        bits="w1a2",
+        epochs=30,
+        rate=2e-3,
+    ),
+    Recipe(
+        name="mobilenet_cifar10",
+        task=Classification(cifar10, size=32, flip=True, margin=4),
+        net=lambda spec: MobileNet(spec, 10, small=True),
+        bits="w4a4",
         epochs=30,
         rate=0.1,
         optimizer="sgd",

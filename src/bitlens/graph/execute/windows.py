@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bitlens.graph.ceil_mode import whole_pads
 from bitlens.graph.execute.tensor import Array, Rule, Tensor, integers_of
 from bitlens.graph.graph import Node
 
@@ -36,6 +37,8 @@ def _window_of(
     dilations = attrs["dilations"] or (1,) * len(kernel)
     if attrs["auto_pad"] in ("NOTSET", "VALID"):
         explicit = attrs["pads"] if attrs["auto_pad"] == "NOTSET" else None
+        if attrs["auto_pad"] == "NOTSET" and attrs.get("ceil_mode"):
+            explicit = whole_pads(attrs, sizes, kernel)
         return strides, dilations, explicit or (0,) * (2 * len(kernel))
     before, after = [], []
     for size, k, s, d in zip(sizes, kernel, strides, dilations, strict=True):
