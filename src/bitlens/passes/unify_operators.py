@@ -22,7 +22,7 @@ def unify_operators(graph: Graph) -> None:
     - Identity, Dropout, Cast to float, and Reshapes and Transposes that move nothing: gone;
     - Flatten, Squeeze, Unsqueeze, Reshape: Reshape with one input, told by the shapes alone;
     - ReduceMean over height and width: GlobalAveragePool; global pools: pools with the whole map as window;
-    - MatMul: Gemm; automatic padding and left-out strides: numbers.
+    - MatMul: Gemm; automatic padding, cut windows of MaxPool and left-out strides: numbers.
 
     Raises:
         CompileError: a spelling says something that has no counterpart.
