@@ -140,7 +140,7 @@ def _random_layer(b: Builder, rng: np.random.Generator, x: str) -> str:
     assert channels is not None
     grid = b.graph.value(x).grid
     assert grid is not None
-    kind = rng.integers(0, 8)
+    kind = rng.integers(0, 9)
     kernel = (int(rng.integers(1, min(4, height + 1))), int(rng.integers(1, min(4, width + 1))))
     pad = (int(rng.integers(0, kernel[0])), int(rng.integers(0, kernel[1])))
     window: dict[str, Any] = {
@@ -160,6 +160,10 @@ def _random_layer(b: Builder, rng: np.random.Generator, x: str) -> str:
         return b.op("max_pool", x, **window_attrs(kernel, **window))
     if kind == 5:
         return b.steps(b.op("sum_pool", x, **window_attrs(kernel, **window)), rng, target)
+    if kind == 8 and channels % 4 == 0:
+        return b.op("depth_to_space", x, block=2)
+    if kind == 8:
+        return b.op("select", x, channels=rng.integers(0, channels, int(rng.integers(1, 70))))
     if kind == 7 and height * width < 200:
         if grid.lo <= 0:
             x, y = b.op("upsample", x, factor=(2, 2), repeat=1, pads=(0, 0, -1, 0)), x

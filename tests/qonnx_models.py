@@ -290,7 +290,20 @@ class _Maker:
 
     def _block(self) -> None:
         kind = self._pick(
-            *("conv", "conv", "conv", "conv", "max", "average", "add", "concat", "requantize", "transposed", "enlarge")
+            *(
+                "conv",
+                "conv",
+                "conv",
+                "conv",
+                "max",
+                "average",
+                "add",
+                "concat",
+                "requantize",
+                "transposed",
+                "enlarge",
+                "part",
+            )
         )
         {
             "conv": self._conv_block,
@@ -301,6 +314,7 @@ class _Maker:
             "requantize": self._requantize_block,
             "transposed": self._transposed_block,
             "enlarge": self._enlarge_block,
+            "part": self._part_block,
         }[kind]()
 
     def _conv_block(self) -> None:
@@ -392,6 +406,31 @@ class _Maker:
             self._keep(name, shape, x.bits + 1, rms, x.unit)
         else:
             self._quantize(name, shape, rms)
+
+    def _part_block(self) -> None:
+        rng, x = self.rng, self._source(16)
+        if x is None:
+            return
+        name, (channels, *sizes) = x.name, x.shape
+        kind = self._pick("channels", "window", "split", "pixels")
+        if kind == "split" and channels > 1:
+            cut = int(rng.integers(1, channels))
+            parts = self.b.constant([cut, channels - cut], np.int64)
+            name = self.b.op("Split", name, parts, axis=1, outputs=2)
+            self._keep(f"{name}.1", (channels - cut, *sizes), x.bits, x.rms, x.unit)
+            self._keep(name, (cut, *sizes), x.bits, x.rms, x.unit)
+            return
+        if kind == "pixels" and channels % 4 == 0:
+            name = self.b.op("DepthToSpace", name, blocksize=2, mode=self._pick("DCR", "CRD"))
+            shape = (channels // 4, 2 * sizes[0], 2 * sizes[1])
+        else:
+            axis = 1 if kind == "channels" else int(rng.integers(2, 4))
+            start, step = int(rng.integers(0, x.shape[axis - 1])), int(rng.integers(1, 3))
+            numbers = [self.b.constant([number], np.int64) for number in (start, 1 << 40, axis, step)]
+            name = self.b.op("Slice", name, *numbers)
+            shape = tuple(len(range(start, n, step)) if i == axis - 1 else n for i, n in enumerate(x.shape))
+        if max(shape[1:]) < 20:
+            self._keep(name, shape, x.bits, x.rms, x.unit)
 
     def _max_pool(self, x: str, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
         if self._some(0.15):

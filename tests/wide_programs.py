@@ -93,7 +93,7 @@ class _Maker:
     def layer(self) -> None:
         rng = self.rng
         x = self.tensors[int(rng.integers(max(0, len(self.tensors) - 4), len(self.tensors)))]
-        kind = int(rng.integers(0, 13))
+        kind = int(rng.integers(0, 15))
         if kind <= 4:
             y = self.conv(x)
         elif kind == 5:
@@ -107,6 +107,12 @@ class _Maker:
             y = self.b.op(
                 "concat", x, *(others[int(rng.integers(len(others)))] for _ in range(int(rng.integers(1, 4))))
             )
+        elif kind == 13:
+            channels = self.shape(x)[2]
+            y = self.b.op("select", x, channels=rng.integers(0, channels, int(rng.integers(1, 70))))
+        elif kind == 14:
+            blocks = [block for block in (1, 2, 3) if self.shape(x)[2] % block**2 == 0]
+            y = self.b.op("depth_to_space", x, block=int(rng.choice(blocks)))
         elif kind == 12 and np.prod(self.shape(x)) < 3000:
             y = self.b.op("upsample", x, **self.upsampling(x))
             like = self.tensors[int(rng.integers(len(self.tensors)))]

@@ -104,7 +104,8 @@ bitlens_code bitlens_open_file(const char* path, const bitlens_options* options,
   const bitlens_code code = bitlens::guarded(&inner, [&] {
     const bitlens::AlignedBytes bytes = bitlens::read_file(path);
     if (bitlens_open(bytes.data(), bytes.size(), options, model, &inner) != BITLENS_OK) {
-      throw bitlens::Error{static_cast<bitlens::ErrorCode>(inner.code), std::string(path) + ": " + inner.message};
+      const char* reason = inner.message + (std::strncmp(inner.message, "file: ", 6) == 0 ? 6 : 0);
+      throw bitlens::Error{static_cast<bitlens::ErrorCode>(inner.code), std::string(path) + ": " + reason};
     }
   });
   return bitlens::report(status, code, inner.message);

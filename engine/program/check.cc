@@ -110,6 +110,8 @@ Range range_of(const Program& program, const Op& op) {
     case Opcode::kMaxPool:
     case Opcode::kFlatten:
     case Opcode::kCrop:
+    case Opcode::kSelect:
+    case Opcode::kDepthToSpace:
       return range;
   }
   return range;
@@ -117,9 +119,7 @@ Range range_of(const Program& program, const Op& op) {
 
 // Ops that only move values keep a common step of 2.
 int32_t result_step(const Program& program, const Op& op, int64_t lo) {
-  const bool moves = op.opcode == Opcode::kCrop || (op.opcode == Opcode::kUpsample && !op.upsampling.fills());
-  if (!moves && op.opcode != Opcode::kMaxPool && op.opcode != Opcode::kConcat && op.opcode != Opcode::kFlatten)
-    return 1;
+  if (!op.only_moves()) return 1;
   for (size_t i = 0; i < op.data_operands(); ++i) {
     const Grid& grid = program.tensors[op.operands[i]].grid;
     if (grid.step != 2 || (grid.lo - lo) % 2 != 0) return 1;

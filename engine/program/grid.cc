@@ -16,10 +16,26 @@ bool Grid::covers(const Grid& other) const {
 }
 
 const char* opcode_name(Opcode opcode) {
-  static const char* const kNames[] = {"",    "conv",   "steps",   "rescale",  "max_pool", "sum_pool",
-                                       "add", "concat", "flatten", "upsample", "crop"};
+  static const char* const kNames[] = {"",       "conv",    "steps",    "rescale", "max_pool", "sum_pool",      "add",
+                                       "concat", "flatten", "upsample", "crop",    "select",   "depth_to_space"};
   static_assert(sizeof kNames / sizeof kNames[0] == kLastOpcode + 1);
   return kNames[static_cast<int>(opcode)];
+}
+
+bool Op::only_moves() const {
+  switch (opcode) {
+    case Opcode::kUpsample:
+      return !upsampling.fills();
+    case Opcode::kMaxPool:
+    case Opcode::kConcat:
+    case Opcode::kFlatten:
+    case Opcode::kCrop:
+    case Opcode::kSelect:
+    case Opcode::kDepthToSpace:
+      return true;
+    default:
+      return false;
+  }
 }
 
 // Plane by plane, so that a bit is looked at once.

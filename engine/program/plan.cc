@@ -147,6 +147,8 @@ class Planner {
     step.op = blob_.text(opcode_name(op.opcode) + (fused ? std::string("+") + opcode_name(unit.final->opcode) : ""));
     step.window = op.window;
     step.upsampling = op.upsampling;
+    step.channels = blob_.array(op.channels);
+    step.block = static_cast<int32_t>(op.block);
     if (op.opcode == Opcode::kCrop) {
       const Shape &from = shapes_[op.operands[0]], &to = shapes_[op.result];
       step.upsampling.pad_bottom = static_cast<int32_t>(to.height - from.height);
@@ -186,6 +188,10 @@ class Planner {
         return Producer::kAdd;
       case Opcode::kConcat:
         return concat_copies(unit) ? Producer::kConcatSame : Producer::kConcat;
+      case Opcode::kSelect:
+        return Producer::kSelect;
+      case Opcode::kDepthToSpace:
+        return Producer::kDepthToSpace;
       case Opcode::kUpsample:
       case Opcode::kCrop:
         return upsamples_in_place(program_, unit) ? Producer::kUpsampleSame : Producer::kUpsample;

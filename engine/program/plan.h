@@ -41,6 +41,8 @@ enum class Producer : uint32_t {
   kSumPool,
   kConcat,
   kUpsample,
+  kSelect,
+  kDepthToSpace,
   kPoolSame,
   kConcatSame,
   kUpsampleSame
@@ -105,6 +107,8 @@ struct PlanStep {
   PlanArray inputs;  // uint32 plan tensors
   Window window;
   Upsampling upsampling;
+  PlanArray channels;  // select: uint32, of the operand
+  int32_t block;       // depth_to_space
   int32_t strip_pixels;
   int64_t work;     // about how many elementary operations; small steps stay on one thread
   uint64_t kernel;  // kPoolSame: name

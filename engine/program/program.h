@@ -41,6 +41,8 @@ enum class Opcode : uint8_t {
   kFlatten = 8,
   kUpsample = 9,
   kCrop = 10,
+  kSelect = 11,
+  kDepthToSpace = 12,
 };
 
 const char* opcode_name(Opcode opcode);
@@ -69,6 +71,8 @@ struct Op {
   uint32_t result;                 // tensor number
   Window window{};                 // conv, pools
   Upsampling upsampling{};         // upsample
+  std::vector<uint32_t> channels;  // select
+  uint32_t block = 1;              // depth_to_space
   // conv
   uint32_t groups = 1, out_channels = 0;
   Grid weight_grid;
@@ -83,14 +87,17 @@ struct Op {
   std::vector<int64_t> addend;
   std::vector<uint8_t> shift;
 
+  // Whether the result holds the operands' integers and no other.
+  bool only_moves() const;
   // Operands that are read; of a crop's second only the size is.
   size_t data_operands() const { return opcode == Opcode::kCrop ? 1 : operands.size(); }
   uint64_t weights_per_output() const { return out_channels == 0 ? 0 : weight_count / out_channels; }
   bool padded() const { return (window.pad_top | window.pad_left | window.pad_bottom | window.pad_right) != 0; }
 };
 
-constexpr uint8_t kLastOpcode = 10;
+constexpr uint8_t kLastOpcode = 12;
 constexpr int64_t kMostChannels = 1 << 20;
+constexpr int32_t kMostFactor = 256;       // of an upsampling, and a block
 constexpr int64_t kMostSide = 2147483647;  // height and width
 constexpr int32_t kNever = 2147483647;     // a breakpoint that no accumulator reaches
 

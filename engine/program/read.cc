@@ -3,6 +3,7 @@
 // that are left before memory is taken for it.
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <unordered_set>
 
@@ -21,10 +22,20 @@ constexpr size_t kLargestFile = 0x7fffffff;
 constexpr uint32_t kMostOps = 65535;
 constexpr uint32_t kLongestText = 512;
 constexpr int64_t kMostTaps = 1 << 15;
-constexpr int32_t kMostFactor = 256;
 constexpr int32_t kMostPad = 1 << 15;
 
 constexpr ErrorCode kFormat = ErrorCode::kFormat;
+
+// Bytes as text, such as "89 42".
+std::string hex(const uint8_t* bytes, size_t count) {
+  std::string text;
+  char digits[4];
+  for (size_t i = 0; i < count; ++i) {
+    std::snprintf(digits, sizeof digits, i == 0 ? "%02x" : " %02x", bytes[i]);
+    text += digits;
+  }
+  return text;
+}
 
 struct FileReader {
   Reader in;
@@ -88,9 +99,12 @@ struct FileReader {
   }
 
   void read_header(const uint8_t* data, size_t size) {
-    if (size < kHeaderBytes || std::memcmp(data, kMagic, sizeof kMagic) != 0) {
-      fail(kFormat, "file: the first 8 bytes must be the .bitlens magic");
+    const size_t count = std::min(size, sizeof kMagic);
+    if (count < sizeof kMagic || std::memcmp(data, kMagic, sizeof kMagic) != 0) {
+      fail(kFormat, "file: the first 8 bytes must be %s (.bitlens), not %s", hex(kMagic, sizeof kMagic).c_str(),
+           count == 0 ? "none" : hex(data, count).c_str());
     }
+    if (size < kHeaderBytes) fail(kFormat, "file: header must have %zu bytes, not %zu", kHeaderBytes, size);
     in.take(sizeof kMagic);
     const uint32_t version = in.u32();
     if (version != kVersion) {
@@ -149,6 +163,20 @@ struct FileReader {
     if (int64_t{w.kernel_h} * w.kernel_w > kMostTaps) {
       fail(kFormat, "%s: kernel must have at most %lld taps, not %d x %d", name, static_cast<long long>(kMostTaps),
            w.kernel_h, w.kernel_w);
+    }
+  }
+
+  void read_select(Op* op, const char* name, uint32_t channels) {
+    const uint32_t count = in.u32();
+    if (count < 1 || int64_t{count} > kMostChannels) {
+      fail(kFormat, "%s: channels must be 1 to %lld, not %u", name, static_cast<long long>(kMostChannels), count);
+    }
+    Reader numbers(in.take(uint64_t{4} * count), size_t{4} * count);
+    for (uint32_t i = 0; i < count; ++i) {
+      op->channels.push_back(numbers.u32());
+      if (op->channels.back() >= channels) {
+        fail(kFormat, "%s: channels must be numbers of 0 to %u, not %u", name, channels - 1, op->channels.back());
+      }
     }
   }
 
@@ -302,6 +330,8 @@ struct FileReader {
     if (op.opcode == Opcode::kRescale) read_rescale(&op, name.c_str(), channels);
     if (op.opcode == Opcode::kMaxPool || op.opcode == Opcode::kSumPool) read_window(&op, name.c_str());
     if (op.opcode == Opcode::kUpsample) read_upsampling(&op, name.c_str());
+    if (op.opcode == Opcode::kSelect) read_select(&op, name.c_str(), channels);
+    if (op.opcode == Opcode::kDepthToSpace) op.block = in.u16();
     std::vector<Shape> shapes;
     for (uint32_t operand : op.operands) shapes.push_back(program.tensors[operand].shape);
     pending.shape = result_shape(op, name, shapes);

@@ -84,6 +84,17 @@ Shape result_shape(const Op& op, const std::string& name, const std::vector<Shap
       shape.width = enlarge(name.c_str(), shape.width, u.factor_w, u.pad_left, u.pad_right);
       return shape;
     }
+    case Opcode::kSelect:
+      shape.channels = static_cast<int64_t>(op.channels.size());
+      return shape;
+    case Opcode::kDepthToSpace: {
+      const int64_t block = op.block;
+      if (block < 1 || block > kMostFactor || shape.channels % (block * block) != 0) {
+        fail(kFormat, "%s: block must be 1 to %d and its square divide %lld channels, not %lld", name.c_str(),
+             kMostFactor, static_cast<long long>(shape.channels), static_cast<long long>(block));
+      }
+      return {shape.height * block, shape.width * block, shape.channels / (block * block)};
+    }
     case Opcode::kCrop: {
       const Shape& like = operands[1];
       // sizes may be symbolic here and not there

@@ -50,6 +50,10 @@ class Strip {
         return concat();
       case Producer::kUpsample:
         return upsample();
+      case Producer::kSelect:
+        return select();
+      case Producer::kDepthToSpace:
+        return depth_to_space();
       case Producer::kPoolSame:
       case Producer::kConcatSame:
       case Producer::kUpsampleSame:
@@ -125,6 +129,35 @@ class Strip {
       } else {
         load(in, source, 1, channel_, channels_, sums);
       }
+    }
+  }
+
+  // Loads every block of the operand that this block of the result takes a channel of, once.
+  void select() {
+    const Tensor& in = input(0);
+    const auto* source = reinterpret_cast<const uint32_t*>(job_.plan + step_.channels.offset) + channel_;
+    bool done[kBlock] = {};
+    for (int32_t lane = 0; lane < channels_; ++lane) {
+      if (done[lane]) continue;
+      const int32_t first = static_cast<int32_t>(source[lane]) / kBlock * kBlock;
+      load(in, job_.first, job_.pixels, first, std::min(kBlock, in.channels - first), second_);
+      for (int32_t n = lane; n < channels_; ++n) {
+        const int32_t from = static_cast<int32_t>(source[n]) - first;
+        if (from < 0 || from >= kBlock) continue;
+        done[n] = true;
+        for (int32_t p = 0; p < job_.pixels; ++p) sums_[p * kBlock + n] = second_[p * kBlock + from];
+      }
+    }
+  }
+
+  void depth_to_space() {
+    const Tensor& in = input(0);
+    const int64_t block = step_.block;
+    for (int32_t p = 0; p < job_.pixels; ++p) {
+      const int64_t y = (job_.first + p) / out_.width, x = (job_.first + p) % out_.width;
+      const int64_t part = y % block * block + x % block;
+      load(in, y / block * in.width + x / block, 1, static_cast<int32_t>(part * out_.channels) + channel_, channels_,
+           sums_ + p * kBlock);
     }
   }
 

@@ -181,7 +181,15 @@ void test_messages() {
         f.status.message);
   bitlens_model* model;
   CHECK(bitlens_open("BITLENS", 7, nullptr, &model, &f.status) == BITLENS_FORMAT && model == nullptr, "no file");
-  CHECK(std::string(f.status.message) == "file: the first 8 bytes must be the .bitlens magic", "%s", f.status.message);
+  CHECK(std::string(f.status.message) ==
+            "file: the first 8 bytes must be 89 42 49 54 4c 45 4e 53 (.bitlens), not 42 49 54 4c 45 4e 53",
+        "%s", f.status.message);
+  CHECK(bitlens_open_file("/dev/null", nullptr, &model, &f.status) == BITLENS_FORMAT, "an empty file");
+  CHECK(std::string(f.status.message) ==
+            "/dev/null: the first 8 bytes must be 89 42 49 54 4c 45 4e 53 (.bitlens), not none",
+        "%s", f.status.message);
+  bitlens_open(f.file.data(), 9, nullptr, &model, &f.status);
+  CHECK(std::string(f.status.message) == "file: header must have 24 bytes, not 9", "%s", f.status.message);
   CHECK(bitlens_open_file("/nowhere/m", nullptr, &model, nullptr) == BITLENS_ARGUMENT, "a status may be left out");
   bitlens_options options{};
   options.memory_limit = 1000;

@@ -113,7 +113,11 @@ def test_a_longer_file_is_refused(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda d: b"\x89PNG" + d[4:], "file: the first 8 bytes must be the .bitlens magic"),
+        (
+            lambda d: b"\x89PNG" + d[4:],
+            "file: the first 8 bytes must be 89 42 49 54 4c 45 4e 53 (.bitlens), not 89 50 4e 47 4c 45 4e 53",
+        ),
+        (lambda d: d[:23], "file: header must have 24 bytes, not 23"),
         (
             lambda d: d[:8] + b"\x02\0\0\0" + d[12:],
             "file: version must be 1, not 2; use the bitlens release that wrote it",
@@ -130,5 +134,6 @@ def test_errors(data: bytes, change: object, sentence: str) -> None:
 def test_a_path_is_named(tmp_path: Path) -> None:
     path = tmp_path / "m.bitlens"
     path.write_bytes(b"hello")
-    with pytest.raises(FormatError, match=f"^{path}: file: the first 8 bytes must be the .bitlens magic$"):
+    sentence = f"{path}: the first 8 bytes must be 89 42 49 54 4c 45 4e 53 (.bitlens), not 68 65 6c 6c 6f"
+    with pytest.raises(FormatError, match=f"^{re.escape(sentence)}$"):
         Program.load(path)

@@ -8,7 +8,7 @@ import numpy as np
 from bitlens.core.bounds import ACCUMULATOR_LIMIT
 from bitlens.core.grid import Grid
 from bitlens.graph.graph import Graph, GraphError, Node
-from bitlens.graph.ops import describe_outputs, fills
+from bitlens.graph.ops import describe_outputs, only_moves
 
 __all__ = ["check_program"]
 
@@ -90,8 +90,7 @@ def _result_grid(graph: Graph, node: Node, lo: int, hi: int) -> Grid:
     """The integers a result may hold: ops that only move values keep a common step of their operands."""
     grids = [graph.value(name).grid for name in node.inputs]
     grids = grids[:1] if node.op == "crop" else grids  # of the second only the size is read
-    moves = node.op in ("max_pool", "concat", "flatten", "crop") or (node.op == "upsample" and not fills(node.attrs))
-    step = 2 if moves and all(grid and grid.step == 2 and (grid.lo - lo) % 2 == 0 for grid in grids) else 1
+    step = 2 if only_moves(node) and all(grid and grid.step == 2 and (grid.lo - lo) % 2 == 0 for grid in grids) else 1
     return Grid(lo, hi, step)
 
 

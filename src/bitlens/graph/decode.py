@@ -102,8 +102,11 @@ def decode(data: bytes) -> Graph:
     Raises:
         FormatError: the bytes are truncated, changed, of another version, or describe what cannot be.
     """
-    if len(data) < HEADER.size or data[:8] != MAGIC:
-        raise FormatError("file: the first 8 bytes must be the .bitlens magic")
+    if data[:8] != MAGIC:
+        found = data[:8].hex(" ") or "none"
+        raise FormatError(f"file: the first 8 bytes must be {MAGIC.hex(' ')} (.bitlens), not {found}")
+    if len(data) < HEADER.size:
+        raise FormatError(f"file: header must have {HEADER.size} bytes, not {len(data)}")
     _, version, checksum, length = HEADER.unpack(data[: HEADER.size])
     if version != VERSION:
         raise FormatError(f"file: version must be {VERSION}, not {version}; use the bitlens release that wrote it")
@@ -261,6 +264,17 @@ def _upsample(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]:
     return {"factor": (height, width), "repeat": repeat, "pads": tuple(pads)}
 
 
+def _select(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]:
+    count = cursor.number("I")
+    if not 1 <= count <= _MOST_CHANNELS:
+        raise FormatError(f"{name}: channels must be 1 to {_MOST_CHANNELS}, not {count}")
+    return {"channels": cursor.array("<u4", count).astype(np.int64)}
+
+
+def _depth_to_space(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]:
+    return {"block": cursor.number("H")}
+
+
 def _no_payload(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]:
     return {}
 
@@ -272,4 +286,6 @@ _PAYLOADS: dict[str, Callable[[_Cursor, str, int], dict[str, Any]]] = {
     "max_pool": _window,
     "sum_pool": _window,
     "upsample": _upsample,
+    "select": _select,
+    "depth_to_space": _depth_to_space,
 }

@@ -141,6 +141,15 @@ def _upsample(node: Node) -> bytes:
     return struct.pack("<2HB4i", *attrs["factor"], attrs["repeat"], *attrs["pads"])
 
 
+def _select(node: Node) -> bytes:
+    channels = np.asarray(node.attrs["channels"], "<u4")
+    return struct.pack("<I", len(channels)) + channels.tobytes()
+
+
+def _depth_to_space(node: Node) -> bytes:
+    return struct.pack("<H", node.attrs["block"])
+
+
 def _nothing(node: Node) -> bytes:
     return b""
 
@@ -152,4 +161,6 @@ _PAYLOADS: dict[str, Callable[[Node], bytes]] = {
     "max_pool": _window,
     "sum_pool": _window,
     "upsample": _upsample,
+    "select": _select,
+    "depth_to_space": _depth_to_space,
 }

@@ -91,7 +91,7 @@ class Program:
         try:
             return cls.from_bytes(Path(path).read_bytes())
         except FormatError as error:
-            raise FormatError(f"{path}: {error}") from None
+            raise FormatError(f"{path}: {str(error).removeprefix('file: ')}") from None
 
     def run(
         self, x: npt.ArrayLike | Mapping[str, npt.ArrayLike], *, keep: bool = False

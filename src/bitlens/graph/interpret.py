@@ -132,6 +132,13 @@ def _upsample(attrs: Mapping[str, Any], operands: list[IntArray]) -> IntArray:
     return large[:, max(-top, 0) : height - max(-bottom, 0), max(-left, 0) : width - max(-right, 0)]
 
 
+def _depth_to_space(attrs: Mapping[str, Any], operands: list[IntArray]) -> IntArray:
+    n, height, width, channels = operands[0].shape
+    block = attrs["block"]
+    parts = operands[0].reshape(n, height, width, block, block, channels // block**2)
+    return np.asarray(parts.transpose(0, 1, 3, 2, 4, 5).reshape(n, height * block, width * block, -1))
+
+
 def _flatten(attrs: Mapping[str, Any], operands: list[IntArray]) -> IntArray:
     return operands[0].reshape(len(operands[0]), 1, 1, -1)
 
@@ -146,5 +153,7 @@ _RUN: dict[str, Callable[[Mapping[str, Any], list[IntArray]], IntArray]] = {
     "concat": lambda attrs, operands: np.concatenate(operands, axis=3),
     "flatten": _flatten,
     "upsample": _upsample,
+    "select": lambda attrs, operands: operands[0][..., attrs["channels"]],
+    "depth_to_space": _depth_to_space,
     "crop": lambda attrs, operands: operands[0][:, : operands[1].shape[1], : operands[1].shape[2]],
 }

@@ -19,7 +19,7 @@ from bitlens.core.grid import Grid
 from bitlens.core.steps import NEVER, StepTable
 from bitlens.graph.graph import Graph, GraphError, Node, Value
 
-__all__ = ["INTEGER_OPS", "IntegerOp", "Shape", "describe_outputs", "fills", "window_attrs"]
+__all__ = ["INTEGER_OPS", "IntegerOp", "Shape", "describe_outputs", "fills", "only_moves", "window_attrs"]
 
 Shape = tuple[int | None, int | None, int]
 Attrs = Mapping[str, Any]
@@ -172,6 +172,12 @@ def _upsample_shape(shapes: Sequence[Shape], attrs: Attrs) -> Shape:
     return (sizes[0], sizes[1], shapes[0][2])
 
 
+def only_moves(node: Node) -> bool:
+    """Whether a node's result holds its operand's integers and no other."""
+    moves = ("max_pool", "concat", "flatten", "crop", "select", "depth_to_space")
+    return node.op in moves or (node.op == "upsample" and not fills(node.attrs))
+
+
 def fills(attrs: Attrs) -> bool:
     """Whether an `upsample` node puts zeros beside what it moves."""
     return max(attrs["pads"]) > 0 or (not attrs["repeat"] and max(attrs["factor"]) > 1)
@@ -180,6 +186,22 @@ def fills(attrs: Attrs) -> bool:
 def _upsample_range(grids: Sequence[Grid], attrs: Attrs) -> tuple[int, int]:
     lo, hi = grids[0].lo, grids[0].hi
     return (min(lo, 0), max(hi, 0)) if fills(attrs) else (lo, hi)
+
+
+def _select_shape(shapes: Sequence[Shape], attrs: Attrs) -> Shape:
+    channels = np.asarray(attrs["channels"])
+    if channels.ndim != 1 or channels.size == 0 or channels.min() < 0 or channels.max() >= shapes[0][2]:
+        raise ValueError(
+            f"channels must be numbers of 0 to {shapes[0][2] - 1}, not {channels.min(initial=0)} to {channels.max(initial=-1)}"
+        )
+    return (shapes[0][0], shapes[0][1], len(channels))
+
+
+def _depth_to_space_shape(shapes: Sequence[Shape], attrs: Attrs) -> Shape:
+    (height, width, channels), block = shapes[0], attrs["block"]
+    if not 1 <= block <= _MOST_FACTOR or channels % (block * block):
+        raise ValueError(f"block must be 1 to {_MOST_FACTOR} and its square divide {channels} channels, not {block}")
+    return (None if height is None else height * block, None if width is None else width * block, channels // block**2)
 
 
 def _crop_shape(shapes: Sequence[Shape], attrs: Attrs) -> Shape:
@@ -214,6 +236,8 @@ INTEGER_OPS: dict[str, IntegerOp] = {
     "flatten": IntegerOp(8, (1, 1), (), _flatten_shape, _max_range, size_bound=True),
     "upsample": IntegerOp(9, (1, 1), ("factor", "repeat", "pads"), _upsample_shape, _upsample_range),
     "crop": IntegerOp(10, (2, 2), (), _crop_shape, _max_range),
+    "select": IntegerOp(11, (1, 1), ("channels",), _select_shape, _max_range),
+    "depth_to_space": IntegerOp(12, (1, 1), ("block",), _depth_to_space_shape, _max_range),
 }
 
 

@@ -111,8 +111,15 @@ IMPORTED_OPS: dict[str, ImportedOp] = {
         mode="nearest",
         nearest_mode=None,
     ),
+    "Split": _op(1, 2, axis=0, num_outputs=None, part=REQUIRED, parts=REQUIRED),  # one node for each result
+    "DepthToSpace": _op(1, blocksize=REQUIRED, mode="DCR"),
     "Upsample": _op(2, mode="nearest"),
     "Pad": _op(2, 4, mode="constant"),
+    # arithmetic of scales and bit widths, of constants alone
+    **dict.fromkeys(("Ceil", "Floor", "Round", "Log", "Exp", "Sqrt", "Reciprocal"), _op(1)),
+    "Pow": _op(2),
+    "Max": _op(1, 255),
+    "Min": _op(1, 255),
     # arithmetic of shapes
     "Shape": _op(1, start=0, end=None),
     "Gather": _op(2, axis=0),
@@ -129,7 +136,9 @@ _KINDS: dict[str, tuple[Any, ...]] = {  # of attributes whose default does not t
         ("axes", "dilations", "kernel_shape", "output_padding", "output_shape", "pads", "perm", "strides"), _INTS
     ),
     **dict.fromkeys(("coordinate_transformation_mode", "data_layout", "nearest_mode"), (str,)),
-    **dict.fromkeys(("axis", "end", "narrow", "seed", "signed", "to"), (int,)),
+    **dict.fromkeys(
+        ("axis", "blocksize", "end", "narrow", "num_outputs", "part", "parts", "seed", "signed", "to"), (int,)
+    ),
 }
 _KIND_NAMES = {int: "a whole number", float: "a number", str: "a text", tuple: "whole numbers"}
 
@@ -209,7 +218,13 @@ def _check_quantized(graph: Graph, node: Node) -> None:
         raise CompileError(
             f"{node.name}: operator must have an integer form here, not be {node.op} of computed tensors; {_UNBOUNDED}"
         )
-    if node.op not in ("max_pool", "upsample", "crop"):  # which may stand before a quantizer
+    if node.op not in (
+        "max_pool",
+        "upsample",
+        "crop",
+        "select",
+        "depth_to_space",
+    ):  # which may stand before a quantizer
         for tensor in node.inputs:
             if graph.value(tensor).grid is None:
                 raise CompileError(f"{node.name}: input must be integers, not real values; put a quantizer before it")

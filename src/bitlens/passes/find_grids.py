@@ -133,6 +133,20 @@ def _upsample(graph: Graph, node: Node, operands: list[Value]) -> Value | None:
     return Value(node.output, None, Grid.span(min(x.grid.lo, 0), max(x.grid.hi, 0)), x.scale)
 
 
+def _select(graph: Graph, node: Node, operands: list[Value]) -> Value | None:
+    (x,) = operands
+    if x.grid is None:
+        return None
+    return Value(node.output, None, x.grid, x.scale[node.attrs["channels"]] if x.scale.ndim else x.scale)
+
+
+def _depth_to_space(graph: Graph, node: Node, operands: list[Value]) -> Value | None:
+    (x,) = operands
+    if x.grid is not None and x.scale.ndim:
+        raise CompileError(f"{node.name}: scale must be one number, not one per channel; quantize per tensor in front")
+    return x if x.grid is not None else None
+
+
 def _add(graph: Graph, node: Node, operands: list[Value]) -> Value:
     a, b = operands
     advice = "quantize both branches onto one shared grid before the sum"
@@ -167,6 +181,8 @@ _RULES: dict[str, Callable[[Graph, Node, list[Value]], Value | None]] = {
     "max_pool": _max_pool,
     "sum_pool": _sum_pool,
     "upsample": _upsample,
+    "select": _select,
+    "depth_to_space": _depth_to_space,
     "crop": lambda graph, node, operands: operands[0] if operands[0].grid is not None else None,
     "add": _add,
     "concat": _concat,

@@ -325,6 +325,34 @@ def _slice(known: _Known, node: Node) -> Shape:
     return tuple(shape)
 
 
+def _split(known: _Known, node: Node) -> Shape:
+    shape = known.shape(node.inputs[0])
+    axis, part, parts = _axis(node.attrs["axis"], len(shape)), node.attrs["part"], node.attrs["parts"]
+    size = shape[axis]
+    found: int | None
+    if len(node.inputs) > 1 and node.inputs[1]:
+        sizes = known.content(node.inputs[1])
+        if len(sizes) != parts or (None not in (size, *sizes) and sum(s or 0 for s in sizes) != size):
+            raise ValueError(f"{parts} sizes must add up to {size}, not {sizes}")
+        found = sizes[part]
+    elif size is None:
+        found = None
+    else:
+        share = -(-size // parts)
+        found = min(share, size - share * part)
+        if found < 1:
+            raise ValueError(f"{size} must be enough for {parts} parts")
+    return (*shape[:axis], found, *shape[axis + 1 :])
+
+
+def _depth_to_space(known: _Known, node: Node) -> Shape:
+    shape, block = known.shape(node.inputs[0]), node.attrs["blocksize"]
+    if len(shape) != 4 or block < 1 or shape[1] is None or shape[1] % (block * block):
+        raise ValueError(f"blocksize^2 must divide the channels of (N, C, H, W), not {block} of {shape}")
+    large = (None if size is None else size * block for size in shape[2:])
+    return (shape[0], shape[1] // block**2, *large)
+
+
 def _gather(known: _Known, node: Node) -> Shape:
     shape, index = known.shape(node.inputs[0]), known.shape(node.inputs[1])
     axis = _axis(node.attrs["axis"], len(shape))
@@ -393,6 +421,8 @@ _RULES: dict[str, Rule] = {
     "Gather": _gather,
     "Pad": _pad,
     "Slice": _slice,
+    "Split": _split,
+    "DepthToSpace": _depth_to_space,
     "Resize": _resize,
     "Upsample": _resize,
     "ArgMax": _argmax,

@@ -162,21 +162,4 @@ def _pad_widths(graph: Graph, node: Node, rank: int) -> list[tuple[int, int]]:
     return widths
 
 
-def _slice(graph: Graph, node: Node) -> None:
-    """A cut at the bottom and right to the size of another tensor, or any cut by constants."""
-    shape, ends = graph.value(node.inputs[0]).shape or (), graph.producer(node.inputs[2])
-    axes = node.inputs[3] if len(node.inputs) > 3 else ""
-    places = [int(axis) % len(shape) for axis in graph.constants[axes].reshape(-1)] if axes in graph.constants else []
-    zeros = node.inputs[1] in graph.constants and not graph.constants[node.inputs[1]].any()
-    whole = len(node.inputs) < 5 or bool(np.all(graph.constants.get(node.inputs[4], np.zeros(1)) == 1))
-    if ends is not None and ends.op == "Shape" and zeros and whole and places == [2, 3]:
-        rank = len(graph.value(ends.inputs[0]).shape or ())
-        if (ends.attrs["start"] % rank, (ends.attrs["end"] or rank)) == (2, 4) and len(shape) == rank == 4:
-            node.op, node.inputs, node.attrs = "crop", [node.inputs[0], ends.inputs[0]], {}
-            return
-    raise CompileError(
-        f"{node.name}: Slice must cut a map to the size of another, not in another way; slice outside the model"
-    )
-
-
-_RULES = {"Slice": _slice, "ConvTranspose": _conv_transpose, "Resize": _resize, "Upsample": _resize, "Pad": _pad}
+_RULES = {"ConvTranspose": _conv_transpose, "Resize": _resize, "Upsample": _resize, "Pad": _pad}

@@ -29,6 +29,7 @@ from bitlens.passes.lower_elementwise import lower_elementwise
 from bitlens.passes.lower_joins import lower_joins
 from bitlens.passes.lower_pools import lower_pools
 from bitlens.passes.lower_products import lower_products
+from bitlens.passes.lower_slices import lower_slices
 from bitlens.passes.lower_upsamples import lower_upsamples
 from bitlens.passes.merge_duplicates import merge_duplicates
 from bitlens.passes.move_channels_last import move_channels_last
@@ -51,6 +52,7 @@ QUANTIZED: tuple[Pass, ...] = (
     unify_operators,  # needs: shapes. leaves: one operator for each meaning, pads and strides as numbers
     detach_tails,  # leaves: outputs in front of softmax and argmax
     lower_elementwise,  # leaves: chains of one operator each in place of float operators and quantizers
+    lower_slices,  # leaves: select, crop and depth_to_space
     lower_upsamples,  # leaves: upsample, and a Conv behind it for a transposed one
     sink_moves,  # needs: chains. leaves: flattening next to the matrix product behind it, upsampling behind quantizers
     lower_products,  # needs: moves sunk. leaves: convs for products, their biases as chains
@@ -117,5 +119,6 @@ def lower_to_integers(graph: Graph, progress: Callable[[str, int, int], None] | 
         progress("verify_program", total - 1, total)
     imported = graph.copy()
     infer_shapes(imported)
+    fold_constants(imported)  # quantizers whose scales and bit widths the file computes
     verify_program(imported, integer, names, outputs)
     return integer

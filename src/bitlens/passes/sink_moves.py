@@ -62,6 +62,8 @@ def _upsample_passes(graph: Graph, upsample: Node, node: Node) -> bool:
 _PASSES: dict[str, Callable[[Graph, Node, Node], bool]] = {
     "Reshape": _reshape_passes,
     "upsample": _upsample_passes,
+    "select": lambda graph, select, node: is_scalar(node.attrs["chain"]),
+    "depth_to_space": lambda graph, move, node: is_scalar(node.attrs["chain"]),
     "crop": lambda graph, crop, node: crop.output == node.inputs[0],
 }
 

@@ -21,6 +21,7 @@ MOVED_ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "Pad": ("pads", "value"),
     "ReduceMean": ("axes",),
     "Slice": ("starts", "ends", "axes"),
+    "Split": ("split",),
     "Squeeze": ("axes",),
     "Unsqueeze": ("axes",),
     "Upsample": ("scales",),

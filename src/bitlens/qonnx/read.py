@@ -199,6 +199,12 @@ def _read_node(graph: Graph, proto: onnx.NodeProto) -> None:
     if op in IMPORTED_OPS:
         defaults = {key: value for key, value in IMPORTED_OPS[op].attrs.items() if value is not REQUIRED}
         attrs = defaults | attrs
+    if op == "Split":  # a node for each result
+        for part, output in enumerate(outputs):
+            if output:
+                own = name if len(outputs) == 1 else fresh_node(graph, f"{name}.{part}")
+                graph.nodes.append(Node(op, own, [*inputs], [output], {**attrs, "part": part, "parts": len(outputs)}))
+        return
     graph.nodes.append(Node(op, name, inputs, outputs, attrs))
 
 

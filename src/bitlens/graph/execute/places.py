@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bitlens.graph.execute.tensor import Array, Rule, Tensor, each, integers_of, same
+from bitlens.graph.execute.tensor import Array, Rule, Tensor, integers_of, same
 from bitlens.graph.graph import Node
 from bitlens.graph.resize import nearest_pixels, resize_scales
 
@@ -98,6 +98,41 @@ def _pad(node: Node, operands: list[Tensor | None]) -> Tensor:
     return x.spread(widen)
 
 
+def _gather(node: Node, operands: list[Tensor | None]) -> Tensor:
+    x, index = operands
+    assert x is not None and index is not None
+    return x.moved(lambda a: np.take(a, index.real.astype(np.int64), node.attrs["axis"]))
+
+
+def _split(node: Node, operands: list[Tensor | None]) -> Tensor:
+    x, given = (*operands, None)[:2]
+    assert x is not None
+    axis, part, parts = node.attrs["axis"], node.attrs["part"], node.attrs["parts"]
+    share = -(-x.real.shape[axis] // parts)
+    sizes = [share] * parts if given is None else [int(size) for size in given.real]
+    begin = sum(sizes[:part])
+    return x.moved(lambda a: np.take(a, np.arange(begin, min(begin + sizes[part], a.shape[axis])), axis))
+
+
+def _depth_to_space(node: Node, operands: list[Tensor | None]) -> Tensor:
+    (x,) = operands
+    assert x is not None
+    block = node.attrs["blocksize"]
+    if x.unit is not None and x.unit.ndim:
+        raise ValueError("the unit must be one number")
+
+    def move(a: Array) -> Array:
+        n, channels, height, width = a.shape
+        depth = channels // block**2
+        if node.attrs["mode"] == "CRD":
+            parts = a.reshape(n, depth, block, block, height, width).transpose(0, 1, 4, 2, 5, 3)
+        else:
+            parts = a.reshape(n, block, block, depth, height, width).transpose(0, 3, 4, 1, 5, 2)
+        return np.asarray(parts.reshape(n, depth, height * block, width * block))
+
+    return x.moved(move)
+
+
 PLACES: dict[str, Rule] = {
     "Concat": _concat,
     "Flatten": lambda node, operands: same(node, operands).moved(lambda a: a.reshape(a.shape[0], -1)),
@@ -110,8 +145,10 @@ PLACES: dict[str, Rule] = {
     "Shape": lambda node, operands: Tensor(
         np.asarray(same(node, operands).real.shape, np.int64)[node.attrs["start"] : node.attrs["end"]]
     ),
-    "Gather": each(lambda attrs, x, index: np.take(x, index.astype(np.int64), attrs["axis"])),
+    "Gather": _gather,
     "Slice": _slice,
+    "Split": _split,
+    "DepthToSpace": _depth_to_space,
     "Resize": _resize,
     "Upsample": _resize,
     "Pad": _pad,
