@@ -34,6 +34,7 @@ from bitlens.passes.lower_upsamples import lower_upsamples
 from bitlens.passes.merge_duplicates import merge_duplicates
 from bitlens.passes.move_channels_last import move_channels_last
 from bitlens.passes.pair_quantizers import pair_quantizers
+from bitlens.passes.settle_layouts import expand_channels_last, settle_layouts
 from bitlens.passes.settle_outputs import settle_outputs
 from bitlens.passes.sink_max_pools import sink_max_pools
 from bitlens.passes.sink_moves import sink_moves
@@ -88,9 +89,11 @@ def lower_to_integers(graph: Graph, progress: Callable[[str, int, int], None] | 
     Raises:
         CompileError: the model cannot be compiled exactly; the sentence names the layer, the reason and the remedy.
     """
-    check_stage(graph, "imported")
     graph = graph.copy()
+    expand_channels_last(graph)
+    check_stage(graph, "imported")
     lift_sequences(graph)
+    settle_layouts(graph)
     integer = graph.copy()
     total = len(QUANTIZED) + len(TO_INTEGERS) + 2
 
