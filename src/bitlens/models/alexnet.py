@@ -5,8 +5,7 @@
      14 -> conv3 3x3 -> conv4 3x3 -> pool -> 6 -> conv5 6x6 -> 1 -> conv6 1x1 -> classifier
 
 conv1, conv3 and conv4 work in two groups; conv5 and conv6 are the two fully connected layers. Pooling stands between batch
-norm and bound, as in `dorefa_svhn.py`. Two things differ from the authors' net: conv0 has batch norm in place of a bias, and
-the windows of the first pool, padded on all sides, begin one pixel earlier than TensorFlow's, padded at the end.
+norm and bound, as in `dorefa_svhn.py`. One thing differs from the authors' net: conv0 has batch norm in place of a bias.
 Source: arXiv 1606.06160 section 3.2 and the authors' code.
 """
 
@@ -38,7 +37,7 @@ class AlexNet(nn.Module):
         layers = Layers(spec, eps=1e-4)
         self.conv0, self.bn0 = layers.first(3, c0, 12, stride=4), layers.norm(c0)  # 224 -> 54
         self.conv1, self.bn1 = layers.conv(c0, c1, 5, padding=2, groups=_GROUPS), layers.norm(c1)
-        self.pool1 = nn.MaxPool2d(3, 2, 1)  # -> 27
+        self.pool1 = nn.MaxPool2d(3, 2, ceil_mode=True)  # -> 27, padded at its end alone
         self.conv2, self.bn2 = layers.conv(c1, c2, 3, padding=1), layers.norm(c2)
         self.pool2 = nn.MaxPool2d(3, 2, 1)  # -> 14
         self.conv3, self.bn3 = layers.conv(c2, c3, 3, padding=1, groups=_GROUPS), layers.norm(c3)
