@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from bitlens.models import DigitsNet
-from bitlens.nn import QuantLayer, freeze
-from bitlens.quant import Spec, exporting
+from bitlens.nn import QuantLayer, QuantLinear, freeze
+from bitlens.quant import QuantError, Spec, exporting
 
 
 def trained(bits: str) -> nn.Module:
@@ -63,3 +63,21 @@ def test_integers_do_not_depend_on_the_device() -> None:
     net, x = trained("w2a2"), torch.rand(4, 1, 8, 8)
     on_cpu = freeze(net)(x)
     assert torch.equal(freeze(net.cuda())(x.cuda()).cpu(), on_cpu)
+
+
+@pytest.mark.parametrize("family", ["dorefa", "balanced", "mean", "lsq"])
+@pytest.mark.parametrize("part", ["weight", "bias"])
+def test_what_is_not_finite_is_not_frozen(family: str, part: str) -> None:
+    spec = Spec.parse("w2a2", weight=family)
+    options = {"input_quantizer": spec.activation_quantizer(2), "bias_quantizer": spec.bias_quantizer()}
+    layer = QuantLinear(4, 3, weight_quantizer=spec.weight_quantizer(), **options)
+    layer(torch.rand(2, 4))
+    with torch.no_grad():
+        getattr(layer, part)[0] = float("nan")
+    what = (
+        "weights must be finite to be frozen, not nan or inf"
+        if part == "weight"
+        else "bias must be finite to be frozen, not nan"
+    )
+    with pytest.raises(QuantError, match=f"^QuantLinear: {what}$"):
+        freeze(layer)

@@ -82,17 +82,24 @@ class QuantLayer(nn.Module):
         """Store the integers of weights and bias, computed on the CPU; nothing to do for float weights.
 
         A frozen layer whose weight is not trainable keeps its integers: published weights are nothing but integers.
+
+        Raises:
+            QuantError: weights or bias are not finite.
         """
         if self.weight_quantizer is None or (self.frozen and not self.weight.requires_grad):
             return
         device = self.weight.device
         integers, scale = self.weight_quantizer.cpu().codes(self.weight.cpu())
         self.weight_quantizer.to(device)
+        if not (integers.isfinite().all() and scale.isfinite().all()):
+            raise QuantError(f"{type(self).__name__}: weights must be finite to be frozen, not nan or inf")
         self.weight_integers = integers.to(device, torch.int32)
         self.weight_scale = scale.to(device, copy=True)
         if self.bias is not None and self.bias_quantizer is not None:
             assert isinstance(self.input_quantizer, InputQuantizer)
             bias = self.bias_quantizer.on_grid(self.bias.cpu(), scale * self.input_quantizer.scale.cpu())
+            if bias.isnan().any():
+                raise QuantError(f"{type(self).__name__}: bias must be finite to be frozen, not nan")
             self.bias_integers = bias.to(device, torch.int32)
         self._derive()
 
