@@ -11,7 +11,7 @@ import pytest
 import bitlens
 from bitlens.graph.graph import Graph, Node
 from bitlens.graph.spec import CompileError
-from bitlens.passes.pipeline import QUANTIZED, TO_INTEGERS
+from bitlens.passes.pipeline import ONE_FORM, QUANTIZED, TO_INTEGERS
 from bitlens.qonnx.read import read
 
 __all__ = ["after", "assert_refused", "only"]
@@ -20,7 +20,7 @@ __all__ = ["after", "assert_refused", "only"]
 def after(model: onnx.ModelProto, last: str) -> Graph:
     """The model's graph after the first pass of this name."""
     graph = read(model)
-    for rewrite in (*QUANTIZED, *TO_INTEGERS):
+    for rewrite in (*ONE_FORM, *QUANTIZED, *TO_INTEGERS):
         rewrite(graph)
         if rewrite.__name__ == last:
             return graph

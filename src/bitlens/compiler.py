@@ -11,17 +11,27 @@ from bitlens.graph.file import Program
 from bitlens.graph.spec import CompileError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import onnx
+
+    from bitlens.graph.graph import Graph
 
 __all__ = ["CompileError", "compile"]
 
 
-def compile(model: str | os.PathLike[str] | onnx.ModelProto, *, progress: bool = False) -> Program:
+def compile(
+    model: str | os.PathLike[str] | onnx.ModelProto,
+    *,
+    progress: bool = False,
+    observe: Callable[[str, Graph], None] | None = None,
+) -> Program:
     """Compile a QONNX model to an integer program.
 
     Args:
         model: path of a file, or a model in memory.
         progress: show the passes on standard error.
+        observe: called with the name of every pass and the graph it leaves.
 
     Returns:
         The program. Its metadata holds the model's name and SHA-256, and the float operators left outside as "tail".
@@ -32,7 +42,7 @@ def compile(model: str | os.PathLike[str] | onnx.ModelProto, *, progress: bool =
     from bitlens.passes.pipeline import lower_to_integers
     from bitlens.qonnx.read import read
 
-    graph = lower_to_integers(read(model), _show if progress else None)
+    graph = lower_to_integers(read(model), _show if progress else None, observe)
     if progress:
         print(file=sys.stderr)
     return Program(graph)

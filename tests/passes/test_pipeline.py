@@ -14,7 +14,7 @@ import bitlens
 from bitlens.core.bounds import ACCUMULATOR_LIMIT
 from bitlens.graph.rewrite import same
 from bitlens.graph.spec import IMPORTED_OPS, CompileError
-from bitlens.passes.pipeline import QUANTIZED, TO_INTEGERS, lower_to_integers
+from bitlens.passes.pipeline import ONE_FORM, QUANTIZED, TO_INTEGERS, lower_to_integers
 from bitlens.qonnx.read import read
 from qonnx_models import ModelBuilder, random_model
 from stages import assert_refused
@@ -85,7 +85,8 @@ def test_progress_tells_every_pass() -> None:
     told: list[tuple[str, int, int]] = []
     graph = read(b.model(b.conv(b.image(), np.ones((1, 3, 1, 1)))))
     lower_to_integers(graph, lambda *step: told.append(step))
-    passes = [rewrite.__name__ for rewrite in (*QUANTIZED, *TO_INTEGERS)] + ["move_channels_last", "verify_program"]
+    passes = [rewrite.__name__ for rewrite in (*ONE_FORM, *QUANTIZED, *TO_INTEGERS)]
+    passes += ["move_channels_last", "find_multiples", "verify_program"]
     assert told == [(name, place, len(passes)) for place, name in enumerate(passes)]
 
 

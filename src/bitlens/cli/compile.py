@@ -10,13 +10,17 @@ from pathlib import Path
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
-EXAMPLE = "bitlens compile w1a2g6.onnx -o w1a2g6.bitlens"
+EXAMPLE = """bitlens compile w1a2g6.onnx -o w1a2g6.bitlens
+  bitlens compile w1a2g6.onnx -o w1a2g6.bitlens --explain             what each pass did to each layer
+  bitlens compile w1a2g6.onnx -o w1a2g6.bitlens --dump passes/        the graph after each pass, a text file each"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     parser.add_argument("model", metavar="M.onnx", help="a QONNX model")
     parser.add_argument("-o", "--output", metavar="M.bitlens", required=True, type=Path)
+    parser.add_argument("--explain", action="store_true", help="print what each pass did to each layer")
+    parser.add_argument("--dump", metavar="DIR", type=Path, help="write the graph after each pass into this folder")
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
 
 
@@ -24,7 +28,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Compile and save."""
     import bitlens
 
-    program = bitlens.compile(arguments.model, progress=sys.stderr.isatty())
+    observe = None
+    if arguments.explain or arguments.dump:
+        from bitlens.results.explain import Explainer
+
+        observe = Explainer(arguments.explain, arguments.dump).observe
+    program = bitlens.compile(arguments.model, progress=sys.stderr.isatty() and not arguments.explain, observe=observe)
     program.save(arguments.output)
     size = arguments.output.stat().st_size
     source = Path(arguments.model).stat().st_size

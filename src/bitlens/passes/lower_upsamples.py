@@ -56,18 +56,7 @@ def _conv_transpose(graph: Graph, node: Node) -> None:
     if _is_insertion(graph, tensor, attrs["group"]):
         node.op, node.inputs, node.attrs = "upsample", [data], inserted
         return
-    moved = fresh_tensor(graph, f"{node.name}.zeros")
-    shape = graph.value(data).shape or ()
-    large = tuple(
-        None if size is None else size * stride[axis] + cuts[axis] + cuts[axis + 2]
-        for axis, size in enumerate(shape[2:])
-    )
-    graph.values[moved] = graph.value(data).with_(name=moved, shape=(*shape[:2], *large), grid=None)
-    insert_after(
-        graph,
-        graph.producer(data),
-        Node("upsample", fresh_node(graph, f"{node.name}.zeros"), [data], [moved], inserted),
-    )
+    moved = data if stride == (1, 1) and not any(cuts) else _insert(graph, node, inserted)
     node.op, node.inputs = "Conv", [moved, _turned(graph, tensor, attrs["group"]), *node.inputs[2:]]
     node.attrs = {
         "auto_pad": "NOTSET",
@@ -77,6 +66,21 @@ def _conv_transpose(graph: Graph, node: Node) -> None:
         "pads": tuple(max(pad, 0) for pad in pads),
         "strides": (1, 1),
     }
+
+
+def _insert(graph: Graph, node: Node, attrs: dict[str, Any]) -> str:
+    """Put the zero insertion in front; return its result."""
+    data, pads, factor = node.inputs[0], attrs["pads"], attrs["factor"]
+    moved = fresh_tensor(graph, f"{node.name}.zeros")
+    shape = graph.value(data).shape or ()
+    large = tuple(
+        None if size is None else size * factor[axis] + pads[axis] + pads[axis + 2]
+        for axis, size in enumerate(shape[2:])
+    )
+    graph.values[moved] = graph.value(data).with_(name=moved, shape=(*shape[:2], *large), grid=None)
+    insertion = Node("upsample", fresh_node(graph, f"{node.name}.zeros"), [data], [moved], attrs)
+    insert_after(graph, graph.producer(data), insertion)
+    return moved
 
 
 def _is_insertion(graph: Graph, tensor: str, groups: int) -> bool:

@@ -41,9 +41,14 @@ from bitlens.passes.sink_moves import sink_moves
 from bitlens.passes.unify_operators import unify_operators
 from bitlens.passes.verify_program import verify_program
 
-__all__ = ["QUANTIZED", "TO_INTEGERS", "lower_to_integers"]
+__all__ = ["ONE_FORM", "QUANTIZED", "TO_INTEGERS", "lower_to_integers"]
 
 Pass = Callable[[Graph], None]
+
+ONE_FORM: tuple[Pass, ...] = (
+    lift_sequences,  # leaves: maps of height 1 for sequences
+    settle_layouts,  # leaves: channels on axis 1, Transposes only where they cannot go
+)
 
 QUANTIZED: tuple[Pass, ...] = (
     infer_shapes,  # needs: inputs with shapes. leaves: a shape for every tensor
@@ -76,12 +81,17 @@ TO_INTEGERS: tuple[Pass, ...] = (
 )
 
 
-def lower_to_integers(graph: Graph, progress: Callable[[str, int, int], None] | None = None) -> Graph:
+def lower_to_integers(
+    graph: Graph,
+    progress: Callable[[str, int, int], None] | None = None,
+    observe: Callable[[str, Graph], None] | None = None,
+) -> Graph:
     """Compile a graph.
 
     Args:
         graph: at the imported stage; it is left as it was.
-        progress: called with a pass's name, its place and the number of passes.
+        progress: called with a pass's name, its place and the number of passes, before it runs.
+        observe: called with a pass's name and the graph that it leaves; "read" and the graph at first.
 
     Returns:
         A graph at the integer stage, which has passed `check_program` and equals the model on sample images.
@@ -89,28 +99,34 @@ def lower_to_integers(graph: Graph, progress: Callable[[str, int, int], None] | 
     Raises:
         CompileError: the model cannot be compiled exactly; the sentence names the layer, the reason and the remedy.
     """
-    graph = graph.copy()
-    expand_channels_last(graph)
-    check_stage(graph, "imported")
-    lift_sequences(graph)
-    settle_layouts(graph)
-    integer = graph.copy()
-    total = len(QUANTIZED) + len(TO_INTEGERS) + 2
+    steps = iter(range(len(ONE_FORM) + len(QUANTIZED) + len(TO_INTEGERS) + 3))
+    total = len(ONE_FORM) + len(QUANTIZED) + len(TO_INTEGERS) + 3
 
-    def run(passes: tuple[Pass, ...], place: int) -> None:
-        for offset, rewrite in enumerate(passes):
-            if progress is not None:
-                progress(rewrite.__name__, place + offset, total)
-            rewrite(integer)
+    def begin(name: str) -> None:
+        if progress is not None:
+            progress(name, next(steps), total)
 
-    run(QUANTIZED, 0)
+    def run(passes: tuple[Pass, ...], target: Graph) -> None:
+        for rewrite in passes:
+            begin(rewrite.__name__)
+            rewrite(target)
+            if observe is not None:
+                observe(rewrite.__name__, target)
+
+    imported = graph.copy()
+    expand_channels_last(imported)
+    check_stage(imported, "imported")
+    if observe is not None:
+        observe("read", imported)
+    run(ONE_FORM, imported)
+    integer = imported.copy()
+    run(QUANTIZED, integer)
     check_stage(integer, "quantized")
     outputs = [*integer.outputs]
-    run(TO_INTEGERS, len(QUANTIZED))
-    if progress is not None:
-        progress("move_channels_last", total - 2, total)
+    run(TO_INTEGERS, integer)
+    begin("move_channels_last")
     names = move_channels_last(integer)
-    find_multiples(integer)
+    run((find_multiples,), integer)
     try:
         check_stage(integer, "integer")
         check_program(integer)
@@ -118,9 +134,7 @@ def lower_to_integers(graph: Graph, progress: Callable[[str, int, int], None] | 
         raise
     except GraphError as error:
         raise CompileError(f"{error}; integer programs have no other form, change the model") from error
-    if progress is not None:
-        progress("verify_program", total - 1, total)
-    imported = graph.copy()
+    begin("verify_program")
     infer_shapes(imported)
     fold_constants(imported)  # quantizers whose scales and bit widths the file computes
     verify_program(imported, integer, names, outputs)
