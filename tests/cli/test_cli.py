@@ -77,7 +77,7 @@ def test_a_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 def test_a_truncated_model(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = model.read_bytes()
     model.write_bytes(data[:-7])
-    sentence = f"{model}: file: length must be {len(data)} bytes as its header says, not {len(data) - 7}"
+    sentence = f"{model}: length must be {len(data)} bytes as its header says, not {len(data) - 7}"
     _fails(["inspect", model], capsys, sentence)
 
 

@@ -107,7 +107,7 @@ def test_users_mistakes_are_one_line(trained: Path, tmp_path: Path, capsys: pyte
     _fails(
         ["plot", "curves", tmp_path, *out],
         capsys,
-        f"{tmp_path}: must be a run's folder with metrics.jsonl (FileNotFoundError)",
+        f"{tmp_path}: must be a run's folder with metrics.jsonl, not without",
     )
     _fails(
         ["plot", "curves", trained, "-o", tmp_path / "no" / "p.png"],

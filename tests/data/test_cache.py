@@ -77,5 +77,5 @@ def test_a_cache_that_cannot_be_written_costs_nothing_else(tmp_path: Path, monke
 def test_an_unusable_cache_is_told(tmp_path: Path) -> None:
     file = tmp_path / "packed"
     file.touch()
-    with pytest.raises(DataError, match=r"packed: cache must be a writable folder \(FileExistsError"):
+    with pytest.raises(DataError, match=r"packed: cache must be a writable folder \(File exists\)"):
         read(file, file, Decoder())

@@ -83,7 +83,7 @@ def test_missing_files_are_told(tmp_path: Path) -> None:
     )
     files = members()
     write_folders(tmp_path, {name: raw for name, raw in files.items() if "val" not in name})
-    assert refused(tmp_path).startswith(f"{tmp_path / 'val'}: must be a readable folder of CamVid (FileNotFoundError")
+    assert refused(tmp_path).startswith(f"{tmp_path / 'val'}: must be a readable folder of CamVid (No such file")
     (tmp_path / "val").mkdir()
     (tmp_path / "valannot").mkdir()
     assert refused(tmp_path) == "CamVid: val must hold images, not none"
@@ -97,7 +97,7 @@ def test_missing_files_are_told(tmp_path: Path) -> None:
     [
         ("trainannot/street_0.png", png(np.zeros((5, 8), np.uint8)), "must have the image's size (6, 8), not (5, 8)"),
         ("testannot/street_0.png", png(np.full((6, 8), 12, np.uint8)), "class ids must be 0 to 11, not 12"),
-        ("test/street_1.png", b"junk", "must be an image (UnidentifiedImageError: cannot identify image file"),
+        ("test/street_1.png", b"junk", "must be an image (cannot identify image file"),
     ],
 )
 def test_damaged_files_are_told(tmp_path: Path, name: str, raw: bytes, sentence: str) -> None:
@@ -118,7 +118,7 @@ def test_images_of_two_sizes_are_told(tmp_path: Path) -> None:
 def test_a_broken_zip_is_told(tmp_path: Path) -> None:
     (tmp_path / "camvid_segnet_360x480.zip").write_bytes(b"junk")
     assert refused(tmp_path).startswith(
-        f"{tmp_path / 'camvid_segnet_360x480.zip'}: must be a zip file of CamVid (BadZipFile: "
+        f"{tmp_path / 'camvid_segnet_360x480.zip'}: must be a zip file of CamVid (File is not a zip file)"
     )
 
 

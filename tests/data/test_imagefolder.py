@@ -88,13 +88,13 @@ def test_damaged_pictures_are_told(tmp_path: Path) -> None:
     file = tmp_path / "1.JPEG"
     with pytest.raises(DataError) as caught:
         read_picture(str(file))
-    assert str(caught.value).startswith(f"{file}: must be an image (FileNotFoundError: ")
+    assert str(caught.value).startswith(f"{file}: must be an image (No such file or directory)")
     file.write_bytes(b"junk")
     with pytest.raises(DataError) as caught:
         read_picture(str(file))
-    assert str(caught.value).startswith(f"{file}: must be an image (UnidentifiedImageError: cannot identify image file")
+    assert str(caught.value).startswith(f"{file}: must be an image (cannot identify image file")
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(file)
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(DataError) as caught:
         read_picture(str(file))
-    assert str(caught.value).startswith(f"{file}: must be an image (OSError: image file is truncated")
+    assert str(caught.value).startswith(f"{file}: must be an image (image file is truncated")

@@ -40,11 +40,11 @@ def test_another_size_is_told(tmp_path: Path) -> None:
     write(file, {"a": [Image.new("RGB", (8, 8)), Image.new("RGB", (8, 9))]})
     with pytest.raises(DataError) as caught:
         decode_jpegs(file, "some", ("a",), 8)
-    assert str(caught.value) == f"{file}: must be an npz of some JPEGs (ValueError: picture 1 of a has 8x9 pixels)"
+    assert str(caught.value) == f"{file}: must be an npz of some JPEGs (picture 1 of a has 8x9 pixels)"
 
 
 def test_a_missing_part_is_told(tmp_path: Path) -> None:
     file = tmp_path / "packed.npz"
     write(file, {"a": []})
-    with pytest.raises(DataError, match=r"packed.npz: must be an npz of some JPEGs \(KeyError: .*\)$"):
+    with pytest.raises(DataError, match=r"packed.npz: must be an npz of some JPEGs \(.*\)$"):
         decode_jpegs(file, "some", ("b",), 8)

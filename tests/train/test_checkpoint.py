@@ -53,5 +53,5 @@ def test_missing_and_damaged_checkpoints_are_told(tmp_path: Path) -> None:
     save_checkpoint(path, {"x": torch.arange(1000)})
     assert torch.equal(load_checkpoint(path)["x"], torch.arange(1000))
     path.write_bytes(path.read_bytes()[:700])
-    with pytest.raises(TrainError, match=rf"^{path}: must be a whole checkpoint \(\w+\)$"):
+    with pytest.raises(TrainError, match=rf"^{path}: must be a whole checkpoint, not damaged or foreign$"):
         load_checkpoint(path)

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -160,11 +159,13 @@ def test_a_run_starts_from_another_run_or_a_file(tmp_path: Path) -> None:
             "weights must hold conv0.weight, bn0.weight, bn0.bias, bn0.running_mean and 15 more, not lack them",
         ),
         ("list.pt", "must be a state dict of tensors, not other objects"),
-        ("junk.pt", "must be a state dict of tensors as torch.save writes it, or a run's folder (error)"),
-        ("none", "must be a run's folder with config.json (error)"),
+        (
+            "junk.pt",
+            "must be a state dict of tensors as torch.save writes it, or a run's folder, not damaged or foreign",
+        ),
+        ("none", "must be a run's folder with config.json, not without"),
     ):
         with pytest.raises(TrainError) as caught:
             run(out=tmp_path / "no", init=tmp_path / init, **flags)
-        told = re.sub(r"\(\w*[Ee]rror\)$", "(error)", str(caught.value))
-        assert told == f"{tmp_path / init}: {sentence}"
+        assert str(caught.value) == f"{tmp_path / init}: {sentence}"
         assert not (tmp_path / "no").exists()

@@ -67,4 +67,4 @@ def test_damaged_and_foreign_weights_are_told(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(TrainError) as caught:
         load_weights(net, path)
-    assert str(caught.value) == f"{path}: must be whole weights (BadZipFile)"
+    assert str(caught.value) == f"{path}: must be whole weights, not damaged or foreign"

@@ -55,8 +55,9 @@ def cached(
 
 
 def short(error: BaseException) -> str:
-    """Return an error in one short line."""
-    return f"{type(error).__name__}: {error}".splitlines()[0][:120]
+    """Return what an error says in one short line; its name where it says nothing."""
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return (words or type(error).__name__).splitlines()[0][:120]
 
 
 def _folder(cache: str | Path | None) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from bitlens.data.cache import short
 from bitlens.data.dataset import DataError
 
 __all__ = ["read_idx"]
@@ -38,7 +39,7 @@ def read_idx(path: str | Path) -> npt.NDArray[np.uint8]:
         if raw[:2] == b"\x1f\x8b":
             raw = gzip.decompress(raw)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{file}: must be a readable idx file ({type(error).__name__})") from error
+        raise DataError(f"{file}: must be a readable idx file ({short(error)})") from error
     if len(raw) < 4 or raw[:2] != b"\0\0":
         raise DataError(f"{file}: must start with two zero bytes and a type (idx), not {raw[:4].hex()}")
     if raw[2] != _UINT8:

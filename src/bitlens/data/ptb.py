@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
+from bitlens.data.cache import short
 from bitlens.data.dataset import DataError, folder
 
 __all__ = ["Corpus", "ptb"]
@@ -85,14 +86,14 @@ def _unzip(file: Path) -> list[tuple[str, bytes]]:
     except KeyError as error:
         raise DataError(f"{file}: must hold {', '.join(map(_name, _PARTS))}, not all but {error.args[0]}") from error
     except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{file}: must be a readable zip file ({type(error).__name__})") from error
+        raise DataError(f"{file}: must be a readable zip file ({short(error)})") from error
 
 
 def _bytes(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise DataError(f"{file}: must be a readable text file ({type(error).__name__})") from error
+        raise DataError(f"{file}: must be a readable text file ({short(error)})") from error
 
 
 def _tokens(name: str, raw: bytes) -> list[str]:

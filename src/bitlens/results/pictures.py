@@ -84,8 +84,10 @@ def metrics_of(runs: list[str]) -> dict[str, list[dict[str, Any]]]:
         path = Path(run) / "metrics.jsonl"
         try:
             found[Path(run).name] = [json.loads(line) for line in path.read_text().splitlines()]
-        except (OSError, ValueError) as error:
-            raise TrainError(f"{run}: must be a run's folder with metrics.jsonl ({type(error).__name__})") from error
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise TrainError(f"{run}: must be a run's folder with metrics.jsonl, not without") from error
+        except ValueError as error:
+            raise TrainError(f"{path}: must be lines of JSON, not damaged: {error}") from error
     return found
 
 

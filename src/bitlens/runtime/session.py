@@ -120,7 +120,8 @@ class Session:
         try:
             return _native.Model(self._data, *self._options, keep)
         except _native.EngineError as error:
-            raise SessionError(f"{self._place}{error}") from None
+            reason = str(error).removeprefix("file: ") if self._place else str(error)
+            raise SessionError(f"{self._place}{reason}") from None
 
     @property
     def inputs(self) -> dict[str, Tensor]:

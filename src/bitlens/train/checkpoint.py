@@ -73,5 +73,5 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=False)
     except Exception as error:
-        raise TrainError(f"{path}: must be a whole checkpoint ({type(error).__name__})") from error
+        raise TrainError(f"{path}: must be a whole checkpoint, not damaged or foreign") from error
     return state

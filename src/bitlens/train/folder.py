@@ -49,8 +49,10 @@ def read_config(out: str | Path) -> dict[str, Any]:
     path = Path(out) / "config.json"
     try:
         config: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise TrainError(f"{out}: must be a run's folder with config.json ({type(error).__name__})") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise TrainError(f"{out}: must be a run's folder with config.json, not without") from error
+    except ValueError as error:
+        raise TrainError(f"{path}: must be JSON, not damaged: {error}") from error
     return config
 
 
@@ -108,8 +110,8 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file makes the reader raise anything
         raise TrainError(
-            f"{path}: must be a state dict of tensors as torch.save writes it, or a run's folder "
-            f"({type(error).__name__})"
+            f"{path}: must be a state dict of tensors as torch.save writes it, or a run's folder, "
+            "not damaged or foreign"
         ) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise TrainError(f"{path}: must be a state dict of tensors, not other objects")

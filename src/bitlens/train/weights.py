@@ -61,7 +61,7 @@ def load_weights(net: nn.Module, path: Path) -> None:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             state: dict[str, Any] = {name: torch.from_numpy(file[name]) for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise TrainError(f"{path}: must be whole weights ({type(error).__name__})") from error
+        raise TrainError(f"{path}: must be whole weights, not damaged or foreign") from error
     try:
         freeze(net)  # makes room for the integers
         for name, module in net.named_modules():
