@@ -64,6 +64,7 @@ typedef struct {
   size_t scale_count;
   const float* offset;
   size_t offset_count;
+  int rounding; /* of an input's real values (x - offset) / scale: 0 floor(v + 1/2), others as in the file format */
 } bitlens_tensor;
 
 /* One step that runs: an op, together with the requantization that ends it. */

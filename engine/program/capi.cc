@@ -72,7 +72,9 @@ bitlens_tensor describe(const Runner& runner, uint32_t tensor, uint64_t name, Pl
 }
 
 bitlens_tensor describe(const Runner& runner, const PlanPort& port) {
-  return describe(runner, port.tensor, port.name, port.scale, port.offset);
+  bitlens_tensor out = describe(runner, port.tensor, port.name, port.scale, port.offset);
+  out.rounding = static_cast<int>(port.rounding);
+  return out;
 }
 
 const char* storage_name(Storage storage) {

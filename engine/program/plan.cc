@@ -31,11 +31,13 @@ class Planner {
         arena_(target.memory_limit, target.keep) {}
 
   AlignedBytes plan() {
+    // Every input is written before the first step runs, so all of them are born before any conversion.
     for (uint32_t i = 0; i < program_.input_count; ++i) {
-      inputs_.push_back({blob_.text(program_.tensors[i].name), add_tensor(i, storages_[i].primary), 0, {}, {}});
+      const uint32_t tensor = add_tensor(i, storages_[i].primary);
+      inputs_.push_back({blob_.text(program_.tensors[i].name), tensor, program_.tensors[i].rounding, {}, {}});
       add_real(program_.tensors[i], &inputs_.back());
-      convert(i);
     }
+    for (uint32_t i = 0; i < program_.input_count; ++i) convert(i);
     for (const Unit& unit : units_) {
       unit.op->opcode == Opcode::kFlatten ? add_view(unit) : add_unit(unit);
       convert(unit.result);

@@ -72,7 +72,7 @@ struct PlanTensor {
 struct PlanPort {
   uint64_t name;
   uint32_t tensor;
-  uint32_t unused;
+  uint32_t rounding;        // of an input's real values
   PlanArray scale, offset;  // float
 };
 

@@ -63,6 +63,7 @@ struct TensorInfo {
   uint32_t height_multiple = 1, width_multiple = 1;  // of symbolic inputs
   Grid grid;
   std::vector<float> scale, offset;  // empty, 1, or one per channel
+  uint8_t rounding = 0;              // of an input's real values
 };
 
 struct Op {

@@ -22,6 +22,7 @@ constexpr size_t kLargestFile = 0x7fffffff;
 constexpr uint32_t kMostOps = 65535;
 constexpr uint32_t kLongestText = 512;
 constexpr int64_t kMostTaps = 1 << 15;
+constexpr uint8_t kRoundings = 8;
 constexpr int32_t kMostPad = 1 << 15;
 
 constexpr ErrorCode kFormat = ErrorCode::kFormat;
@@ -147,6 +148,10 @@ struct FileReader {
       tensor.grid = grid();
       tensor.scale = floats("scale");
       tensor.offset = floats("offset");
+      tensor.rounding = in.u8();
+      if (tensor.rounding >= kRoundings) {
+        fail(kFormat, "%s: rounding must be below %u, not %u", tensor.name.c_str(), kRoundings, tensor.rounding);
+      }
       add_tensor(std::move(tensor));
     }
   }

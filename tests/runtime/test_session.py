@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bitlens.core.grid import Grid
 from bitlens.graph.file import Program
+from bitlens.graph.ops import window_attrs
 from bitlens.runtime import Layer, Session, SessionError
 
 from programs import Builder, chain_program, random_inputs, random_program
@@ -343,3 +344,14 @@ def test_running_needs_numpy_alone(tmp_path: Path) -> None:
         [sys.executable, "-c", _ALONE, tmp_path / "m.bitlens"], capture_output=True, text=True, timeout=60
     )
     assert (done.stdout, done.stderr) == ("(2, 1, 1, 10)\n", "")
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_every_input_is_kept_until_its_first_reader(isa: str) -> None:
+    """The first input is converted at once and not read again; the second must not take its place before that."""
+    b, rng = Builder(), np.random.default_rng(0)
+    image, other = b.input((4, 8, 3), Grid.unsigned(8), "image"), b.input((4, 8, 3), Grid.unsigned(1), "other")
+    b.op("flatten", image)
+    b.conv(image, rng, 65, Grid.odd(6), (2, 4))
+    total = b.op("sum_pool", other, **window_attrs((3, 1), (3, 1), (2, 0, 0, 0)))
+    assert_like_golden(b.program("image", total), 0, isa=isa, threads=1)

@@ -6,18 +6,27 @@ Integers are taken as the integers of the input's grid. Floats are real values a
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from bitlens.core import reference
 from bitlens.core.grid import Grid
 
-__all__ = ["InputError", "check_integers", "check_names", "to_integers"]
+__all__ = ["ROUNDINGS", "InputError", "check_integers", "check_names", "to_integers"]
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float32]
+
+
+# How real values become integers of an input: NEAREST is half up, floor(v + 1/2); the others are QONNX's. The order is the
+# number that a file stores.
+ROUNDINGS: dict[str, Callable[[FloatArray], FloatArray]] = {
+    "NEAREST": lambda v: np.floor(v + np.float32(0.5)),
+    **{name: reference.ROUNDINGS[name] for name in ("ROUND", "FLOOR", "CEIL", "DOWN", "UP", "HALF_UP", "HALF_DOWN")},
+}
 
 
 class InputError(ValueError):
@@ -34,16 +43,19 @@ def check_names(inputs: Collection[str], given: Collection[str]) -> None:
         raise InputError(f"inputs: names must be {', '.join(inputs)}, not {', '.join(given) or 'none'}")
 
 
-def to_integers(name: str, array: Array, grid: Grid, scale: FloatArray, offset: FloatArray) -> Array:
+def to_integers(
+    name: str, array: Array, grid: Grid, scale: FloatArray, offset: FloatArray, rounding: str = "NEAREST"
+) -> Array:
     """Return integers as they are, and floats as the nearest integers of the grid.
 
-    The arithmetic is float32: floor((x - offset) / scale + 1/2), clipped to the grid; an odd grid counts steps of 2 from its
-    lower end.
+    The arithmetic is float32: (x - offset) / scale, rounded and clipped to the grid; of an odd grid half of one less is
+    rounded, as QONNX does at a zero point of -1/2.
 
     Args:
         name: the input's, for the sentence.
         array: (N, H, W, C).
         grid, scale, offset: the input's.
+        rounding: a name of `ROUNDINGS`.
 
     Raises:
         InputError: the array holds neither integers nor finite floats.
@@ -57,13 +69,10 @@ def to_integers(name: str, array: Array, grid: Grid, scale: FloatArray, offset: 
         raise InputError(f"{name}: every number must be finite, not {array[~finite][0]}")
     with np.errstate(over="ignore"):  # infinity is clipped as any large number
         units = (array.astype(np.float32) - offset) / scale
-    if grid.step == 1:
-        lo, hi, places = grid.lo, grid.hi, np.floor(units + np.float32(0.5))
-    else:
-        lo, hi = 0, grid.levels - 1
-        places = np.floor((units - np.float32(grid.lo)) / np.float32(2) + np.float32(0.5))
-    integers: Array = np.clip(places.astype(np.float64), lo, hi).astype(np.int64)  # float64 holds every end of a grid
-    return integers if grid.step == 1 else grid.lo + 2 * integers
+    parity = grid.lo % grid.step  # 0, or 1 for the odd integers of an odd grid
+    places = ROUNDINGS[rounding]((units - np.float32(parity)) / np.float32(grid.step))
+    integers = grid.step * places.astype(np.float64) + parity  # float64 holds every end of a grid
+    return np.asarray(np.clip(integers, grid.lo, grid.hi).astype(np.int64))
 
 
 def check_integers(name: str, array: Array, grid: Grid) -> None:

@@ -176,7 +176,20 @@ class Count:
 
 
 Operator = (
-    Multiply | Divide | Add | BatchNorm | Clip | Relu | LeakyRelu | Abs | Sigmoid | Tanh | Round | Sign | Quantize | Count
+    Multiply
+    | Divide
+    | Add
+    | BatchNorm
+    | Clip
+    | Relu
+    | LeakyRelu
+    | Abs
+    | Sigmoid
+    | Tanh
+    | Round
+    | Sign
+    | Quantize
+    | Count
 )
 Chain = tuple[Operator, ...]
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlens.core.grid import Grid, GridError
+from bitlens.core.inputs import ROUNDINGS
 from bitlens.core.planes import plane_bytes, unpack_planes
 from bitlens.core.steps import NEVER
 from bitlens.graph.encode import HEADER, MAGIC, VERSION
@@ -146,8 +147,12 @@ def _read_inputs(cursor: _Cursor, graph: Graph) -> None:
             raise FormatError(f"{name}: channels must be 1 to {_MOST_CHANNELS}, not {channels}")
         grid = cursor.grid()
         scale, offset = cursor.floats(channels, 1.0, "scale"), cursor.floats(channels, 0.0, "offset")
+        rounding = cursor.number("B")
+        if rounding >= len(ROUNDINGS):
+            raise FormatError(f"{name}: rounding must be below {len(ROUNDINGS)}, not {rounding}")
         shape = (height or None, width or None, channels)
-        _add(graph, Value(name, shape, grid, scale, offset, (multiples[0], multiples[1])), name)
+        value = Value(name, shape, grid, scale, offset, (multiples[0], multiples[1]), [*ROUNDINGS][rounding])
+        _add(graph, value, name)
         graph.inputs.append(name)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlens.core.grid import Grid
+from bitlens.core.inputs import ROUNDINGS
 from bitlens.core.planes import pack_planes
 from bitlens.core.steps import NEVER
 from bitlens.graph.graph import Graph, Node, Value
@@ -37,7 +38,7 @@ def encode(graph: Graph, metadata: dict[str, str]) -> bytes:
     for name in graph.inputs:
         value = graph.value(name)
         out += _text(name) + struct.pack("<5I", *(size or 0 for size in value.shape or ()), *value.multiples)
-        out += _grid(value.grid) + _real(value)
+        out += _grid(value.grid) + _real(value) + struct.pack("<B", [*ROUNDINGS].index(value.rounding))
     out += struct.pack("<I", len(graph.nodes))
     for node in graph.nodes:
         value = graph.value(node.output)

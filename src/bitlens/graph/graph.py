@@ -37,6 +37,7 @@ class Value:
         scale: real value of one unit, float32, scalar () or one per channel (C,).
         offset: real value of integer 0, float32, scalar () or (C,).
         multiples: of a symbolic height and width of an input.
+        rounding: how an input's real values become integers, a name of `core.inputs.ROUNDINGS`.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Value:
     scale: FloatArray = field(default_factory=lambda: np.ones((), np.float32))
     offset: FloatArray = field(default_factory=lambda: np.zeros((), np.float32))
     multiples: tuple[int, int] = (1, 1)
+    rounding: str = "NEAREST"
 
     def with_(self, **changes: Any) -> Value:
         """Return a copy with some fields replaced."""

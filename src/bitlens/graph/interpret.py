@@ -65,7 +65,7 @@ def _checked(graph: Graph, name: str, array: npt.NDArray[Any]) -> IntArray:
     for size, multiple in zip(array.shape[1:3], value.multiples, strict=True):
         if size % multiple:
             raise GraphError(f"{name}: height and width must be multiples of {value.multiples}, not {array.shape[1:3]}")
-    array = to_integers(name, array, value.grid, value.scale, value.offset)
+    array = to_integers(name, array, value.grid, value.scale, value.offset, value.rounding)
     check_integers(name, array, value.grid)
     return array.astype(np.int64)
 

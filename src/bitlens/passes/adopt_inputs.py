@@ -33,12 +33,18 @@ def adopt_inputs(graph: Graph) -> None:
         value, quantizer = graph.value(node.output), node.attrs["chain"][0]
         if not np.array_equal(quantizer.scale / np.float32(node.attrs["factor"]), value.scale):
             # its integers are read in another unit: the table that gives them back names it, until tables are dropped
-            graph.values[name] = graph.value(name).with_(grid=value.grid, scale=np.asarray(quantizer.scale, np.float32))
+            scale = np.asarray(quantizer.scale, np.float32)
+            graph.values[name] = graph.value(name).with_(grid=value.grid, scale=scale, rounding=_rounding(quantizer))
             continue
-        graph.values[name] = graph.value(name).with_(grid=value.grid, scale=value.scale)
+        graph.values[name] = graph.value(name).with_(grid=value.grid, scale=value.scale, rounding=_rounding(quantizer))
         graph.nodes = [other for other in graph.nodes if other is not node]
         replace_tensor(graph, node.output, name)
 
 
 def _is_quantizer(node: Node) -> bool:
     return node.op == "chain" and len(node.attrs["chain"]) == 1 and isinstance(node.attrs["chain"][0], Quantize)
+
+
+def _rounding(quantizer: Quantize) -> str:
+    """How users' real values are rounded, as the model's quantizer does; a sign is the nearest of -1 and 1."""
+    return {"SIGN": "NEAREST", "HALF_EVEN": "ROUND"}.get(quantizer.rounding, quantizer.rounding)

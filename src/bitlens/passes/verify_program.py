@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from bitlens.core.inputs import to_integers
 from bitlens.graph.execute import Tensor, execute
 from bitlens.graph.graph import Graph, GraphError, Value
 from bitlens.graph.interpret import interpret
@@ -81,9 +82,22 @@ def _as_imported(value: Value, imported: Graph, integers: IntArray) -> npt.NDArr
     moved = integers.transpose(0, 3, 1, 2) if rank == 4 else integers.reshape(len(integers), -1)
     if imported.value(value.name).grid is not None:
         return np.asarray(moved)
-    scale = value.scale.reshape(-1, *[1] * (rank - 2)) if value.scale.ndim else value.scale
     with np.errstate(over="ignore"):  # infinite values are refused by name where they meet the quantizer
-        return np.asarray(moved.astype(np.float32) * scale)
+        return np.asarray(_real(value, integers).transpose(0, 3, 1, 2).reshape(moved.shape))
+
+
+def _real(value: Value, integers: IntArray) -> npt.NDArray[np.float32]:
+    """Real values (N, H, W, C) that the input's quantizer turns into these integers.
+
+    They are multiples of the scale, or half more or less where it rounds to one side.
+    """
+    assert value.grid is not None
+    found = integers.astype(np.float32) * value.scale
+    for shift in (0.5, -0.5):
+        wrong = to_integers(value.name, found, value.grid, value.scale, value.offset, value.rounding) != integers
+        if wrong.any():
+            found = np.where(wrong, (integers + shift).astype(np.float32) * value.scale, found)
+    return found
 
 
 def _compare_tensor(program: Graph, name: str, wanted: Tensor, found: IntArray) -> int:

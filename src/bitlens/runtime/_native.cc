@@ -27,10 +27,10 @@ void check(bitlens_code code, const bitlens_status& status) {
 
 std::vector<float> floats(const float* values, size_t count) { return {values, values + count}; }
 
-// name, (H, W, C), (lo, hi, step), scale, offset
+// name, (H, W, C), (lo, hi, step), scale, offset, rounding
 nb::tuple describe(const bitlens_tensor& t) {
   return nb::make_tuple(t.name, nb::make_tuple(t.height, t.width, t.channels), nb::make_tuple(t.lo, t.hi, t.step),
-                        floats(t.scale, t.scale_count), floats(t.offset, t.offset_count));
+                        floats(t.scale, t.scale_count), floats(t.offset, t.offset_count), t.rounding);
 }
 
 using Input = nb::ndarray<nb::ro, nb::ndim<4>, nb::device::cpu>;

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlens.core.grid import Grid
-from bitlens.core.inputs import InputError, check_integers, check_names, to_integers
+from bitlens.core.inputs import ROUNDINGS, InputError, check_integers, check_names, to_integers
 from bitlens.runtime import _native
 
 __all__ = ["Layer", "Session", "SessionError", "Source", "Tensor"]
@@ -53,6 +53,7 @@ class Tensor:
         shape: (height, width, channels).
         grid: the integers it holds.
         scale, offset: real = scale * integer + offset; float32 (1,) or (channels,).
+        rounding: how an input's real values become integers; a name of `bitlens.core.inputs.ROUNDINGS`.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Tensor:
     grid: Grid
     scale: FloatArray
     offset: FloatArray
+    rounding: str = "NEAREST"
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ class Session:
 
         Args:
             x: one array (N, H, W, C), or one per input name. uint8 and other integers are taken as the integers of the input's
-                grid; float arrays are real values and are quantized by it (half up, clipped to its ends).
+                grid; float arrays are real values and are quantized by it (rounded as the model does, clipped to its ends).
             real: return scale * integer + offset, float32, for the outputs.
             keep: return every tensor that is written to memory too, by its name in the program. Sums that are requantized
                 while they are in registers never are.
@@ -214,16 +216,17 @@ def _read(source: Source) -> tuple[bytes, str]:
     return source.to_bytes(), ""
 
 
-def _tensor(fields: tuple[str, tuple[int, int, int], tuple[int, int, int], list[float], list[float]]) -> Tensor:
-    name, shape, grid, scale, offset = fields
-    return Tensor(name, shape, Grid(*grid), np.asarray(scale, np.float32), np.asarray(offset, np.float32))
+def _tensor(fields: _native.Tensor) -> Tensor:
+    name, shape, grid, scale, offset, rounding = fields
+    reals = np.asarray(scale, np.float32), np.asarray(offset, np.float32)
+    return Tensor(name, shape, Grid(*grid), *reals, [*ROUNDINGS][rounding])
 
 
 def _integers(tensor: Tensor, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Turn what a user gives into uint8 or int32 (N, H, W, C), channels contiguous."""
     if array.ndim != 4 or array.shape[1:] != tensor.shape:
         raise SessionError(f"{tensor.name}: shape must be (N, {', '.join(map(str, tensor.shape))}), not {array.shape}")
-    array = to_integers(tensor.name, array, tensor.grid, tensor.scale, tensor.offset)
+    array = to_integers(tensor.name, array, tensor.grid, tensor.scale, tensor.offset, tensor.rounding)
     if array.dtype not in (np.uint8, np.int32):  # of those two the engine sees to it
         check_integers(tensor.name, array, tensor.grid)
         array = array.astype(np.int32)
