@@ -81,3 +81,22 @@ def test_what_is_not_finite_is_not_frozen(family: str, part: str) -> None:
     )
     with pytest.raises(QuantError, match=f"^QuantLinear: {what}$"):
         freeze(layer)
+
+
+def test_a_frozen_net_put_in_training_trains() -> None:
+    net = freeze(trained("w2a2"))
+    x, before = torch.rand(4, 1, 8, 8), net.state_dict()["conv1.weight_integers"].clone()
+    assert net.train().training
+    assert not any(layer.frozen for layer in net.modules() if isinstance(layer, QuantLayer))
+    optimizer = torch.optim.SGD(net.parameters(), 0.5)
+    net(x).square().sum().backward()
+    assert net.conv1.weight.grad.any()
+    optimizer.step()
+    assert not torch.equal(freeze(net).conv1.weight_integers, before)
+
+
+def test_integers_without_a_trainable_weight_stay_in_training() -> None:
+    layer = freeze(QuantLinear(4, 3, weight_quantizer=Spec.parse("w2a2").weight_quantizer()))
+    layer.weight.requires_grad_(False)
+    assert layer.eval().frozen
+    assert layer.train().frozen

@@ -16,6 +16,7 @@ from bitlens.quant import (
     DoReFaWeight,
     NarrowWeight,
     QuantError,
+    Spec,
     UnsignedInput,
     exporting,
 )
@@ -148,3 +149,32 @@ def test_live_weights_are_not_exported() -> None:
     with exporting(), pytest.raises(QuantError) as caught:
         conv(1, 2)(torch.rand(1, 8, 4, 4))
     assert str(caught.value) == "QuantConv2d: weights must be frozen before an export, call freeze(model)"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "w2a2,weight=lsq,activation=lsq",
+        "w3a3,weight=lsq_channel,activation=pact",
+        "w2a2,scale=pow2,weight=lsq,activation=pact",
+    ],
+)
+def test_a_float_checkpoint_starts_what_is_learned(spec: str) -> None:
+    """No key is missing, and a learned step follows the loaded weights, in the very parameter an optimizer holds."""
+    parsed = Spec.parse(spec)
+    layer = QuantLinear(6, 4, input_quantizer=parsed.activation_quantizer(), weight_quantizer=parsed.weight_quantizer())
+    held = [parameter for name, parameter in layer.named_parameters() if name.endswith("reach") and "weight" in name]
+    other = QuantLinear(6, 4, input_quantizer=parsed.activation_quantizer(), weight_quantizer=parsed.weight_quantizer())
+    big = nn.Linear(6, 4)
+    with torch.no_grad():
+        big.weight.mul_(50)
+    keys = layer.load_state_dict(big.state_dict())
+    assert not keys.missing_keys
+    assert not keys.unexpected_keys
+    other.weight.data = big.weight.data.clone()
+    other.weight_quantizer.begin(other.weight)
+    for parameter, fresh in zip(
+        held, [p for n, p in other.named_parameters() if n.endswith("reach") and "weight" in n], strict=True
+    ):
+        assert torch.equal(parameter, fresh)
+        assert any(parameter is own for own in layer.parameters())

@@ -46,3 +46,14 @@ def test_without_running_statistics_it_is_the_frameworks() -> None:
     mine, theirs = (kind(4, track_running_stats=False).eval() for kind in (BatchNorm2d, nn.BatchNorm2d))
     x = torch.randn(6, 4, 5, 5)
     assert torch.equal(mine(x), theirs(x))
+
+
+def test_one_value_a_channel_is_no_batch() -> None:
+    norm = BatchNorm2d(3)
+    with pytest.raises(QuantError) as caught:
+        norm(torch.rand(1, 3, 1, 1))
+    assert str(caught.value) == (
+        "BatchNorm2d: a batch must have 2 values a channel in training, not 1 as of shape (1, 3, 1, 1)"
+    )
+    norm(torch.rand(2, 3, 1, 1))
+    norm.eval()(torch.rand(1, 3, 1, 1))

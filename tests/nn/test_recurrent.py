@@ -160,3 +160,15 @@ def test_bad_shapes_are_told() -> None:
         layer(torch.zeros(2, 3, 4))
     with pytest.raises(ValueError, match=r"^QuantLSTM: state must be 2 of \(2, 7\), not \(2, 7\), \(3, 7\)$"):
         layer(torch.zeros(2, 3, 5), (torch.zeros(2, 7), torch.zeros(3, 7)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_input_without_gradient_changes_no_other(kind: str) -> None:
+    torch.manual_seed(0)
+    layer = make(kind, 2, 3)
+    x = inputs(layer, 3, 6)
+    grads = []
+    for given in (x, x.clone().requires_grad_()):
+        y, _ = layer(given)
+        grads.append(torch.autograd.grad((y * torch.linspace(-1, 1, y.numel()).view_as(y)).sum(), layer.parameters()))
+    assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))

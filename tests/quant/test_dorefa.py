@@ -322,3 +322,11 @@ def test_no_gradients_give_none(shape: tuple[int, ...]) -> None:
     x = torch.zeros(shape, requires_grad=True)
     DoReFaGradient(4)(x).sum().backward()
     assert x.grad.shape == shape
+
+
+@pytest.mark.parametrize("bits", range(1, 17))
+def test_a_sample_of_zeros_stays_zero_at_every_width(bits: int) -> None:
+    g = torch.stack([torch.zeros(8), torch.randn(8, generator=torch.Generator().manual_seed(0))])
+    quantized = dorefa_gradient(g, bits, torch.Generator().manual_seed(1))
+    assert torch.equal(quantized[0], torch.zeros(8))
+    assert torch.isfinite(quantized).all()

@@ -111,11 +111,11 @@ def test_a_float_spec_makes_none() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("1a2", 'bits: bits must look like w1a2g6, not "1a2"'),
+        ("1a2", 'bits: must look like w1a2g6, not "1a2"'),
         ("w9a2", "bits: w must be 1 to 8 or 32, not 9"),
         ("w1a17", "bits: a must be 1 to 16 or 32, not 17"),
         ("w1a2g0", "bits: g must be 1 to 16 or 32, not 0"),
-        ("w1a2,first=8", 'first: bits must look like w1a2g6, not "8"'),
+        ("w1a2,first=8", 'first: must look like w1a2g6, not "8"'),
         ("w1a2,middle=w1", "bits: key must be one of first, last, weight, activation, scale, noise, not middle"),
         ("w1a2,cabs", 'bits: every part after the first must be key=value, not "cabs"'),
         (
@@ -127,8 +127,8 @@ def test_a_float_spec_makes_none() -> None:
         ("w1a2,scale=two", "bits: scale must be one of free, pow2, not two"),
         ("w1a2,noise=0", "bits: noise must be one of on, off, not 0"),
         ("w1a2,scale=pow2", "bits: activation must be one of pact, lsq for scale=pow2, not clip"),
-        ("w1a2,weight=ternary", "bits: TernaryWeight: bits must be 2, not 1"),
-        ("w2a2,weight=bipolar", "bits: BipolarWeight: bits must be 1, not 2"),
+        ("w1a2,weight=ternary", "weight=ternary: bits must be 2, not 1"),
+        ("w2a2,weight=bipolar", "weight=bipolar: bits must be 1, not 2"),
         ("w1a2,weight=lsq", "bits: LSQWeight: bits must be 2 to 8, not 1"),
     ],
 )

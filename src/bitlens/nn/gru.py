@@ -134,5 +134,5 @@ class _Sequence(torch.autograd.Function):
             ru_slopes[t, :, :hidden] *= drh
             ru_slopes[t, :, hidden:] *= dh
             dh = torch.addmm(dh * u[t] + drh * r[t], ru_slopes[t], gates_h)
-        dx = ru_slopes @ gates_x + c_slopes @ candidate_x
+        dx = ru_slopes @ gates_x + c_slopes @ candidate_x if ctx.needs_input_grad[0] else None  # data need none
         return dx, dh, *gates.gradients(ru_slopes, xh), *candidate.gradients(c_slopes, xrh), None

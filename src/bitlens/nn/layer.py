@@ -8,7 +8,7 @@ The sum is exact: below 2^24 in float32, in evaluation above that in float64. Th
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -103,6 +103,15 @@ class QuantLayer(nn.Module):
             self.bias_integers = bias.to(device, torch.int32)
         self._derive()
 
+    def train(self, mode: bool = True) -> Self:
+        """Put the layer in training or evaluation; in training it forgets integers that would not follow its weight.
+
+        Integers whose weight is not trainable stay.
+        """
+        if mode and self.weight.requires_grad:
+            self.weight_integers = self.weight_scale = self.bias_integers = None
+        return super().train(mode)
+
     @torch.no_grad()
     def _derive(self) -> None:
         """Compute the constants of an exported graph from the integers."""
@@ -117,6 +126,9 @@ class QuantLayer(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *rest)
+        learned = f"{prefix}weight_quantizer."
+        if self.weight_quantizer is not None and not any(name.startswith(learned) for name in state_dict):
+            self.weight_quantizer.begin(self.weight.detach())  # float weights: what is learned starts from them
         if self.frozen:
             self._derive()
 

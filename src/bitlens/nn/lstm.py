@@ -148,4 +148,5 @@ class _Sequence(torch.autograd.Function):
             slope[:, 3].mul_(dh)
             dc *= f[t]
             dh = slopes[t] @ w_h
-        return slopes @ w_x, dh, dc, *matrix.gradients(slopes, xh), None
+        dx = slopes @ w_x if ctx.needs_input_grad[0] else None  # data need none
+        return dx, dh, dc, *matrix.gradients(slopes, xh), None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitlens.quant.base import is_exporting
+from bitlens.quant.base import QuantError, is_exporting
 
 __all__ = ["BatchNorm2d"]
 
@@ -20,7 +20,15 @@ class BatchNorm2d(nn.BatchNorm2d):
     """`torch.nn.BatchNorm2d` with the reference arithmetic in evaluation; training is torch's own."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return the normalized input, (N, C, H, W)."""
+        """Return the normalized input, (N, C, H, W).
+
+        Raises:
+            QuantError: there is but one value a channel in training.
+        """
+        if self.training and input.numel() == self.num_features:
+            raise QuantError(
+                f"BatchNorm2d: a batch must have 2 values a channel in training, not 1 as of shape {tuple(input.shape)}"
+            )
         if self.training or self.running_mean is None or self.running_var is None:
             return super().forward(input)
         if is_exporting():

@@ -186,7 +186,7 @@ class Quantizer(nn.Module):
         raise NotImplementedError
 
     def begin(self, weight: Tensor) -> None:
-        """Shape and start what the quantizer learns; a layer calls it with its fresh weights (O, ...)."""
+        """Shape and start what the quantizer learns; a layer calls it with its weights (O, ...), fresh or just loaded."""
 
     def codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Quantize to integers.
@@ -199,6 +199,10 @@ class Quantizer(nn.Module):
             scale, the real value of one unit, 0-d or (O,) for weights; with a gradient where it is learned).
         """
         raise NotImplementedError
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        if any(name.startswith(prefix) for name in state_dict):  # a float checkpoint holds nothing of a quantizer
+            super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return integers * scale."""

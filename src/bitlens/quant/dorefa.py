@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 _TINY = 1e-12
+_HUGE = 3e38  # float32 goes a little further
 BOUNDS = ("clip", "cabs")
 
 
@@ -242,7 +243,7 @@ def dorefa_gradient(g: Tensor, bits: int, generator: torch.Generator | None = No
     flat = (g.permute(0, 2, 3, 1) if last else g.contiguous()).reshape(g.shape[0], -1)  # (N, elements), a view
     largest = torch.linalg.vector_norm(flat, ord=float("inf"), dim=1, keepdim=True)  # (N, 1)
     sigma = _noise(flat, generator) if noise else torch.full_like(flat, -0.5)  # 65536 sigma - 1/2
-    gain = (n * 32768.0) / largest.clamp(min=1e-30)
+    gain = (n * 32768.0) / largest.clamp(min=max(1e-30, n * 32768.0 / _HUGE))  # finite for zeros too
     codes = sigma.addcmul_(flat, gain).add_(0.5 + (n + 1) * 32768.0).mul_(1.0 / 65536).floor_().clamp_(0, n)
     out = codes.mul_(largest * (2.0 / n)).sub_(largest)  # m (2c - n)/n
     if not last:

@@ -51,11 +51,16 @@ class LSQWeight(Quantizer):
         return Grid.signed(self.bits)
 
     def begin(self, weight: Tensor) -> None:
-        """Start the step from fresh weights (O, ...)."""
+        """Start the step from weights (O, ...), fresh or just loaded."""
         refuse_empty("LSQWeight", weight)
         rows = weight.detach().abs().reshape(weight.shape[0] if self.channels else 1, -1)
         reach = (2 * rows.mean(1) * self.grid.hi**0.5).clamp(min=_LEAST * self.grid.hi)
-        self.reach = nn.Parameter(reach if self.channels else reach[0])
+        reach = reach if self.channels else reach[0]
+        if self.reach is None:
+            self.reach = nn.Parameter(reach)
+        else:  # in place: an optimizer may hold it already
+            with torch.no_grad():
+                self.reach.copy_(reach)
 
     def codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Quantize a layer's weights; see the class.

@@ -26,11 +26,11 @@ from bitlens.quant.power_of_two import PowerOfTwoWeight
 from bitlens.quant.ternary import TernaryWeight
 from bitlens.quant.uniform import AccumulatorBias, NarrowWeight, UnsignedInput
 
-__all__ = ["Bits", "Spec"]
+__all__ = ["FLOAT", "FORM", "Bits", "Spec"]
 
 FLOAT = 32
+FORM = re.compile(r"w(\d+)(?:a(\d+))?(?:g(\d+))?")  # of bits
 _SWITCHES = {"scale": ("free", "pow2"), "noise": ("on", "off")}
-_BITS = re.compile(r"w(\d+)(?:a(\d+))?(?:g(\d+))?")
 _WEIGHTS: dict[str, Callable[[int], Quantizer]] = {
     "dorefa": DoReFaWeight,
     "balanced": BalancedWeight,
@@ -71,9 +71,9 @@ class Bits:
         Raises:
             QuantError: the string has another form or a number is out of range.
         """
-        match = _BITS.fullmatch(text.strip())
+        match = FORM.fullmatch(text.strip())
         if match is None:
-            raise QuantError(f'{key}: bits must look like w1a2g6, not "{text}"')
+            raise QuantError(f'{key}: must look like w1a2g6, not "{text}"')
         weight, activation, gradient = (int(group) if group else FLOAT for group in match.groups())
         for name, value, most in (("w", weight, 8), ("a", activation, 16), ("g", gradient, 16)):
             if value != FLOAT and not 1 <= value <= most:
@@ -144,7 +144,8 @@ class Spec:
         try:
             self.weight_quantizer()
         except QuantError as error:
-            raise QuantError(f"bits: {error}") from error
+            rule = str(error).partition(": ")[2]  # without the class's name
+            raise QuantError(f"weight={self.weight}: {rule}") from error
 
     def __str__(self) -> str:
         """The whole string; parsing it gives this spec again. Switches are named where they are not the default."""

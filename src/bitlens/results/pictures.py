@@ -29,10 +29,9 @@ def filters_of(run: str | Path, layer: str | None) -> tuple[str, npt.NDArray[np.
         layer: name; None takes the first convolution of the fewest bits.
     """
     name, chosen = _pick(run, layer, lambda module: _bits(module) < FLOAT and _is_filter(module))
-    assert chosen.weight_quantizer is not None
-    with torch.no_grad():
-        integers, _ = chosen.weight_quantizer.codes(chosen.weight)
-    return name, integers.to(torch.int32).numpy()
+    chosen.freeze()  # published integers stay as they are
+    assert chosen.weight_integers is not None
+    return name, chosen.weight_integers.numpy()
 
 
 def histograms_of(run: str | Path, layer: str | None, bits: int | None) -> tuple[str, dict[str, npt.NDArray[Any]]]:
@@ -44,10 +43,12 @@ def histograms_of(run: str | Path, layer: str | None, bits: int | None) -> tuple
         bits: of the codes; None takes the layer's.
 
     Raises:
-        PlotError: bits are missing for a float layer.
+        PlotError: bits are missing for a float layer, or the run is published as integers.
     """
     name, chosen = _pick(run, layer, lambda module: True)
     k = _bits(chosen) if bits is None else bits
+    if chosen.frozen:
+        raise PlotError(f"{run}: weights must be float for this picture, not published integers")
     if k == FLOAT:
         raise PlotError(f"{name}: bits must be given for a float layer (--bits 2)")
     w = chosen.weight.detach()

@@ -41,7 +41,7 @@ def start_from(net: nn.Module, weights: Mapping[str, Tensor], source: str, same_
     for name, value in taken.items():
         if value.shape != own[name].shape:
             raise TrainError(f"{source}: {name} must have shape {tuple(own[name].shape)}, not {tuple(value.shape)}")
-    net.load_state_dict(own | taken)
+    net.load_state_dict(taken)
 
 
 def _of_quantizer(name: str) -> bool:
