@@ -144,10 +144,11 @@ bitlens_layer bitlens_layer_at(const bitlens_model* model, size_t index) {
   const PlanStep& step = runner.array<PlanStep>(runner.header().steps)[index];
   const auto* tensors = runner.array<PlanTensor>(runner.header().tensors);
   const PlanTensor &in = tensors[runner.array<uint32_t>(step.inputs)[0]], &out = tensors[step.output];
-  const char* kernel = step.producer == Producer::kConv         ? runner.text(step.conv.kernel)
-                       : step.producer == Producer::kPoolSame   ? runner.text(step.kernel)
-                       : step.producer == Producer::kConcatSame ? "concat_copy"
-                                                                : runner.text(step.epilogue.kernel);
+  const char* kernel = step.producer == Producer::kConv           ? runner.text(step.conv.kernel)
+                       : step.producer == Producer::kPoolSame     ? runner.text(step.kernel)
+                       : step.producer == Producer::kConcatSame   ? "concat_copy"
+                       : step.producer == Producer::kUpsampleSame ? "upsample_copy"
+                                                                  : runner.text(step.epilogue.kernel);
   return {runner.text(step.name),
           runner.text(step.op),
           runner.text(step.result),

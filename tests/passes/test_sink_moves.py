@@ -40,3 +40,14 @@ def test_numbers_per_element_of_a_flattened_map_are_refused() -> None:
         "flat: reshape must flatten a map in front of a matrix product, not turn (None, 2, 2, 2) into (None, 8); "
         "quantize behind it, per tensor",
     )
+
+
+def test_added_zeros_go_the_whole_way_or_stay() -> None:
+    def model(shift: float):  # type: ignore[no-untyped-def]
+        b = ModelBuilder(("N", 2, 3, 4))
+        x = b.op("Pad", b.image(), b.constant([0, 0, 1, 1, 0, 0, 1, 1], np.int64))
+        x = b.op("Add", b.op("LeakyRelu", x, alpha=0.1), b.constant(shift))
+        return b.model(b.quant(x, 1 / 3, 2))
+
+    assert [node.op for node in bitlens.compile(model(0.0)).graph] == ["steps", "upsample"]
+    assert [node.op for node in bitlens.compile(model(0.5)).graph] == ["upsample", "steps"]

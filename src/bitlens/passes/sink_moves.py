@@ -50,13 +50,17 @@ def _reshape_passes(graph: Graph, reshape: Node, node: Node) -> bool:
 
 
 def _upsample_passes(graph: Graph, upsample: Node, node: Node) -> bool:
-    if not fills(upsample.attrs):
-        return True
-    chain, channels = node.attrs["chain"], (graph.value(upsample.output).shape or (None, None))[1] or 1
+    return not fills(upsample.attrs) or _zero_stays(graph, node)
+
+
+def _zero_stays(graph: Graph, node: Node) -> bool:
+    """Whether this chain and all behind it, up to a quantizer, make 0 of 0: half the way would leave real values to move."""
+    chain, channels = node.attrs["chain"], (graph.value(node.output).shape or (None, None))[1] or 1
     made = evaluate(chain, np.zeros((1, channels), np.int64))
     if ends_in_codes(chain):
-        made = node.attrs["factor"] * made + node.attrs["shift"]
-    return not np.any(made)
+        return not np.any(node.attrs["factor"] * made + node.attrs["shift"])
+    readers = graph.consumers(node.output)
+    return not np.any(made) and bool(readers) and all(r.op == "chain" and _zero_stays(graph, r) for r in readers)
 
 
 _PASSES: dict[str, Callable[[Graph, Node, Node], bool]] = {
