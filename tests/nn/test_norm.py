@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from bitlens.nn import BatchNorm2d
-from bitlens.quant import exporting
+from bitlens.quant import QuantError, exporting
 
 f = np.float32
 

@@ -168,7 +168,7 @@ def test_an_input_without_gradient_changes_no_other(kind: str) -> None:
     layer = make(kind, 2, 3)
     x = inputs(layer, 3, 6)
     grads = []
-    for given in (x, x.clone().requires_grad_()):
-        y, _ = layer(given)
+    for sequence in (x, x.clone().requires_grad_()):
+        y, _ = layer(sequence)
         grads.append(torch.autograd.grad((y * torch.linspace(-1, 1, y.numel()).view_as(y)).sum(), layer.parameters()))
     assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))

@@ -129,7 +129,7 @@ def test_a_float_spec_makes_none() -> None:
         ("w1a2,scale=pow2", "bits: activation must be one of pact, lsq for scale=pow2, not clip"),
         ("w1a2,weight=ternary", "weight=ternary: bits must be 2, not 1"),
         ("w2a2,weight=bipolar", "weight=bipolar: bits must be 1, not 2"),
-        ("w1a2,weight=lsq", "bits: LSQWeight: bits must be 2 to 8, not 1"),
+        ("w1a2,weight=lsq", "weight=lsq: bits must be 2 to 8, not 1"),
     ],
 )
 def test_mistakes_are_told(text: str, sentence: str) -> None:

@@ -8,7 +8,7 @@ The sum is exact: below 2^24 in float32, in evaluation above that in float64. Th
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,8 @@ from bitlens.quant.base import InputQuantizer, QuantError, Quantizer, emit_quant
 from bitlens.quant.uniform import AccumulatorBias
 
 __all__ = ["EXACT_FLOAT32", "QuantLayer"]
+
+L = TypeVar("L", bound="QuantLayer")
 
 EXACT_FLOAT32 = 1 << 24
 _BIAS = Grid.span(-(2**31) + 1, 2**31 - 1)  # of an exported bias: narrow 32
@@ -103,7 +105,7 @@ class QuantLayer(nn.Module):
             self.bias_integers = bias.to(device, torch.int32)
         self._derive()
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self: L, mode: bool = True) -> L:
         """Put the layer in training or evaluation; in training it forgets integers that would not follow its weight.
 
         Integers whose weight is not trainable stay.
