@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from bitlens.models import LanguageModel
-from bitlens.quant import Spec
+from bitlens.models.language import check_language
+from bitlens.quant import QuantError, Spec
 
 
 def make(spec: str = "w2a2,weight=mean", cell: str = "lstm", **options: object) -> LanguageModel:
@@ -95,9 +96,23 @@ def test_a_float_checkpoint_loads() -> None:
     [
         ("w2a2", {"cell": "rnn"}, "LanguageModel: cell must be lstm or gru, not rnn"),
         ("w2a2", {"form": "float"}, "LanguageModel: form must be paper or fixed, not float"),
-        ("w2a2g6", {}, "LanguageModel: gradient bits must be 32 (float), not 6"),
     ],
 )
 def test_bad_arguments_are_told(spec: str, options: dict[str, str], sentence: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         make(spec, **options)
+
+
+@pytest.mark.parametrize(
+    ("spec", "rule"),
+    [
+        ("w2a2g6", "gradient bits must be 32 (float), not 6"),
+        ("w2a2,activation=pact", "activation must be clip or cabs, not pact"),
+        ("w2a2,activation=lsq", "activation must be clip or cabs, not lsq"),
+    ],
+)
+def test_what_no_language_model_can_be_is_told(spec: str, rule: str) -> None:
+    with pytest.raises(QuantError, match=f"^LanguageModel: {re.escape(rule)}$"):
+        make(spec)
+    with pytest.raises(QuantError, match=f"^lstm_ptb: {re.escape(rule)}$"):
+        check_language("lstm_ptb", Spec.parse(spec))

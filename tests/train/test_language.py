@@ -79,6 +79,12 @@ def test_an_epoch_reads_every_stream_in_order_and_carries_the_state() -> None:
     assert task.state()["state"] is None
 
 
+def test_a_diverged_loss_has_a_perplexity() -> None:
+    task = RECIPE.task.open(None, None, 4, 0, CPU)
+    figures = task.train_figures({"loss": 8000.0, "seen": 10.0})
+    assert figures == {"train_loss": 800.0, "train_perplexity": math.inf}
+
+
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RECIPES, "small", RECIPE)

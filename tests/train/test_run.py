@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -107,16 +108,25 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path) -> None:
     assert told(resume=True, batch=8) == f"{out}: batch must be 32 to continue this run, not 8"
     assert told(resume=True, epochs=2) == f"{out}: epochs must be 1 to continue this run, not 2"
     assert told(out=tmp_path / "b", epochs=0) == "epochs: must be at least 1, not 0"
-    assert told(out=tmp_path / "b", threads=0) == "threads: must be at least 1, not 0"
+    assert told(out=tmp_path / "b", threads=0) == "threads: must be 1 to 1024, not 0"
+    assert told(out=tmp_path / "b", threads=1 << 31) == "threads: must be 1 to 1024, not 2147483648"
+    assert told(out=tmp_path / "b", seed=-1) == "seed: must be 0 to 4294967295, not -1"
+    assert told(out=tmp_path / "b", seed=1 << 32) == "seed: must be 0 to 4294967295, not 4294967296"
     assert told(out=tmp_path / "b", batch=0) == "batch: must be at least 1, not 0"
     assert told(out=tmp_path / "b", rate=0.0) == "rate: must be a positive number, not 0.0"
     assert told(out=tmp_path / "b", rate=float("nan")) == "rate: must be a positive number, not nan"
     assert told(out=tmp_path / "b", every_steps=-1) == "every_steps: must be at least 0, not -1"
-    assert told(out=tmp_path / "b", device="tpu") == "device: must be one of auto, cpu, cuda and exist here, not tpu"
+    for device in ("tpu", "meta", "cpu:zz", "cpu:1", "cuda:99"):
+        sentence = f"device: must be one of auto, cpu, cuda and exist here, not {device}"
+        assert told(out=tmp_path / "b", device=device) == sentence
     assert told(out=tmp_path / "b", bits="w0") == "bits: w must be 1 to 8 or 32, not 0"
     assert not (tmp_path / "b").exists()  # nothing is left behind by a mistake
     (tmp_path / "file").touch()
-    assert told(out=tmp_path / "file") == f"{tmp_path / 'file'}: must be a writable folder (File exists)"
+    for place in (tmp_path / "file", tmp_path / "file" / "run"):  # told before the data is looked for
+        sentence = f"{place}: must be a writable folder (Not a directory)"
+        assert told(recipe="mnist", data=tmp_path / "none", out=place) == sentence
+    sentence = "lstm_ptb: gradient bits must be 32 (float), not 2"
+    assert told(recipe="lstm_ptb", data=tmp_path / "none", out=tmp_path / "b", bits="w2a2g2") == sentence
     assert told(recipe="mnist", data=tmp_path / "none", out=tmp_path / "b").endswith("MNIST files, not missing")
     assert not (tmp_path / "b").exists()
     (out / "checkpoint.pt").rename(out / "kept.pt")
@@ -134,6 +144,50 @@ def test_a_checkpoint_of_another_net_is_told(tmp_path: Path) -> None:
     for action in (lambda: run("digits", out=tmp_path / "a", resume=True), lambda: load_run(tmp_path / "a")):
         with pytest.raises(TrainError, match=r"checkpoint.pt: must be a checkpoint of this net \("):
             action()
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize(
+    ("content", "rule"),
+    [
+        ([1], "must be a checkpoint of a run, not a list"),
+        ({}, "must be a checkpoint of this net ('net')"),
+        ({"stage": 7}, "must be a checkpoint of this net (tuple index out of range)"),
+        (
+            {"stage": 0, "net": 3},
+            "must be a checkpoint of this net (Expected state_dict to be dict-like, got <class 'int'>.)",
+        ),
+    ],
+)
+def test_another_torch_file_is_no_checkpoint(tmp_path: Path, content: object, rule: str) -> None:
+    run("digits", out=tmp_path)
+    path = tmp_path / "checkpoint.pt"
+    torch.save(content, path)
+    with pytest.raises(TrainError) as caught:
+        run("digits", out=tmp_path, resume=True)
+    assert str(caught.value) == f"{path}: {rule}"
+    with pytest.raises(TrainError, match=r"checkpoint\.pt: must be a checkpoint of "):
+        load_run(tmp_path)
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (lambda config: [1], "must be a run's configuration, not a list"),
+        (lambda config: {}, "recipe must be there, not missing"),
+        (lambda config: {key: config[key] for key in config if key != "batch"}, "batch must be there, not missing"),
+        (lambda config: config | {"bits": 3}, "bits must be a string, not 3"),
+    ],
+)
+def test_another_file_is_no_configuration(tmp_path: Path, change: Callable[[Any], Any], rule: str) -> None:
+    run("digits", out=tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    for action in (lambda: run("digits", out=tmp_path, resume=True), lambda: load_run(tmp_path)):
+        with pytest.raises(TrainError) as caught:
+            action()
+        assert str(caught.value) == f"{path}: {rule}"
 
 
 @pytest.mark.usefixtures("tiny")

@@ -60,7 +60,7 @@ def test_delay_is_a_float_stage() -> None:
         ((1, "w8a8", 0), "epochs: must be at least 2 for so many stages, not 1"),
         ((1, "w8a8:", 0), 'decay: every stage must look like w8a8:3 (bits:epochs) or w8a8, not "w8a8:"'),
         ((1, "w8a8:0", 0), 'decay: every stage must look like w8a8:3 (bits:epochs) or w8a8, not "w8a8:0"'),
-        ((1, "8", 0), 'decay: bits must look like w1a2g6, not "8"'),
+        ((1, "8", 0), 'decay: every stage must look like w8a8:3 (bits:epochs) or w8a8, not "8"'),
         ((1, "w9a8:1", 0), "decay: w must be 1 to 8 or 32, not 9"),
     ],
 )
@@ -151,6 +151,7 @@ def test_a_run_starts_from_another_run_or_a_file(tmp_path: Path) -> None:
     (tmp_path / "fresh" / "checkpoint.pt").unlink()
     torch.save({"fc.weight": torch.zeros(3, 3)}, tmp_path / "other.pt")
     torch.save([1], tmp_path / "list.pt")
+    torch.save({"fc.weight": torch.tensor([1.0, float("nan")])}, tmp_path / "nan.pt")
     (tmp_path / "junk.pt").write_bytes(b"junk")
     for init, sentence in (
         ("fresh", "weights must be float to start from, not integers as those of conv0"),
@@ -158,6 +159,7 @@ def test_a_run_starts_from_another_run_or_a_file(tmp_path: Path) -> None:
             "other.pt",
             "weights must hold conv0.weight, bn0.weight, bn0.bias, bn0.running_mean and 15 more, not lack them",
         ),
+        ("nan.pt", "fc.weight must be finite to start from, not nan or inf"),
         ("list.pt", "must be a state dict of tensors, not other objects"),
         (
             "junk.pt",

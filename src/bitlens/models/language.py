@@ -21,11 +21,27 @@ from bitlens.nn.linear import QuantLinear
 from bitlens.nn.lstm import QuantLSTM
 from bitlens.nn.recurrent import State
 from bitlens.nn.recurrent_matrix import Matrix
-from bitlens.quant import Quantizer, Spec
+from bitlens.quant import QuantError, Quantizer, Spec
 from bitlens.quant.spec import FLOAT
 from bitlens.quant.state import UnitActivation
 
-__all__ = ["LanguageModel"]
+__all__ = ["LanguageModel", "check_language"]
+
+
+def check_language(owner: str, spec: Spec) -> None:
+    """Check that a language model can be quantized so.
+
+    Args:
+        owner: who asks, for the sentence.
+        spec: of the model.
+
+    Raises:
+        QuantError: the spec quantizes gradients or learns activation scales.
+    """
+    if spec.activation not in ("clip", "cabs"):
+        raise QuantError(f"{owner}: activation must be clip or cabs, not {spec.activation}")
+    if spec.middle.gradient != FLOAT:
+        raise QuantError(f"{owner}: gradient bits must be {FLOAT} (float), not {spec.middle.gradient}")
 
 
 class LanguageModel(nn.Module):
@@ -40,7 +56,8 @@ class LanguageModel(nn.Module):
         dropout: share of codes dropped in training.
 
     Raises:
-        ValueError: an argument is none of these, or the spec quantizes gradients or learns activation scales.
+        ValueError: cell or form is none of these.
+        QuantError: the spec is none for a language model; see `check_language`.
     """
 
     def __init__(
@@ -54,15 +71,10 @@ class LanguageModel(nn.Module):
     ) -> None:
         super().__init__()
         bits = spec.middle.activation
-        for name, rule, value in (
-            ("cell", "lstm or gru", cell),
-            ("form", "paper or fixed", form),
-            ("activation", "clip or cabs", spec.activation),
-        ):
+        for name, rule, value in (("cell", "lstm or gru", cell), ("form", "paper or fixed", form)):
             if value not in rule.split(" or "):
                 raise ValueError(f"LanguageModel: {name} must be {rule}, not {value}")
-        if spec.middle.gradient != FLOAT:
-            raise ValueError(f"LanguageModel: gradient bits must be {FLOAT} (float), not {spec.middle.gradient}")
+        check_language("LanguageModel", spec)
         state = None if bits == FLOAT else UnitActivation(bits)
         self.embedding = QuantEmbedding(vocabulary, hidden, output_quantizer=spec.activation_quantizer())
         self.dropout = nn.Dropout(dropout)

@@ -18,6 +18,7 @@ from bitlens.models import (
     ResNet20,
     VGGSmall,
 )
+from bitlens.models.language import check_language
 from bitlens.train.classify import Classification
 from bitlens.train.classify_files import FileClassification
 from bitlens.train.language import LanguageModelling
@@ -142,6 +143,7 @@ _ALL = (
         batch=20,
         rate=2e-3,
         clip_norm=0.5,
+        check=check_language,
     ),
     Recipe(
         name="gru_ptb",
@@ -152,6 +154,7 @@ _ALL = (
         batch=20,
         rate=2e-3,
         clip_norm=0.5,
+        check=check_language,
     ),
 )
 

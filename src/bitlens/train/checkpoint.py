@@ -16,7 +16,7 @@ from bitlens.core.files import write_atomically
 from bitlens.quant import DoReFaGradient
 from bitlens.train.recipe import TrainError
 
-__all__ = ["generators", "load_checkpoint", "restore_generators", "save_checkpoint", "seed_noise"]
+__all__ = ["foreign_checkpoint", "generators", "load_checkpoint", "restore_generators", "save_checkpoint", "seed_noise"]
 
 
 def generators(net: nn.Module) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint written by `save_checkpoint` (it may hold python objects: trust its origin).
 
     Raises:
-        TrainError: the file is missing or damaged.
+        TrainError: the file is missing, damaged or of something else.
     """
     if not path.is_file():
         raise TrainError(f"{path}: must be a checkpoint, not missing")
@@ -74,4 +74,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=False)
     except Exception as error:
         raise TrainError(f"{path}: must be a whole checkpoint, not damaged or foreign") from error
+    if not isinstance(state, dict):
+        raise TrainError(f"{path}: must be a checkpoint of a run, not a {type(state).__name__}")
     return state
+
+
+def foreign_checkpoint(path: Path, error: Exception) -> TrainError:
+    """Return what to raise where a checkpoint does not fit its net."""
+    return TrainError(f"{path}: must be a checkpoint of this net ({str(error).partition(chr(10))[0]})")

@@ -9,7 +9,9 @@ A published run needs `config.json` and `weights.npz` only.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import torch
@@ -19,13 +21,23 @@ from bitlens.core.files import write_atomically
 from bitlens.nn.layer import QuantLayer
 from bitlens.quant import Spec
 from bitlens.train.catalog import find_recipe
-from bitlens.train.checkpoint import load_checkpoint
+from bitlens.train.checkpoint import foreign_checkpoint, load_checkpoint
 from bitlens.train.recipe import TrainError
 from bitlens.train.weights import load_weights
 
-__all__ = ["Weights", "begin", "continues", "load_run", "read_config", "read_weights", "write_json"]
+__all__ = [
+    "Weights",
+    "begin",
+    "check_writable",
+    "continues",
+    "load_run",
+    "read_config",
+    "read_weights",
+    "write_json",
+]
 
-_FIXED = ("recipe", "bits", "epochs", "seed", "batch", "rate", "device", "threads", "decay", "init")
+_REQUIRED = ("recipe", "bits", "epochs", "seed", "batch", "rate", "device", "threads")
+_FIXED = (*_REQUIRED, "decay", "init")
 
 
 class Weights(NamedTuple):
@@ -44,7 +56,7 @@ def read_config(out: str | Path) -> dict[str, Any]:
     """Return a run's configuration.
 
     Raises:
-        TrainError: the folder holds no run.
+        TrainError: the folder holds no run, or its configuration is damaged or lacks a key.
     """
     path = Path(out) / "config.json"
     try:
@@ -53,6 +65,14 @@ def read_config(out: str | Path) -> dict[str, Any]:
         raise TrainError(f"{out}: must be a run's folder with config.json, not without") from error
     except ValueError as error:
         raise TrainError(f"{path}: must be JSON, not damaged: {error}") from error
+    if not isinstance(config, dict):
+        raise TrainError(f"{path}: must be a run's configuration, not a {type(config).__name__}")
+    for key in _REQUIRED:
+        if key not in config:
+            raise TrainError(f"{path}: {key} must be there, not missing")
+    for key in ("recipe", "bits"):
+        if not isinstance(config[key], str):
+            raise TrainError(f"{path}: {key} must be a string, not {config[key]}")
     return config
 
 
@@ -81,8 +101,8 @@ def _load(out: Path) -> tuple[nn.Module, str]:
         bits = state.get("bits", config["bits"])  # of the stage in which the run is
         net = recipe.fresh(Spec.parse(bits))
         net.load_state_dict(state["net"])
-    except (AttributeError, KeyError, RuntimeError) as error:
-        raise TrainError(f"{path}: must be a checkpoint of this net ({str(error).splitlines()[0]})") from error
+    except (AttributeError, LookupError, RuntimeError, TypeError) as error:
+        raise foreign_checkpoint(path, error) from error
     return net.eval(), bits
 
 
@@ -93,15 +113,21 @@ def read_weights(source: str | Path) -> Weights:
         source: folder of a run that is not published as integers; or a torch file with a state dict of tensors.
 
     Raises:
-        TrainError: it is neither.
+        TrainError: it is neither, or a weight is not finite.
     """
     path = Path(source)
-    if path.is_file():
-        return Weights(_state_dict(path), "")
+    weights = Weights(_state_dict(path), "") if path.is_file() else _of_run(path)
+    for name, value in weights.values.items():
+        if not value.isfinite().all():
+            raise TrainError(f"{source}: {name} must be finite to start from, not nan or inf")
+    return weights
+
+
+def _of_run(path: Path) -> Weights:
     net, bits = _load(path)
     frozen = [name for name, layer in net.named_modules() if isinstance(layer, QuantLayer) and layer.frozen]
     if frozen:
-        raise TrainError(f"{source}: weights must be float to start from, not integers as those of {frozen[0]}")
+        raise TrainError(f"{path}: weights must be float to start from, not integers as those of {frozen[0]}")
     return Weights(net.state_dict(), bits)
 
 
@@ -135,6 +161,22 @@ def continues(folder: Path, config: dict[str, Any], resume: bool) -> bool:
         if old.get(key) != config.get(key):
             raise TrainError(f"{folder}: {key} must be {old.get(key)} to continue this run, not {config.get(key)}")
     return True
+
+
+def check_writable(folder: Path) -> None:
+    """Check that a run's folder can be written, or made; nothing is left behind.
+
+    Raises:
+        TrainError: it cannot.
+    """
+    place = folder.absolute()
+    while not os.path.lexists(place):
+        place = place.parent
+    try:
+        with TemporaryDirectory(dir=place):
+            pass
+    except OSError as error:
+        raise TrainError(f"{folder}: must be a writable folder ({error.strerror})") from error
 
 
 def begin(folder: Path, config: dict[str, Any]) -> None:

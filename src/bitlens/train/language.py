@@ -52,7 +52,15 @@ def perplexity(
         total += float(F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="sum"))
         counted += wanted.numel()
     net.train(training)
-    return math.exp(total / counted)
+    return _exp(total / counted)
+
+
+def _exp(loss: float) -> float:
+    """Return exp(loss); of a diverged net inf."""
+    try:
+        return math.exp(loss)
+    except OverflowError:
+        return math.inf
 
 
 @dataclass(frozen=True)
@@ -112,7 +120,7 @@ class _Opened(Task):
     def train_figures(self, sums: dict[str, float]) -> dict[str, float]:
         """Return train_loss and train_perplexity (with dropout)."""
         loss = sums["loss"] / sums["seen"]
-        return {"train_loss": round(loss, 6), "train_perplexity": round(math.exp(loss), 3)}
+        return {"train_loss": round(loss, 6), "train_perplexity": round(_exp(loss), 3)}
 
     def evaluate(self, net: nn.Module) -> dict[str, Any]:
         """Return the perplexity of the whole validation text (10 streams) and of the whole test text (one stream)."""

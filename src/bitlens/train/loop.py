@@ -21,6 +21,7 @@ from tqdm import tqdm
 from bitlens.core.files import write_atomically
 from bitlens.quant import Spec
 from bitlens.train.checkpoint import (
+    foreign_checkpoint,
     generators,
     load_checkpoint,
     restore_generators,
@@ -28,7 +29,7 @@ from bitlens.train.checkpoint import (
     seed_noise,
 )
 from bitlens.train.guard import check_finite
-from bitlens.train.recipe import Recipe, TrainError
+from bitlens.train.recipe import Recipe
 from bitlens.train.schedule import Stage
 from bitlens.train.start import start_from
 from bitlens.train.task import Task
@@ -134,8 +135,8 @@ class Trainer:
             self.epoch, self.step = state["epoch"], state["step"]
             self.sums, self.seconds, self.metrics = state["sums"], state["seconds"], state["metrics"]
             self.task.restore(state["task"])
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise TrainError(f"{path}: must be a checkpoint of this net ({str(error).splitlines()[0]})") from error
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise foreign_checkpoint(path, error) from error
 
     def run(self) -> list[dict[str, Any]]:
         """Train to the end and return the metrics, one dict an epoch."""

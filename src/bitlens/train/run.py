@@ -19,7 +19,7 @@ import torch
 
 from bitlens.quant import Spec
 from bitlens.train.catalog import find_recipe
-from bitlens.train.folder import begin, continues, read_weights, write_json
+from bitlens.train.folder import begin, check_writable, continues, read_weights, write_json
 from bitlens.train.loop import Trainer
 from bitlens.train.memory import telling_memory
 from bitlens.train.recipe import Recipe, TrainError
@@ -27,6 +27,9 @@ from bitlens.train.schedule import plan_stages
 from bitlens.train.weights import save_weights
 
 __all__ = ["pick_device", "run"]
+
+_MOST_SEED = 2**32 - 1  # of numpy
+_MOST_THREADS = 1024
 
 
 def pick_device(name: str) -> torch.device:
@@ -37,9 +40,13 @@ def pick_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.split(":")[0] not in ("cpu", "cuda") or (name.startswith("cuda") and not torch.cuda.is_available()):
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")  # a place for no net
+    if (device.index or 0) >= {"cpu": 1, "cuda": torch.cuda.device_count()}.get(device.type, 0):
         raise TrainError(f"device: must be one of auto, cpu, cuda and exist here, not {name}")
-    return torch.device(name)
+    return device
 
 
 def run(
@@ -70,8 +77,8 @@ def run(
         epochs: length; the recipe's when None.
         resume: continue a run of this folder where it stopped; starts anew in an empty folder.
         device: "auto", "cpu" or "cuda".
-        threads: torch's threads; all cores when None.
-        seed: of weights, data order, augmentation and gradient noise.
+        threads: torch's threads, 1 to 1024; all cores when None.
+        seed: of weights, data order, augmentation and gradient noise; 0 to 2^32 - 1.
         cache: folder for decoded images; the user's cache folder when None.
         every_steps: also write a checkpoint after so many steps; 0 for epochs' ends only.
         init: start from the weights of this run, or of this file (a state dict), of the same net with other bits.
@@ -92,7 +99,9 @@ def run(
     """
     chosen = find_recipe(recipe)
     if batch is not None:
-        chosen = replace(chosen, batch=_at_least_1("batch", batch))
+        if batch < 1:
+            raise TrainError(f"batch: must be at least 1, not {batch}")
+        chosen = replace(chosen, batch=batch)
     if rate is not None:
         if not 0 < rate < math.inf:
             raise TrainError(f"rate: must be a positive number, not {rate}")
@@ -100,11 +109,17 @@ def run(
     spec = Spec.parse(bits or chosen.bits)
     length = chosen.epochs if epochs is None else epochs
     stages = plan_stages(spec, length, decay, delay)
+    for stage in stages:
+        chosen.check(chosen.name, stage.spec)
+    if not 0 <= seed <= _MOST_SEED:
+        raise TrainError(f"seed: must be 0 to {_MOST_SEED}, not {seed}")
     if every_steps < 0:
         raise TrainError(f"every_steps: must be at least 0, not {every_steps}")
     place = pick_device(device)
     if threads is not None:
-        torch.set_num_threads(_at_least_1("threads", threads))
+        if not 1 <= threads <= _MOST_THREADS:
+            raise TrainError(f"threads: must be 1 to {_MOST_THREADS}, not {threads}")
+        torch.set_num_threads(threads)
     folder = Path(out)
     config = _config(chosen, str(spec), length, seed, str(place))
     if len(stages) > 1:
@@ -112,6 +127,7 @@ def run(
     if init is not None:
         config["init"] = str(init)
     continued = continues(folder, config, resume)
+    check_writable(folder)
     weights = None if init is None or continued else read_weights(init)
     with telling_memory(chosen.name, chosen.batch, place):
         task = chosen.task.open(data, cache, chosen.batch, seed, place)
@@ -134,12 +150,6 @@ def run(
     save_weights(trainer.net.cpu(), folder / "weights.npz")
     write_json(folder / "result.json", result)
     return result
-
-
-def _at_least_1(name: str, value: int) -> int:
-    if value < 1:
-        raise TrainError(f"{name}: must be at least 1, not {value}")
-    return value
 
 
 def _config(recipe: Recipe, bits: str, epochs: int, seed: int, device: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from bitlens.quant import Bits, Spec
-from bitlens.quant.spec import FLOAT
+from bitlens.quant.spec import FLOAT, FORM
 from bitlens.train.recipe import TrainError
 
 __all__ = ["Stage", "plan_stages"]
@@ -66,7 +66,7 @@ def plan_stages(spec: Spec, epochs: int, decay: str | None = None, delay: int = 
 def _part(text: str) -> tuple[Bits, int | None]:
     """Read `w8a8:3` or `w8a8`."""
     bits, colon, count = text.partition(":")
-    if colon and (not count.isdecimal() or int(count) < 1):
+    if not FORM.fullmatch(bits.strip()) or (colon and (not count.isdecimal() or int(count) < 1)):
         raise TrainError(f'decay: every stage must look like w8a8:3 (bits:epochs) or w8a8, not "{text}"')
     return Bits.parse("decay", bits), int(count) if colon else None
 
