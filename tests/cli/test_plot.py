@@ -109,6 +109,12 @@ def test_users_mistakes_are_one_line(trained: Path, tmp_path: Path, capsys: pyte
         capsys,
         f"{tmp_path}: must be a run's folder with metrics.jsonl, not without",
     )
+    metrics = tmp_path / "metrics.jsonl"
+    for text, found in (("", "nothing"), ("1\n", "others")):
+        metrics.write_text(text)
+        sentence = f"{metrics}: must hold one JSON object an epoch, not {found}"
+        _fails(["plot", "curves", tmp_path, *out], capsys, sentence)
+    metrics.unlink()
     _fails(
         ["plot", "curves", trained, "-o", tmp_path / "no" / "p.png"],
         capsys,

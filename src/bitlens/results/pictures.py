@@ -78,17 +78,20 @@ def metrics_of(runs: list[str]) -> dict[str, list[dict[str, Any]]]:
     """Return every run's metrics, one dict an epoch, by the name of its folder.
 
     Raises:
-        TrainError: a folder holds no metrics.
+        TrainError: a folder holds no metrics, or none of an epoch yet.
     """
     found = {}
     for run in runs:
         path = Path(run) / "metrics.jsonl"
         try:
-            found[Path(run).name] = [json.loads(line) for line in path.read_text().splitlines()]
+            lines = [json.loads(line) for line in path.read_text().splitlines()]
         except (FileNotFoundError, NotADirectoryError) as error:
             raise TrainError(f"{run}: must be a run's folder with metrics.jsonl, not without") from error
         except ValueError as error:
             raise TrainError(f"{path}: must be lines of JSON, not damaged: {error}") from error
+        if not lines or not all(isinstance(line, dict) for line in lines):
+            raise TrainError(f"{path}: must hold one JSON object an epoch, not {'others' if lines else 'nothing'}")
+        found[Path(run).name] = lines
     return found
 
 
