@@ -93,6 +93,8 @@ def _real(value: Value, integers: IntArray) -> npt.NDArray[np.float32]:
     """
     assert value.grid is not None
     found = integers.astype(np.float32) * value.scale
+    if not np.isfinite(found).all():
+        return found  # refused by name where it meets the quantizer
     for shift in (0.5, -0.5):
         wrong = to_integers(value.name, found, value.grid, value.scale, value.offset, value.rounding) != integers
         if wrong.any():
