@@ -27,7 +27,7 @@ class BatchNorm2d(nn.BatchNorm2d):
         """
         if self.training and input.numel() == self.num_features:
             raise QuantError(
-                f"BatchNorm2d: a batch must have 2 values a channel in training, not 1 as of shape {tuple(input.shape)}"
+                f"BatchNorm2d: a batch must have at least 2 values a channel in training, not 1 as of {tuple(input.shape)}"
             )
         if self.training or self.running_mean is None or self.running_var is None:
             return super().forward(input)
