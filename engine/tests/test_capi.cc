@@ -73,8 +73,8 @@ class Writer {
 std::vector<uint8_t> sums_program(uint32_t height = 4) {
   Writer w;
   w.number(0, 2);  // metadata
-  w.number(1, 2).text("image").number(height, 4).number(6, 4).number(1, 4).number(1, 4).number(1, 4).grid(
-      0, 255);  // inputs
+  w.number(1, 2).text("image").number(height, 4).number(6, 4).number(1, 4).number(1, 4).number(1, 4).grid(0, 255);
+  w.number(0, 1);  // of the input: rounding
   w.number(1, 4).number(5, 1).text("sums").number(1, 1).number(0, 4).grid(0, 1020).window(
       {2, 2, 2, 2, 0, 0, 0, 0, 1, 1});
   w.number(1, 2).text("out").number(1, 4);  // outputs

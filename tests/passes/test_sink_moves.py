@@ -51,3 +51,11 @@ def test_added_zeros_go_the_whole_way_or_stay() -> None:
 
     assert [node.op for node in bitlens.compile(model(0.0)).graph] == ["steps", "upsample"]
     assert [node.op for node in bitlens.compile(model(0.5)).graph] == ["upsample", "steps"]
+
+
+def test_several_moves_pass_one_chain() -> None:
+    b = ModelBuilder(("N", 2, 3, 4))
+    x = b.op("Relu", b.op("Pad", b.image(), b.constant([0, 0, -1, 0, 0, 0, 0, -1], np.int64)))
+    x = b.op("Resize", x, "", b.constant([1, 1, 2, 2]), mode="nearest")
+    program = bitlens.compile(b.model(b.quant(x, 1 / 3, 2)))
+    assert [node.op for node in program.graph] == ["steps", "upsample", "upsample"]

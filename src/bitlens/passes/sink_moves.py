@@ -26,10 +26,15 @@ def sink_moves(graph: Graph) -> None:
     may pass it. An upsampling passes any chain, but where it adds zeros only one that makes 0 of 0.
     """
     for node in [*graph.nodes]:  # in order: a move that has passed one chain is in front of the next
-        move = graph.producer(node.inputs[0]) if node.op == "chain" else None
-        if move is not None and move.op in _PASSES and _PASSES[move.op](graph, move, node):
+        while node.op == "chain" and (move := _passing(graph, node)) is not None:
             _swap(graph, move, node)
     drop_dead(graph)
+
+
+def _passing(graph: Graph, node: Node) -> Node | None:
+    """The move in front of a chain, if it may go behind it."""
+    move = graph.producer(node.inputs[0])
+    return move if move is not None and move.op in _PASSES and _PASSES[move.op](graph, move, node) else None
 
 
 def is_scalar(chain: Chain) -> bool:

@@ -26,7 +26,7 @@ def program_iou(form: Form, images: Bytes, masks: npt.NDArray[np.int64]) -> floa
     """Return a program's mean intersection over union, every pixel's class being its largest real output.
 
     Args:
-        form: the program, planned for the images' size.
+        form: the program.
         images: uint8 (N, H, W, 3).
         masks: classes (N, H, W); what the program has no output for does not count.
     """
