@@ -9,7 +9,9 @@ from torch import nn
 
 from bitlens.quant import LSQActivation, LSQWeight, QuantError
 
-VALUES = hnp.arrays(np.float32, hnp.array_shapes(min_side=1, max_side=6), elements=st.floats(-4, 4, width=32))
+VALUES = hnp.arrays(
+    np.float32, hnp.array_shapes(min_side=1, max_side=6), elements=st.floats(-4, 4, width=32, allow_subnormal=False)
+)
 
 
 def _begun(bits: int, w: torch.Tensor, channels: bool = False) -> LSQWeight:

@@ -10,7 +10,9 @@ from bitlens.quant import MeanScaledWeight, QuantError, UniformMaxWeight, mean_s
 
 FAMILIES = (MeanScaledWeight, UniformMaxWeight)
 BITS = st.integers(1, 8)
-WEIGHTS = hnp.arrays(np.float32, hnp.array_shapes(min_side=1, max_side=6), elements=st.floats(-4, 4, width=32))
+WEIGHTS = hnp.arrays(
+    np.float32, hnp.array_shapes(min_side=1, max_side=6), elements=st.floats(-4, 4, width=32, allow_subnormal=False)
+)
 
 
 def _published(w: np.ndarray, bits: int, family: type) -> np.ndarray:

@@ -9,7 +9,9 @@ from hypothesis.extra import numpy as hnp
 from bitlens.core.grid import Grid
 from bitlens.quant import QuantError, TernaryWeight, ternary_weight
 
-WEIGHTS = hnp.arrays(np.float32, hnp.array_shapes(min_side=1, max_side=6), elements=st.floats(-4, 4, width=32))
+WEIGHTS = hnp.arrays(
+    np.float32, hnp.array_shapes(min_side=1, max_side=6), elements=st.floats(-4, 4, width=32, allow_subnormal=False)
+)
 
 
 def _published(w: np.ndarray) -> np.ndarray:
