@@ -13,7 +13,7 @@ from bitlens.graph.file import Program
 from bitlens.graph.graph import Graph, Node, Value
 from bitlens.graph.ops import describe_outputs, window_attrs
 
-__all__ = ["Builder", "chain_program", "random_inputs", "random_program"]
+__all__ = ["WEIGHT_GRIDS", "Builder", "chain_program", "random_inputs", "random_program"]
 
 
 class Builder:

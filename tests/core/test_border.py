@@ -3,7 +3,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitlens.core.border import border_classes, border_weights
+from bitlens.core.border import border_classes
 
 
 @given(st.integers(1, 9), st.integers(1, 4), st.integers(1, 3), st.integers(0, 3), st.integers(0, 3), st.integers(1, 2))
@@ -21,12 +21,3 @@ def test_a_padded_3x3_has_nine_classes() -> None:
     classes, taps = border_classes(14, 3, 1, (1, 1))
     assert len(taps) == 3
     assert len(np.unique(classes)) ** 2 == 9
-
-
-def test_border_weights_are_the_sums_over_the_taps_inside() -> None:
-    weights = np.random.default_rng(0).integers(-3, 4, (5, 3, 3, 4))
-    _, taps = border_classes(14, 3, 1, (1, 1))
-    sums = border_weights(weights, taps, taps)
-    for r, row in enumerate(taps):
-        for c, column in enumerate(taps):
-            assert sums[r, c].tolist() == weights[:, row][:, :, column].sum(axis=(1, 2, 3)).tolist()

@@ -16,7 +16,7 @@ from bitlens.graph.file import Program
 from bitlens.graph.ops import window_attrs
 from bitlens.runtime import Layer, Session, SessionError
 
-from programs import Builder, chain_program, random_inputs, random_program
+from programs import WEIGHT_GRIDS, Builder, chain_program, random_inputs, random_program
 from wide_programs import wide_program
 
 
@@ -82,6 +82,35 @@ def weighted(weight_grid: Grid, grid: Grid, channels: int = 40, **window: object
 def test_every_weight_grid_meets_every_activation_grid(isa: str, weights: str) -> None:
     for grid in [*(Grid.unsigned(bits) for bits in range(1, 9)), Grid.signed(4), Grid.signed(8), Grid.bipolar()]:
         assert_like_golden(weighted(Grid.parse(weights), grid, pads=(1, 1, 1, 1)), 0, isa=isa)
+
+
+_WITHOUT_ZERO = [*(Grid.odd(bits) for bits in range(1, 9)), Grid.span(1, 3), Grid.span(-6, -2), Grid.span(3, 258)]
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@given(
+    grid=st.sampled_from(_WITHOUT_ZERO),
+    weights=st.sampled_from(WEIGHT_GRIDS),
+    channels=st.sampled_from([1, 3, 8, 16, 40, 64, 65]),
+    groups=st.sampled_from(["one", "depthwise", "eights"]),
+    seed=st.integers(0, 1 << 30),
+)
+@settings(deadline=None, max_examples=120)
+def test_padding_is_the_integer_0_on_grids_without_it(
+    isa: str, grid: Grid, weights: Grid, channels: int, groups: str, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    parts = channels if groups == "depthwise" else channels // 8 if groups == "eights" and channels % 8 == 0 else 1
+    kernel, dilation = ([int(number) for number in rng.integers(1, most, 2)] for most in (6, 3))
+    extent = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
+    pads = [int(rng.integers(0, extent[axis % 2])) for axis in range(4)]
+    sizes = [max(1, int(rng.integers(1, 8)), extent[axis] - pads[axis] - pads[axis + 2]) for axis in (0, 1)]
+    b = Builder()
+    x = b.input((sizes[0], sizes[1], channels), grid)
+    outs = channels if groups == "depthwise" else parts * int(rng.integers(1, 12))
+    window = {"pads": tuple(pads), "stride": tuple(rng.integers(1, 4, 2).tolist()), "dilation": tuple(dilation)}
+    y = b.conv(x, rng, outs, weights, (kernel[0], kernel[1]), groups=parts, bias=bool(rng.integers(2)), **window)
+    assert_like_golden(b.program(b.steps(y, rng, Grid.odd(2)) if rng.integers(2) else y), seed, isa=isa)
 
 
 @pytest.mark.parametrize("isa", ISAS)

@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Border classes: output positions that see the same taps.
-
-A convolution on a grid without zero (bipolar) cannot pad with a code. Its sum then lacks a constant that depends only on
-which taps fall outside: the position's border class. A 3x3 kernel with padding 1 has at most 9.
-"""
+"""Border classes: output positions that see the same taps. A 3x3 kernel with padding 1 has at most 9."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["border_classes", "border_weights"]
+__all__ = ["border_classes"]
 
 
 def border_classes(
@@ -30,19 +26,3 @@ def border_classes(
     inside = (position >= 0) & (position < size)
     taps, index = np.unique(inside, axis=0, return_inverse=True)
     return np.asarray(index).reshape(-1), taps
-
-
-def border_weights(
-    weights: npt.ArrayLike, rows: npt.NDArray[np.bool_], columns: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.int64]:
-    """Sum the weights of the taps inside, for every pair of a row class and a column class.
-
-    Args:
-        weights: integers (O, kh, kw, I).
-        rows, columns: (classes, kh) and (classes, kw) of `border_classes`.
-
-    Returns:
-        int64 (row classes, column classes, O).
-    """
-    taps = np.asarray(weights, np.int64).sum(axis=3)  # (O, kh, kw)
-    return np.asarray(np.einsum("rh,ohw,cw->rco", rows.astype(np.int64), taps, columns.astype(np.int64)))
