@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from bitlens.models.layers import Layers
-from bitlens.models.residual import ResidualBlock
+from bitlens.models.residual import ResidualBlock, residual_stage
 from bitlens.quant import Spec
 
 
@@ -34,3 +34,10 @@ def test_a_chain_of_blocks_stays_within_the_reach() -> None:
         x = ResidualBlock(layers, 16, 16)(x)
     reach = layers.add().input_quantizer.reach
     assert (x.abs() > reach).float().mean() < 1e-3
+
+
+def test_a_stage_changes_shape_in_its_first_block_and_keeps_its_dilations() -> None:
+    stage = residual_stage(Layers(Spec.parse("w2a2")), 4, 8, 2, (1, 2, 4))
+    assert [block.conv2.dilation for block in stage] == [(1, 1), (2, 2), (4, 4)]
+    assert [block.conv1.stride for block in stage] == [(2, 2), (1, 1), (1, 1)]
+    assert stage(torch.randn(1, 4, 16, 16)).shape == (1, 8, 8, 8)

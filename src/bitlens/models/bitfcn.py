@@ -15,7 +15,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from bitlens.models.layers import Layers
-from bitlens.models.residual import ResidualBlock
+from bitlens.models.residual import ResidualBlock, residual_stage
 from bitlens.nn import crop_like
 from bitlens.quant import Spec
 
@@ -37,14 +37,8 @@ class BitFCN(nn.Module):
         self.conv0 = layers.first(3, width, 3, stride=2, padding=1)
         self.bn0 = layers.norm(width, intercept=0.0)
         self.stage2 = ResidualBlock(layers, width, width)
-        self.stage4 = nn.Sequential(
-            ResidualBlock(layers, width, 2 * width, stride=2), ResidualBlock(layers, 2 * width, 2 * width)
-        )
-        self.stage8 = nn.Sequential(
-            ResidualBlock(layers, 2 * width, 4 * width, stride=2),
-            ResidualBlock(layers, 4 * width, 4 * width, dilation=2),
-            ResidualBlock(layers, 4 * width, 4 * width, dilation=4),
-        )
+        self.stage4 = residual_stage(layers, width, 2 * width, 2, dilations=(1, 1))
+        self.stage8 = residual_stage(layers, 2 * width, 4 * width, 2, dilations=(1, 2, 4))
         self.up4 = _Up(layers, 4 * width, 2 * width)
         self.up2 = _Up(layers, 2 * width, width)
         self.bn, self.score = layers.norm(width), layers.last_up(width, classes)

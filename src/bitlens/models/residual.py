@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bitlens.models.layers import Layers
 
-__all__ = ["ResidualBlock"]
+__all__ = ["ResidualBlock", "residual_stage"]
 
 
 class ResidualBlock(nn.Module):
@@ -46,3 +46,9 @@ class ResidualBlock(nn.Module):
         y = self.bn3(self.conv2(self.bn2(y)))
         joined: Tensor = self.add(y, self.shortcut(x))
         return joined
+
+
+def residual_stage(layers: Layers, inputs: int, outputs: int, stride: int, dilations: tuple[int, ...]) -> nn.Sequential:
+    """Return blocks one behind the other, one for each dilation; the first changes stride and channels."""
+    first = ResidualBlock(layers, inputs, outputs, stride, dilations[0])
+    return nn.Sequential(first, *(ResidualBlock(layers, outputs, outputs, 1, dilation) for dilation in dilations[1:]))

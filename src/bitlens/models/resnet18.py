@@ -12,7 +12,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from bitlens.models.layers import Layers
-from bitlens.models.residual import ResidualBlock
+from bitlens.models.residual import residual_stage
 from bitlens.quant import Spec
 
 __all__ = ["ResNet18"]
@@ -32,16 +32,12 @@ class ResNet18(nn.Module):
         layers = Layers(spec)
         self.conv0 = layers.first(3, width, 7, stride=2, padding=3)
         self.bn0, self.pool0 = layers.norm(width, intercept=0.0), layers.stream_pool(3, 2, 1)
-        self.stage1 = self._stage(layers, width, width, 1)
-        self.stage2 = self._stage(layers, width, 2 * width, 2)
-        self.stage3 = self._stage(layers, 2 * width, 4 * width, 2)
-        self.stage4 = self._stage(layers, 4 * width, 8 * width, 2)
+        self.stage1 = residual_stage(layers, width, width, 1, (1, 1))
+        self.stage2 = residual_stage(layers, width, 2 * width, 2, (1, 1))
+        self.stage3 = residual_stage(layers, 2 * width, 4 * width, 2, (1, 1))
+        self.stage4 = residual_stage(layers, 4 * width, 8 * width, 2, (1, 1))
         self.bn5, self.pool = layers.norm(8 * width), layers.average()
         self.fc = layers.last(8 * width, classes)
-
-    @staticmethod
-    def _stage(layers: Layers, inputs: int, outputs: int, stride: int) -> nn.Sequential:
-        return nn.Sequential(ResidualBlock(layers, inputs, outputs, stride), ResidualBlock(layers, outputs, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return class scores (N, classes) of images (N, 3, H, W), float32 in [0, 1]; 224x224 in the paper."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from bitlens.models.layers import Layers
-from bitlens.models.residual import ResidualBlock
+from bitlens.models.residual import residual_stage
 from bitlens.quant import Spec
 
 __all__ = ["ResNet20"]
@@ -29,16 +29,11 @@ class ResNet20(nn.Module):
         super().__init__()
         layers = Layers(spec)
         self.conv0, self.bn0 = layers.first(3, width, 3, padding=1), layers.norm(width, intercept=0.0)
-        self.stage1 = self._stage(layers, width, width, 1)
-        self.stage2 = self._stage(layers, width, 2 * width, 2)
-        self.stage3 = self._stage(layers, 2 * width, 4 * width, 2)
+        self.stage1 = residual_stage(layers, width, width, 1, (1, 1, 1))
+        self.stage2 = residual_stage(layers, width, 2 * width, 2, (1, 1, 1))
+        self.stage3 = residual_stage(layers, 2 * width, 4 * width, 2, (1, 1, 1))
         self.bn4, self.pool = layers.norm(4 * width), layers.average()
         self.fc = layers.last(4 * width, classes)
-
-    @staticmethod
-    def _stage(layers: Layers, inputs: int, outputs: int, stride: int) -> nn.Sequential:
-        first = ResidualBlock(layers, inputs, outputs, stride)
-        return nn.Sequential(first, *(ResidualBlock(layers, outputs, outputs) for _ in range(2)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return class scores (N, classes) of images (N, 3, H, W), float32 in [0, 1]; 32x32 in the paper."""
