@@ -44,7 +44,7 @@ def _integer(graph: Graph, node: Node) -> list[Node]:
     codes, source = _dequantize(graph, node, x, x_zero)
     product = _PRODUCTS[node.op]
     weights = _weights(graph, node, weight, weight_zero)
-    return [codes, Node(product, node.name, [source, weights], [node.output], _attrs(node))]
+    return [codes, Node(product, node.name, [source, weights], [node.output], node.attrs)]
 
 
 def _linear(graph: Graph, node: Node) -> list[Node]:
@@ -72,7 +72,7 @@ def _linear(graph: Graph, node: Node) -> list[Node]:
     )
     return [
         codes,
-        Node(_PRODUCTS[node.op], node.name, operands, [sums], _attrs(node)),
+        Node(_PRODUCTS[node.op], node.name, operands, [sums], node.attrs),
         Node("Mul", fresh_node(graph, f"{node.name}.gain"), [sums, factor], [scaled]),
         quantized,
     ]
@@ -93,10 +93,6 @@ def _weights(graph: Graph, node: Node, weight: str, zero: str) -> str:
     axis = 0 if _PRODUCTS[node.op] == "Conv" else codes.ndim - 1
     shift = _constant(graph, node, zero, "zero point").astype(np.int64) if zero else np.zeros((), np.int64)
     return _quantized(graph, f"{weight}.integers", codes - along_axis({"axis": axis}, shift, codes.ndim))
-
-
-def _attrs(node: Node) -> dict[str, Any]:
-    return {**node.attrs}
 
 
 def _constant(graph: Graph, node: Node, tensor: str, what: str) -> npt.NDArray[Any]:

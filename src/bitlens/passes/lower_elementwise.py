@@ -32,6 +32,7 @@ from bitlens.core.reference import (
     Sign,
     Tanh,
 )
+from bitlens.graph.clip import clip_limits
 from bitlens.graph.graph import Graph, Node
 from bitlens.graph.quantizer import read_quantizer
 from bitlens.graph.spec import CompileError
@@ -222,20 +223,7 @@ def _binary(
 
 
 def _clip(graph: Graph, node: Node) -> None:
-    limits = [-np.inf, np.inf]
-    for side, tensor in enumerate(node.inputs[1:3]):
-        if not tensor:
-            continue
-        if tensor not in graph.constants or graph.constants[tensor].size != 1:
-            raise CompileError(
-                f"{node.name}: limit {tensor} must be one constant number, not computed; write it as a constant"
-            )
-        limits[side] = float(np.float32(graph.constants[tensor].reshape(-1)[0]))
-    if not limits[0] <= limits[1]:
-        raise CompileError(
-            f"{node.name}: lower limit must be at most the upper limit, not {limits[0]:g} and {limits[1]:g}"
-        )
-    _become(node, node.inputs[0], Clip(limits[0], limits[1]))
+    _become(node, node.inputs[0], Clip(*clip_limits(graph, node)))
 
 
 def _prelu(graph: Graph, node: Node) -> None:

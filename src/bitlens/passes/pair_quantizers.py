@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitlens.graph.clip import clip_limits
 from bitlens.graph.graph import Graph, Node, Value
 from bitlens.graph.linear_codes import along_axis, code_range, whole_zero_point
 from bitlens.graph.rewrite import bypass, drop_dead, fresh_node, fresh_tensor
@@ -82,7 +83,8 @@ def _replace(graph: Graph, node: Node, *nodes: Node) -> None:
 def _pair(graph: Graph, node: Node, producer: Node) -> None:
     lo, hi = -(1 << 31), (1 << 31) - 1
     while producer.op == "Clip":
-        lo, hi = _clipped(graph, producer, lo, hi)
+        least, most = clip_limits(graph, producer)
+        lo, hi = (int(limit) for limit in np.clip((np.ceil(least), np.floor(most)), lo, hi))
         before = graph.producer(producer.inputs[0])
         if before is None:
             break
@@ -102,20 +104,6 @@ def _pair(graph: Graph, node: Node, producer: Node) -> None:
     if limits[0] > limits[1]:
         raise CompileError(f"{node.name}: clipped codes must be within {least}..{most}, not {lo}..{hi}")
     _replace(graph, node, _paired(graph, node, producer.inputs[0], scale, limits, unit=unit, shift=0))
-
-
-def _clipped(graph: Graph, clip: Node, lo: int, hi: int) -> tuple[int, int]:
-    limits = [lo, hi]
-    for side, tensor in enumerate(clip.inputs[1:3]):
-        if not tensor:
-            continue
-        if tensor not in graph.constants or graph.constants[tensor].size != 1:
-            raise CompileError(
-                f"{clip.name}: limit {tensor} must be one constant number, not computed; write it as a constant"
-            )
-        value = float(graph.constants[tensor].reshape(-1)[0])
-        limits[side] = max(lo, int(np.ceil(value))) if side == 0 else min(hi, int(np.floor(value)))
-    return limits[0], limits[1]
 
 
 def _dequantize_input(graph: Graph, node: Node) -> None:
