@@ -18,7 +18,8 @@ from bitlens.graph.spec import TAIL_OPS, CompileError
 from bitlens.qonnx.read import read
 from bitlens.runtime import Session
 from bitlens.runtime.session import SessionError
-from qonnx_models import ModelBuilder, random_model
+from qonnx_models import ModelBuilder
+from random_models import random_model
 
 from programs import chain_program, random_inputs
 

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
+import onnx_runtime
 from bitlens.graph.execute import Tensor, execute, execute_node
 from bitlens.graph.graph import Graph, Node
 from bitlens.graph.spec import IMPORTED_OPS, REQUIRED, CompileError
 from bitlens.qonnx.read import read
-from qonnx_models import ModelBuilder, random_model
-
-onnxruntime = pytest.importorskip("onnxruntime")
+from qonnx_models import ModelBuilder
+from random_models import random_model
 
 QUANTIZERS = ("Quant", "BipolarQuant")
 
@@ -31,9 +31,7 @@ def evaluated(node: onnx.NodeProto, arrays: list[np.ndarray], opset: int) -> np.
     model = helper.make_model(
         helper.make_graph([node], "one", inputs, outputs), opset_imports=[helper.make_opsetid("", opset)], ir_version=9
     )
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    found: np.ndarray = session.run(None, dict(zip(filter(None, node.input), arrays, strict=True)))[0]
-    return found
+    return onnx_runtime.evaluate(model, **dict(zip(filter(None, node.input), arrays, strict=True)))
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

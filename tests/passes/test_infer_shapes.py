@@ -8,7 +8,8 @@ from onnx import helper
 
 from bitlens.passes.infer_shapes import infer_shapes
 from bitlens.qonnx.read import read
-from qonnx_models import ModelBuilder, random_model
+from qonnx_models import ModelBuilder
+from random_models import random_model
 from stages import after, assert_refused
 
 

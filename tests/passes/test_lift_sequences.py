@@ -2,21 +2,16 @@
 """Models of sequences, beside ONNX Runtime: Quant nodes are replaced by what they compute on their grid."""
 
 import numpy as np
-import onnxruntime
 import pytest
 
 import bitlens
+from onnx_runtime import evaluate
 from qonnx_models import ModelBuilder
 from stages import assert_refused
 
 
 class Sequences(ModelBuilder):
-    """Quantizers as QuantizeLinear and DequantizeLinear, which ONNX Runtime knows."""
-
-    def fake(self, x: str, scale: object, kind: type = np.uint8, axis: int = 1) -> str:
-        zero = np.zeros(np.shape(scale), kind)
-        codes = self.op("QuantizeLinear", x, self.constant(scale), self.constant(zero, kind), axis=axis)
-        return self.op("DequantizeLinear", codes, self.constant(scale), self.constant(zero, kind), axis=axis)
+    """Models of (N, C, L)."""
 
     def conv1d(self, x: str, shape: tuple[int, int, int], rng: np.random.Generator, op: str = "Conv", **attrs) -> str:
         scale = np.float32(rng.uniform(0.01, 0.02, shape[0])) if op == "Conv" else 0.01
@@ -27,10 +22,7 @@ class Sequences(ModelBuilder):
 def assert_equal(b: ModelBuilder, x: str, shape: tuple[int, int, int]) -> None:
     model = b.model(x)
     image = (np.random.default_rng(0).integers(0, 256, shape) / 255).astype(np.float32)
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    wanted = session.run(None, {"image": image})[0]
+    wanted = evaluate(model, image=image)
     program = bitlens.compile(model)
     codes = np.rint(image * 255).astype(np.uint8).transpose(0, 2, 1)[:, None]  # (N, 1, L, C)
     (real,) = bitlens.Session(program).run(codes, real=True).values()

@@ -5,12 +5,12 @@ import re
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import TensorProto
 
 import bitlens
 from bitlens.graph.spec import CompileError
+from onnx_runtime import evaluate
 from qonnx_models import ModelBuilder
 from stages import assert_refused
 
@@ -24,22 +24,11 @@ class Codes(ModelBuilder):
     def real(self, x: str, scale: object, zero: object = 0, kind: type = np.uint8, **attrs: int) -> str:
         return self.op("DequantizeLinear", x, self.constant(scale), self.constant(zero, kind), **attrs)
 
-    def fake(self, x: str, scale: float, zero: int = 0, kind: type = np.uint8) -> str:
-        return self.real(self.codes(x, scale, zero, kind), scale, zero, kind)
-
     def int8_weights(self, shape: tuple[int, ...], rng: np.random.Generator, *, per_channel: bool = True) -> str:
         integers = rng.integers(-127, 128, shape)
         scale = rng.uniform(0.001, 0.01, shape[0] if per_channel else ()).astype(np.float32)
         zero = np.zeros(scale.shape, np.int8)
         return self.real(self.constant(integers, np.int8), scale, zero, np.int8, **({"axis": 0} if per_channel else {}))
-
-
-def runtime(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    found: np.ndarray = session.run(None, {"image": x})[0]
-    return found
 
 
 def assert_equal(model: onnx.ModelProto, x: np.ndarray, unit: float, bytes_in: bool = False) -> None:
@@ -51,7 +40,7 @@ def assert_equal(model: onnx.ModelProto, x: np.ndarray, unit: float, bytes_in: b
     (engine,) = bitlens.Session(program).run(images).values()
     assert np.array_equal(golden, engine)
     (real,) = bitlens.Session(program).run(images, real=True).values()
-    wanted = runtime(model, x).astype(np.float64)
+    wanted = evaluate(model, image=x).astype(np.float64)
     wanted = wanted.transpose(0, 2, 3, 1) if wanted.ndim == 4 else wanted.reshape(len(wanted), 1, 1, -1)
     off = np.abs(real.reshape(wanted.shape) - wanted) / unit
     assert off.max() < 1.01
@@ -68,9 +57,9 @@ def test_quantize_dequantize_is_one_quantizer(zero: int) -> None:
     b = Codes(("N", 3, 8, 8))
     x = b.fake("image", 1 / 255)
     x = b.op("Conv", x, b.int8_weights((5, 3, 3, 3), rng), b.constant(rng.normal(0, 0.1, 5)), pads=[1, 1, 1, 1])
-    x = b.fake(b.op("Relu", x) if zero == 0 else x, 0.02, zero)
+    x = b.fake(b.op("Relu", x) if zero == 0 else x, 0.02, zero=zero)
     x = b.op("Conv", x, b.int8_weights((4, 5, 1, 1), rng, per_channel=False))
-    model = b.model(b.fake(x, 0.03, 0, np.int8))
+    model = b.model(b.fake(x, 0.03, np.int8))
     assert_equal(model, image(0), 0.03)
     assert [node.op for node in bitlens.compile(model).graph if node.op == "conv"] == ["conv", "conv"]
 
@@ -92,9 +81,9 @@ def test_weights_may_be_quantized_and_clipped_in_the_file() -> None:
     weights = b.codes(b.constant(np.random.default_rng(0).normal(0, 0.2, (4, 3, 1, 1))), 0.1, 0, np.int8)
     weights = b.op("Clip", weights, b.constant(-1, np.int8), b.constant(1, np.int8))
     x = b.op("Conv", b.fake("image", 1 / 255), b.real(weights, 0.1, 0, np.int8))
-    program = bitlens.compile(b.model(b.fake(x, 0.01, 0, np.int8)))
+    program = bitlens.compile(b.model(b.fake(x, 0.01, np.int8)))
     assert str(program.graph.nodes[0].attrs["weight_grid"]) == "ternary"
-    assert_equal(b.model(b.fake(x, 0.01, 0, np.int8)), image(2, (2, 3, 4, 4)), 0.01)
+    assert_equal(b.model(b.fake(x, 0.01, np.int8)), image(2, (2, 3, 4, 4)), 0.01)
 
 
 def test_codes_may_be_pooled_reshaped_and_joined() -> None:
@@ -105,7 +94,7 @@ def test_codes_may_be_pooled_reshaped_and_joined() -> None:
     joined = b.op("MaxPool", b.op("Concat", *branches, axis=1), kernel_shape=[2, 2], strides=[2, 2])
     flat = b.real(b.op("Reshape", joined, b.constant([0, -1], np.int64)), 0.05, 100)
     weights = b.op("Transpose", b.int8_weights((5, 128), rng), perm=[1, 0])
-    model = b.model(b.fake(b.op("MatMul", flat, weights), 0.1, 128))
+    model = b.model(b.fake(b.op("MatMul", flat, weights), 0.1, zero=128))
     assert_equal(model, image(3), 0.1)
 
 
@@ -153,7 +142,7 @@ def test_integer_products() -> None:
     weights = b.constant(rng.integers(0, 256, (4, 3, 3, 3)), np.uint8)
     x = b.op("ConvInteger", "image", weights, b.constant(5, np.uint8), b.constant(128, np.uint8), pads=[1, 1, 1, 1])
     x = b.op("Mul", b.op("Cast", x, to=TensorProto.FLOAT), b.constant(1e-4))
-    model = b.model(b.fake(x, 0.05, 0, np.int8))
+    model = b.model(b.fake(x, 0.05, np.int8))
     x = np.random.default_rng(0).integers(0, 256, (2, 3, 6, 6)).astype(np.uint8)
     assert_equal(model, x, 0.05, bytes_in=True)
 

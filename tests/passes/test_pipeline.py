@@ -16,7 +16,8 @@ from bitlens.graph.rewrite import same
 from bitlens.graph.spec import IMPORTED_OPS, CompileError
 from bitlens.passes.pipeline import ONE_FORM, QUANTIZED, TO_INTEGERS, lower_to_integers
 from bitlens.qonnx.read import read
-from qonnx_models import ModelBuilder, random_model
+from qonnx_models import ModelBuilder
+from random_models import random_model
 from stages import assert_refused
 
 _ATTRIBUTES = sorted({name for op in IMPORTED_OPS.values() for name in op.attrs})

@@ -18,7 +18,8 @@ from bitlens.core.grid import Grid
 from bitlens.graph.spec import CompileError
 from bitlens.qonnx.dialect import DOMAIN
 from bitlens.qonnx.read import read
-from qonnx_models import ModelBuilder, random_model
+from qonnx_models import ModelBuilder
+from random_models import random_model
 
 
 def _small() -> ModelBuilder:
