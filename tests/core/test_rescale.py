@@ -29,13 +29,13 @@ def test_a_found_rescale_equals_the_table_everywhere(scale: float, bits: int, lo
 @pytest.mark.parametrize("bits", [5, 8, 16])
 def test_plain_rescaling_is_found(bits: int) -> None:
     grid = Grid.unsigned(bits)
-    slopes = np.array([0.37, -1 / 3, 0.25], f)
+    slopes = np.array([0.37, -1 / 3, 0.25, 0], f)  # rising, falling, constant
     chain = (Multiply(slopes), Quantize(f(1), f(0), 0, grid.hi, "HALF_UP"))
-    lo, hi = np.full(3, -40_000), np.full(3, 40_000)
+    lo, hi = np.full(4, -40_000), np.full(4, 40_000)
     table = find_steps(chain, lo, hi)
     found = find_rescale(table, lo, hi, grid)
     assert found is not None
-    x = np.arange(-40_000, 40_001)[:, None] + np.zeros(3, np.int64)
+    x = np.arange(-40_000, 40_001)[:, None] + np.zeros(4, np.int64)
     assert np.array_equal(found.apply(x), table.apply(x))
 
 

@@ -23,6 +23,8 @@ IntArray = npt.NDArray[np.int64]
 _MULTIPLIER_BITS = 30  # m < 2^30 and |x| < 2^31 keep m*x below 2^61, so m*x + b cannot overflow 64 bits
 _MAX_SHIFT = 62
 _LARGEST_ADDEND = 1 << 61
+_FAR_LEFT = -(1 << 62)
+_CHUNK = 1 << 16  # breakpoints looked at together: they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -65,71 +67,76 @@ def find_rescale(table: StepTable, lo: npt.ArrayLike, hi: npt.ArrayLike, grid: G
     """
     if grid.step != 1:
         return None
-    rows = len(table.breakpoints)
-    lo = np.broadcast_to(np.asarray(lo, np.int64), rows)
-    hi = np.broadcast_to(np.asarray(hi, np.int64), rows)
-    found = [
-        _find_row(table.breakpoints[r][table.breakpoints[r] != NEVER], table.values[r], int(lo[r]), int(hi[r]), grid)
-        for r in range(rows)
-    ]
-    if any(row is None for row in found):
-        return None
-    multiplier, addend, shift = (
-        np.array(column, np.int64) for column in zip(*[row for row in found if row], strict=True)
-    )
+    rows, most = table.breakpoints.shape
+    lo, hi = (np.broadcast_to(np.asarray(end, np.int64), rows) for end in (lo, hi))
+    size = max(1, _CHUNK // max(1, most))
+    found = []
+    for start in range(0, rows, size):
+        part = slice(start, start + size)
+        rescaled = _find_rows(table.breakpoints[part], table.values[part], lo[part], hi[part], grid)
+        if rescaled is None:
+            return None
+        found.append(rescaled)
+    multiplier, addend, shift = np.concatenate(found, axis=1)
     return Rescale(multiplier, addend, shift, grid)
 
 
-def _find_row(breakpoints: IntArray, values: IntArray, lo: int, hi: int, grid: Grid) -> tuple[int, int, int] | None:
-    count = len(breakpoints)
-    first = int(values[0])
-    if count == 0:
-        return 0, first, 0
-    steps = np.diff(values[: count + 1])
-    direction = int(steps[0])
-    if abs(direction) != 1 or np.any(steps != direction):
+def _find_rows(breakpoints: IntArray, values: IntArray, lo: IntArray, hi: IntArray, grid: Grid) -> IntArray | None:
+    """(3, n): multiplier, addend and shift of each row, or None."""
+    used = breakpoints != NEVER  # (n, J)
+    count = used.sum(1)
+    steps = np.diff(values)  # (n, J)
+    direction = np.where(count > 0, steps[:, :1].sum(1), 1)  # (n,)
+    if np.any(np.abs(direction) != 1) or np.any((steps != direction[:, None]) & used):
         return None
-    if direction < 0:
-        # mirror x: with u = -x the row rises from the last value; breakpoint "x >= T" becomes "u >= 1 - T" from the other side
-        mirrored = _find_row((1 - breakpoints)[::-1], values[count::-1], -hi, -lo, grid)
-        return mirrored and (-mirrored[0], mirrored[1], mirrored[2])
-    targets = first + 1 + np.arange(count, dtype=np.int64)
-    shift = _shift_for(breakpoints)
-    if shift is None:
+    # mirror x of falling rows: with u = -x they rise; between T - 1 and T there is now a step at u = -T and u = 1 - T
+    falling = (direction < 0)[:, None]
+    before = np.where(falling, -breakpoints, breakpoints - 1)  # (n, J): the last u with the lower code
+    codes = np.where(falling, values[:, :-1], values[:, 1:])  # (n, J): the higher code
+    lo, hi = np.where(direction < 0, -hi, lo), np.where(direction < 0, -lo, hi)
+    ends = np.sort(np.stack([values[:, 0], np.take_along_axis(values, count[:, None], 1)[:, 0]]), axis=0)
+    shift = _shifts(breakpoints, used)
+    if np.any(shift < 0):
         return None
+    wanted = codes << shift[:, None]
 
-    def interval(m: int) -> tuple[int, int]:
-        """The addends that are right for multiplier m: both ends included."""
-        wanted = targets << shift
-        least = int((wanted - m * breakpoints).max())
-        most = int((wanted - m * (breakpoints - 1)).min()) - 1
-        if first > grid.lo:  # the row starts above the clamp, so m*lo + b must not fall below it
-            least = max(least, (first << shift) - m * lo)
-        if first + count < grid.hi:  # and ends below the upper clamp
-            most = min(most, ((first + count + 1) << shift) - m * hi - 1)
+    def interval(m: IntArray) -> tuple[IntArray, IntArray]:
+        """The addends that are right for multipliers m (n,): both ends included."""
+        right = wanted - m[:, None] * before
+        least = np.where(used, right - m[:, None], _FAR_LEFT).max(1, initial=_FAR_LEFT)
+        most = np.where(used, right, -_FAR_LEFT).min(1, initial=-_FAR_LEFT) - 1
+        # where a row starts above the clamp m*lo + b must not fall below it, likewise at the other end
+        least = np.where(ends[0] > grid.lo, np.maximum(least, (ends[0] << shift) - m * lo), least)
+        most = np.where(ends[1] < grid.hi, np.minimum(most, ((ends[1] + 1) << shift) - m * hi - 1), most)
         return least, most
 
-    low, high = 1, (1 << _MULTIPLIER_BITS) - 1
-    while high - low > 2:
+    low, high = np.ones_like(lo), np.full_like(lo, (1 << _MULTIPLIER_BITS) - 1)
+    while np.any(high - low > 2):
         a, b = low + (high - low) // 3, high - (high - low) // 3
         (least_a, most_a), (least_b, most_b) = interval(a), interval(b)
-        if most_a - least_a < most_b - least_b:
-            low = a + 1
-        else:
-            high = b
-    for m in range(low, high + 1):
+        rising, more = most_a - least_a < most_b - least_b, high - low > 2
+        low, high = np.where(more & rising, a + 1, low), np.where(more & ~rising, b, high)
+    multiplier = addend = np.zeros_like(lo)
+    proven = np.zeros(len(lo), bool)
+    for m in (low, low + 1, low + 2):
         least, most = interval(m)
-        if least <= most:
-            addend = (least + most) // 2
-            return (m, addend, shift) if abs(addend) < _LARGEST_ADDEND else None
-    return None
+        fits = ~proven & (m <= high) & (least <= most)
+        multiplier, addend = np.where(fits, m, multiplier), np.where(fits, (least + most) // 2, addend)
+        proven |= fits
+    constant = count == 0
+    multiplier, addend, shift = (
+        np.where(constant, other, row) for row, other in ((multiplier * direction, 0), (addend, ends[0]), (shift, 0))
+    )
+    if not np.all(proven | constant) or np.any(np.abs(addend) >= _LARGEST_ADDEND):
+        return None
+    return np.stack([multiplier, addend, shift])
 
 
-def _shift_for(breakpoints: IntArray) -> int | None:
+def _shifts(breakpoints: IntArray, used: npt.NDArray[np.bool_]) -> IntArray:
     """The largest shift at which the slope 1 / mean distance still has a multiplier of `_MULTIPLIER_BITS` bits."""
-    count = len(breakpoints)
-    distance = max(2.0**-16, float(breakpoints[-1] - breakpoints[0]) / max(1, count - 1))  # below 1: codes are skipped
-    magnitude = int(np.abs(breakpoints).max()).bit_length()
-    shift = int(np.floor(np.log2(distance))) + _MULTIPLIER_BITS - 1
-    shift = min(shift, _MAX_SHIFT - 18, _MAX_SHIFT - 1 - max(0, magnitude - 31))
-    return shift if shift >= 0 else None
+    last = np.where(used, breakpoints, -NEVER).max(1, initial=-NEVER)
+    first = breakpoints.min(1, initial=NEVER)
+    distance = np.maximum(2.0**-16, (last - first) / np.maximum(1, used.sum(1) - 1))  # below 1: codes are skipped
+    magnitude = np.frexp(np.maximum(np.abs(first), np.abs(last)).astype(float))[1]  # its bit length
+    shift = np.floor(np.log2(distance)).astype(np.int64) + _MULTIPLIER_BITS - 1
+    return np.asarray(np.minimum(np.minimum(shift, _MAX_SHIFT - 18), _MAX_SHIFT - 1 - np.maximum(0, magnitude - 31)))

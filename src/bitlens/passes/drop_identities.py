@@ -12,15 +12,15 @@ from bitlens.graph.rewrite import bypass
 
 __all__ = ["drop_identities"]
 
-_MOST_LEVELS = 1 << 16  # wider operands are sums, which no quantizer of at most 16 bits gives back
-
 
 def drop_identities(graph: Graph) -> None:
     """Let readers of such a table read its operand. Units differ at most in name: every reader is integer by now."""
     for node in [*graph.nodes]:
         if node.op in ("steps", "rescale") and node.output not in graph.outputs:
-            grid = graph.value(node.inputs[0]).grid
-            if grid is not None and grid.levels <= _MOST_LEVELS and _gives_back(node, grid):
+            grid, result = (graph.value(tensor).grid for tensor in (node.inputs[0], node.output))
+            assert grid is not None
+            assert result is not None
+            if result.lo <= grid.lo and grid.hi <= result.hi and _gives_back(node, grid):
                 bypass(graph, node)
 
 
