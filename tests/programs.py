@@ -91,6 +91,13 @@ class Builder:
             "rescale", x, grid=grid, multiplier=multiplier, addend=addend, shift=shift, lo=grid.lo, hi=grid.hi
         )
 
+    def lookup(self, x: str, rng: np.random.Generator, columns: int, grid: Grid) -> str:
+        """A random table with one row for each integer that x may hold; x has 1 channel and no negative integer."""
+        value = self.graph.value(x)
+        assert value.grid is not None
+        table = grid.decode(rng.integers(0, grid.levels, (value.grid.hi + 1, columns)))
+        return self.op("lookup", x, table=table.astype(np.int32), table_grid=grid)
+
     def program(self, *outputs: str) -> Program:
         self.graph.outputs = [*outputs]
         return Program(self.graph)

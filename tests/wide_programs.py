@@ -93,7 +93,7 @@ class _Maker:
     def layer(self) -> None:
         rng = self.rng
         x = self.tensors[int(rng.integers(max(0, len(self.tensors) - 4), len(self.tensors)))]
-        kind = int(rng.integers(0, 15))
+        kind = int(rng.integers(0, 17))
         if kind <= 4:
             y = self.conv(x)
         elif kind == 5:
@@ -107,6 +107,18 @@ class _Maker:
             y = self.b.op(
                 "concat", x, *(others[int(rng.integers(len(others)))] for _ in range(int(rng.integers(1, 4))))
             )
+        elif kind == 15:
+            small = [t for t in self.tensors if self.shape(t) in (self.shape(x), (1, 1, self.shape(x)[2]))]
+            y = self.b.op("multiply", x, small[int(rng.integers(len(small)))])
+        elif kind == 16:
+            index = self.b.op("select", x, channels=rng.integers(0, self.shape(x)[2], 1))
+            grid = Grid.unsigned(int(rng.integers(1, 7)))
+            index = (
+                self.b.steps(index, rng, grid, kind="rising")
+                if self.grid(x).bits < 12
+                else self.b.rescale(index, rng, grid)
+            )
+            y = self.b.lookup(index, rng, int(rng.choice([1, 7, 64, 65])), self.pick(_ACTIVATIONS))
         elif kind == 13:
             channels = self.shape(x)[2]
             y = self.b.op("select", x, channels=rng.integers(0, channels, int(rng.integers(1, 70))))

@@ -115,6 +115,34 @@ BITLENS_API bitlens_code bitlens_use_arena(bitlens_model* model, void* memory, s
 BITLENS_API bitlens_code bitlens_run(bitlens_model* model, size_t images, const bitlens_view* inputs,
                                      int32_t* const* outputs, int32_t* const* kept, bitlens_status* status);
 
+/* Recurrent programs. A state is an output that is an input of the next step; a stream is one sequence in progress,
+ * which keeps the states. It is used by one thread at a time (another is told that it is busy); streams of one model
+ * may run at the same time. */
+typedef struct bitlens_stream bitlens_stream;
+
+typedef struct {
+  size_t input, output; /* places of the state among inputs and outputs */
+} bitlens_state;
+
+BITLENS_API size_t bitlens_state_count(const bitlens_model* model);
+BITLENS_API bitlens_state bitlens_state_at(const bitlens_model* model, size_t index);
+
+/* Opens a stream at the initial integers. The model must outlive it. */
+BITLENS_API bitlens_code bitlens_open_stream(bitlens_model* model, bitlens_stream** stream, bitlens_status* status);
+BITLENS_API void bitlens_close_stream(bitlens_stream* stream);
+
+/* Takes `steps` steps. inputs: one view for each input that is no state, image n of which is step n. outputs: one array
+ * (steps, H, W, C) for each output that is no state. When a step is refused, none has been taken. */
+BITLENS_API bitlens_code bitlens_step(bitlens_stream* stream, size_t steps, const bitlens_view* inputs,
+                                      int32_t* const* outputs, bitlens_status* status);
+/* Back to the initial integers. */
+BITLENS_API bitlens_code bitlens_reset(bitlens_stream* stream, bitlens_status* status);
+/* The integers (H, W, C) of state `index`. */
+BITLENS_API bitlens_code bitlens_read_state(bitlens_stream* stream, size_t index, int32_t* integers,
+                                            bitlens_status* status);
+BITLENS_API bitlens_code bitlens_write_state(bitlens_stream* stream, size_t index, const int32_t* integers,
+                                             bitlens_status* status);
+
 #ifdef __cplusplus
 }
 #endif

@@ -7,9 +7,14 @@
 
 #include "base/error.h"
 #include "program/model.h"
+#include "program/stream.h"
 
 struct bitlens_model {
   bitlens::Model model;
+};
+
+struct bitlens_stream {
+  bitlens::Stream stream;
 };
 
 namespace bitlens {
@@ -173,4 +178,37 @@ bitlens_code bitlens_use_arena(bitlens_model* model, void* memory, size_t bytes,
 bitlens_code bitlens_run(bitlens_model* model, size_t images, const bitlens_view* inputs, int32_t* const* outputs,
                          int32_t* const* kept, bitlens_status* status) {
   return bitlens::guarded(status, [&] { model->model.run(images, inputs, outputs, kept); });
+}
+
+size_t bitlens_state_count(const bitlens_model* model) { return model->model.runner().header().states.count; }
+
+bitlens_state bitlens_state_at(const bitlens_model* model, size_t index) {
+  const bitlens::Runner& runner = model->model.runner();
+  const auto& state = runner.array<bitlens::PlanState>(runner.header().states)[index];
+  return {state.input, state.output};
+}
+
+bitlens_code bitlens_open_stream(bitlens_model* model, bitlens_stream** stream, bitlens_status* status) {
+  *stream = nullptr;
+  return bitlens::guarded(status, [&] { *stream = new bitlens_stream{bitlens::Stream(&model->model)}; });
+}
+
+void bitlens_close_stream(bitlens_stream* stream) { delete stream; }
+
+bitlens_code bitlens_step(bitlens_stream* stream, size_t steps, const bitlens_view* inputs, int32_t* const* outputs,
+                          bitlens_status* status) {
+  return bitlens::guarded(status, [&] { stream->stream.run(steps, inputs, outputs); });
+}
+
+bitlens_code bitlens_reset(bitlens_stream* stream, bitlens_status* status) {
+  return bitlens::guarded(status, [&] { stream->stream.reset(); });
+}
+
+bitlens_code bitlens_read_state(bitlens_stream* stream, size_t index, int32_t* integers, bitlens_status* status) {
+  return bitlens::guarded(status, [&] { stream->stream.read_state(index, integers); });
+}
+
+bitlens_code bitlens_write_state(bitlens_stream* stream, size_t index, const int32_t* integers,
+                                 bitlens_status* status) {
+  return bitlens::guarded(status, [&] { stream->stream.write_state(index, integers); });
 }

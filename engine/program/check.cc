@@ -78,6 +78,30 @@ void check_rescale(const Op& op, const char* name, const Grid& x) {
   }
 }
 
+// All codes are on the grid; the operand holds numbers of rows.
+Range lookup_range(const Op& op, const char* name, const Grid& x) {
+  if (x.lo < 0 || int64_t{x.hi} >= int64_t{op.out_channels}) {
+    fail(kFormat, "%s: operand must be a row's number, 0 to %u, not [%d, %d]", name, op.out_channels - 1, x.lo, x.hi);
+  }
+  std::vector<uint32_t> codes(op.weights_per_output());
+  for (uint32_t row = 0; row < op.out_channels; ++row) {
+    read_codes(op, row, codes.data());
+    for (uint32_t code : codes) {
+      if (code >= op.weight_grid.levels()) {
+        fail(kFormat, "%s: table codes must be below %lld, not %u", name,
+             static_cast<long long>(op.weight_grid.levels()), code);
+      }
+    }
+  }
+  return {op.weight_grid.lo, op.weight_grid.hi};
+}
+
+Range product_range(const Grid& a, const Grid& b) {
+  const int64_t corners[] = {int64_t{a.lo} * b.lo, int64_t{a.lo} * b.hi, int64_t{a.hi} * b.lo, int64_t{a.hi} * b.hi};
+  const auto [least, most] = std::minmax_element(std::begin(corners), std::end(corners));
+  return {*least, *most};
+}
+
 Range range_of(const Program& program, const Op& op) {
   const TensorInfo& result = program.tensors[op.result];
   const Grid& x = program.tensors[op.operands[0]].grid;
@@ -99,6 +123,10 @@ Range range_of(const Program& program, const Op& op) {
       const Grid& y = program.tensors[op.operands[1]].grid;
       return {int64_t{x.lo} + y.lo, int64_t{x.hi} + y.hi};
     }
+    case Opcode::kMultiply:
+      return product_range(x, program.tensors[op.operands[1]].grid);
+    case Opcode::kLookup:
+      return lookup_range(op, result.name.c_str(), x);
     case Opcode::kConcat:
       for (uint32_t operand : op.operands) {
         const Grid& grid = program.tensors[operand].grid;
@@ -135,6 +163,12 @@ void check_op(const Program& program, const Op& op) {
          result.name.c_str(), static_cast<long long>(range.lo), static_cast<long long>(range.hi));
   }
   if (op.opcode == Opcode::kSteps) return;  // every value has been looked at
+  if (op.opcode == Opcode::kLookup) {
+    const Grid& table = op.weight_grid;
+    if (result.grid.covers(table)) return;
+    fail(kFormat, "%s: results in [%d, %d] must be on its grid [%d, %d] by %d", result.name.c_str(), table.lo, table.hi,
+         result.grid.lo, result.grid.hi, result.grid.step);
+  }
   const Grid reached{static_cast<int32_t>(range.lo), static_cast<int32_t>(range.hi),
                      range.lo == range.hi ? 1 : result_step(program, op, range.lo)};
   if (!result.grid.covers(reached)) {
@@ -155,6 +189,51 @@ void check_input(const TensorInfo& input) {
   }
 }
 
+void check_state(const Program& program, const Program::State& state) {
+  const TensorInfo& before = program.tensors[state.input];
+  const TensorInfo& after = program.tensors[program.outputs[state.output].tensor];
+  const char* name = before.name.c_str();
+  if (!(before.shape == after.shape) || before.shape.height == 0 || before.shape.width == 0) {
+    fail(kFormat, "%s: a state must keep one fixed shape", name);
+  }
+  if (!before.grid.covers(after.grid)) {
+    fail(kFormat, "%s: a state's next integers [%d, %d] by %d must be on its grid [%d, %d] by %d", name, after.grid.lo,
+         after.grid.hi, after.grid.step, before.grid.lo, before.grid.hi, before.grid.step);
+  }
+  const auto channels = static_cast<size_t>(before.shape.channels);
+  const auto differ = [channels](const std::vector<float>& a, const std::vector<float>& b, float usual) {
+    const auto at = [usual](const std::vector<float>& v, size_t i) {
+      return v.empty() ? usual : v[v.size() == 1 ? 0 : i];
+    };
+    for (size_t i = 0; i < channels; ++i) {
+      if (at(a, i) != at(b, i)) return true;
+    }
+    return false;
+  };
+  if (differ(before.scale, after.scale, 1)) fail(kFormat, "%s: a state must keep its scale", name);
+  if (differ(before.offset, after.offset, 0)) fail(kFormat, "%s: a state must keep its offset", name);
+  for (int32_t number : state.initial) {
+    if (!before.grid.contains(number)) {
+      fail(kFormat, "%s: every initial integer must be on its grid [%d, %d] by %d, not %d", name, before.grid.lo,
+           before.grid.hi, before.grid.step, number);
+    }
+  }
+}
+
+void check_states(const Program& program) {
+  std::vector<bool> inputs(program.input_count), outputs(program.outputs.size());
+  for (const auto& state : program.states) {
+    if (inputs[state.input] || outputs[state.output]) {
+      fail(kFormat, "program: every state must have an input and an output of its own");
+    }
+    inputs[state.input] = outputs[state.output] = true;
+    check_state(program, state);
+  }
+  if (!program.states.empty() && program.states.size() == program.input_count) {
+    fail(kFormat, "program: must have an input that is no state");
+  }
+}
+
 }  // namespace
 
 void check_program(const Program& program) {
@@ -163,6 +242,7 @@ void check_program(const Program& program) {
   }
   for (uint32_t i = 0; i < program.input_count; ++i) check_input(program.tensors[i]);
   for (const Op& op : program.ops) check_op(program, op);
+  check_states(program);
 }
 
 }  // namespace bitlens

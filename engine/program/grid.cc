@@ -16,8 +16,9 @@ bool Grid::covers(const Grid& other) const {
 }
 
 const char* opcode_name(Opcode opcode) {
-  static const char* const kNames[] = {"",       "conv",    "steps",    "rescale", "max_pool", "sum_pool",      "add",
-                                       "concat", "flatten", "upsample", "crop",    "select",   "depth_to_space"};
+  static const char* const kNames[] = {"",         "conv",   "steps",          "rescale",  "max_pool",
+                                       "sum_pool", "add",    "concat",         "flatten",  "upsample",
+                                       "crop",     "select", "depth_to_space", "multiply", "lookup"};
   static_assert(sizeof kNames / sizeof kNames[0] == kLastOpcode + 1);
   return kNames[static_cast<int>(opcode)];
 }

@@ -142,8 +142,7 @@ class Model::Lease {
   std::unique_ptr<Workspace> workspace_;
 };
 
-void Model::run_image(const Arena& arena, uint8_t* scratch, int threads, size_t image, const bitlens_view* inputs,
-                      int32_t* const* outputs, int32_t* const* kept) const {
+void Model::take_inputs(const Arena& arena, size_t image, const bitlens_view* inputs) const {
   const PlanHeader& header = runner_->header();
   const auto* in = runner_->array<PlanPort>(header.inputs);
   for (uint64_t i = 0; i < header.inputs.count; ++i) {
@@ -154,6 +153,12 @@ void Model::run_image(const Arena& arena, uint8_t* scratch, int threads, size_t 
            tensor.lo, tensor.hi, tensor.step, stray);
     }
   }
+}
+
+void Model::run_image(const Arena& arena, uint8_t* scratch, int threads, size_t image, const bitlens_view* inputs,
+                      int32_t* const* outputs, int32_t* const* kept) const {
+  const PlanHeader& header = runner_->header();
+  take_inputs(arena, image, inputs);
   runner_->run(arena, scratch, threads);
   const auto* tensors = runner_->array<PlanTensor>(header.tensors);
   const auto read = [&](uint32_t tensor, int32_t* out) {
@@ -188,6 +193,70 @@ void Model::run(size_t images, const bitlens_view* inputs, int32_t* const* outpu
     }
   });
   if (error != nullptr) std::rethrow_exception(error);
+}
+
+// The tensor of an input or output.
+const PlanTensor& Model::port(const PlanArray& ports, uint64_t place) const {
+  const auto* tensors = runner_->array<PlanTensor>(runner_->header().tensors);
+  return tensors[runner_->array<PlanPort>(ports)[place].tensor];
+}
+
+Model::States Model::initial_states() const {
+  const PlanHeader& header = runner_->header();
+  const auto* states = runner_->array<PlanState>(header.states);
+  States all;
+  for (uint64_t i = 0; i < header.states.count; ++i) {
+    const auto* initial = runner_->array<int32_t>(states[i].initial);
+    std::vector<int32_t> integers(static_cast<size_t>(elements(port(header.inputs, states[i].input))), initial[0]);
+    if (states[i].initial.count > 1) std::copy_n(initial, integers.size(), integers.begin());
+    all.push_back(std::move(integers));
+  }
+  return all;
+}
+
+void Model::check_state(size_t state, const int32_t* integers) const {
+  const PlanHeader& header = runner_->header();
+  const uint32_t place = runner_->array<PlanState>(header.states)[state].input;
+  const PlanTensor& t = port(header.inputs, place);
+  const Grid grid{t.lo, t.hi, t.step};
+  for (int64_t i = 0; i < elements(t); ++i) {
+    if (grid.contains(integers[i])) continue;
+    fail(ErrorCode::kInput, "%s: every integer must be on the grid [%d, %d] by %d, not %d",
+         runner_->text(runner_->array<PlanPort>(header.inputs)[place].name), t.lo, t.hi, t.step, integers[i]);
+  }
+}
+
+void Model::run_sequence(size_t steps, const bitlens_view* inputs, int32_t* const* outputs, States* states) {
+  const PlanHeader& header = runner_->header();
+  const auto* pairs = runner_->array<PlanState>(header.states);
+  const auto* ports = runner_->array<PlanPort>(header.outputs);
+  std::vector<bitlens_view> views(header.inputs.count);
+  std::vector<int32_t*> targets(header.outputs.count);
+  for (uint64_t i = 0; i < header.states.count; ++i) {
+    const PlanTensor& t = port(header.inputs, pairs[i].input);
+    int32_t* integers = (*states)[i].data();
+    views[pairs[i].input] = {integers, BITLENS_I32, 0, int64_t{t.width} * t.channels, t.channels};
+    targets[pairs[i].output] = integers;
+  }
+  std::vector<bool> moves(targets.size());  // on to the next step's place
+  for (bitlens_view& view : views) {
+    if (view.data == nullptr) view = *inputs++;
+  }
+  for (size_t i = 0; i < targets.size(); ++i) {
+    if (targets[i] != nullptr) continue;
+    targets[i] = *outputs++;
+    moves[i] = true;
+  }
+  Lease lease(this, 1);
+  const Arena& arena = lease.arena(0);
+  for (size_t step = 0; step < steps; ++step) {
+    take_inputs(arena, step, views.data());
+    runner_->run(arena, lease.scratch(), threads_);
+    for (size_t i = 0; i < targets.size(); ++i) {
+      runner_->read(arena[ports[i].tensor], targets[i]);
+      if (moves[i]) targets[i] += elements(port(header.outputs, i));
+    }
+  }
 }
 
 }  // namespace bitlens

@@ -21,6 +21,14 @@ class Model {
   void use_arena(void* memory, size_t bytes);
   void run(size_t images, const bitlens_view* inputs, int32_t* const* outputs, int32_t* const* kept);
 
+  // The integers of every state, (H, W, C) each.
+  using States = std::vector<std::vector<int32_t>>;
+  States initial_states() const;
+  // Throws Error (kInput) when an integer is not on the state's grid.
+  void check_state(size_t state, const int32_t* integers) const;
+  // Steps one after the other; one view and one array for each input and output that is no state.
+  void run_sequence(size_t steps, const bitlens_view* inputs, int32_t* const* outputs, States* states);
+
   const Runner& runner() const { return *runner_; }
   int threads() const { return threads_; }
   // Arena and scratch of one image on all threads.
@@ -38,6 +46,8 @@ class Model {
   std::unique_ptr<Workspace> make_workspace(int arenas) const;
   void run_image(const Arena& arena, uint8_t* scratch, int threads, size_t image, const bitlens_view* inputs,
                  int32_t* const* outputs, int32_t* const* kept) const;
+  void take_inputs(const Arena& arena, size_t image, const bitlens_view* inputs) const;
+  const PlanTensor& port(const PlanArray& ports, uint64_t place) const;
 
   AlignedBytes plan_;
   std::unique_ptr<Runner> runner_;

@@ -48,6 +48,9 @@ class Planner {
       outputs_.push_back({blob_.text(output.name), tensor, 0, {}, {}});
       add_real(program_.tensors[output.tensor], &outputs_.back());
     }
+    for (const auto& state : program_.states) {
+      states_.push_back({state.input, state.output, blob_.array(state.initial)});
+    }
     return finish();
   }
 
@@ -156,6 +159,7 @@ class Planner {
       step.upsampling.pad_bottom = static_cast<int32_t>(to.height - from.height);
       step.upsampling.pad_right = static_cast<int32_t>(to.width - from.width);
     }
+    if (op.opcode == Opcode::kLookup) step.table = add_table(op);
     step.producer = producer_of(unit);
     std::vector<uint32_t> inputs;
     for (size_t i = 0; i < op.data_operands(); ++i) {
@@ -177,6 +181,23 @@ class Planner {
     finish_step(&step, unit.final, unit.sums_grid(program_), fold, inputs, output);
   }
 
+  PlanTable add_table(const Op& op) {
+    const bool bytes = op.weight_grid.levels() <= 256;
+    std::vector<uint32_t> row(op.weights_per_output());
+    std::vector<uint8_t> small;
+    std::vector<int32_t> large;
+    for (uint32_t number = 0; number < op.out_channels; ++number) {
+      read_codes(op, number, row.data());
+      if (bytes) {
+        small.insert(small.end(), row.begin(), row.end());
+      } else {
+        large.insert(large.end(), row.begin(), row.end());
+      }
+    }
+    const PlanArray codes = bytes ? blob_.array(small) : blob_.array(large);
+    return {codes.offset, bytes ? 1 : 4, op.weight_grid.lo, op.weight_grid.step, 0};
+  }
+
   Producer producer_of(const Unit& unit) const {
     switch (unit.op->opcode) {
       case Opcode::kConv:
@@ -194,6 +215,10 @@ class Planner {
         return Producer::kSelect;
       case Opcode::kDepthToSpace:
         return Producer::kDepthToSpace;
+      case Opcode::kMultiply:
+        return Producer::kMultiply;
+      case Opcode::kLookup:
+        return Producer::kLookup;
       case Opcode::kUpsample:
       case Opcode::kCrop:
         return upsamples_in_place(program_, unit) ? Producer::kUpsampleSame : Producer::kUpsample;
@@ -284,6 +309,7 @@ class Planner {
     header.steps = blob_.array(steps_);
     header.inputs = blob_.array(inputs_);
     header.outputs = blob_.array(outputs_);
+    header.states = blob_.array(states_);
     header.kept = blob_.array(kept_);
     header.bytes = blob_.size();
     *blob_.at<PlanHeader>(0) = header;
@@ -302,6 +328,7 @@ class Planner {
   std::map<std::pair<uint32_t, Storage>, uint32_t> instances_;
   std::vector<PlanStep> steps_;
   std::vector<PlanPort> inputs_, outputs_;
+  std::vector<PlanState> states_;
   std::vector<uint32_t> kept_;
   uint64_t scratch_bytes_ = 64;
   uint32_t features_ = 0;

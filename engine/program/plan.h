@@ -43,6 +43,8 @@ enum class Producer : uint32_t {
   kUpsample,
   kSelect,
   kDepthToSpace,
+  kMultiply,
+  kLookup,
   kPoolSame,
   kConcatSame,
   kUpsampleSame
@@ -76,6 +78,12 @@ struct PlanPort {
   PlanArray scale, offset;  // float
 };
 
+// An output that is an input of the next step.
+struct PlanState {
+  uint32_t input, output;  // places in the plan's inputs and outputs
+  PlanArray initial;       // int32, 1 or one per element
+};
+
 // Output channels first .. first + channels - 1 of one group; never across a multiple of kBlock.
 struct PlanPiece {
   uint64_t panel;
@@ -100,6 +108,12 @@ struct PlanEpilogue {
   int32_t levels, scale, unused;
 };
 
+// lookup: rows of codes one after the other, bytes where they fit, else int32. The integer is lo + step * code.
+struct PlanTable {
+  uint64_t codes;
+  int32_t code_bytes, lo, step, unused;
+};
+
 struct PlanStep {
   uint64_t name, op, result;  // of the producing op; what ran, such as "conv+steps"; of the result
   Producer producer;
@@ -109,6 +123,7 @@ struct PlanStep {
   Upsampling upsampling;
   PlanArray channels;  // select: uint32, of the operand
   int32_t block;       // depth_to_space
+  PlanTable table;
   int32_t strip_pixels;
   int64_t work;     // about how many elementary operations; small steps stay on one thread
   uint64_t kernel;  // kPoolSame: name
@@ -125,7 +140,8 @@ struct PlanHeader {
   uint64_t bytes;                       // of the plan
   uint64_t arena_bytes, scratch_bytes;  // scratch: per thread
   PlanArray tensors, steps, inputs, outputs;
-  PlanArray kept;  // uint32 plan tensors that keep = true returns, one per materialised tensor of the program
+  PlanArray states;  // PlanState
+  PlanArray kept;    // uint32 plan tensors that keep = true returns, one per materialised tensor of the program
 };
 
 constexpr char kPlanMagic[8] = {'B', 'I', 'T', 'P', 'L', 'A', 'N', '1'};

@@ -43,6 +43,8 @@ enum class Opcode : uint8_t {
   kCrop = 10,
   kSelect = 11,
   kDepthToSpace = 12,
+  kMultiply = 13,
+  kLookup = 14,
 };
 
 const char* opcode_name(Opcode opcode);
@@ -74,10 +76,10 @@ struct Op {
   Upsampling upsampling{};         // upsample
   std::vector<uint32_t> channels;  // select
   uint32_t block = 1;              // depth_to_space
-  // conv
+  // conv, and the table of lookup, whose rows are outputs
   uint32_t groups = 1, out_channels = 0;
   Grid weight_grid;
-  const uint8_t* weights = nullptr;  // planes of codes, see weight_codes
+  const uint8_t* weights = nullptr;  // planes of codes, see read_codes
   uint64_t weight_count = 0;
   std::vector<int32_t> bias;  // empty or one per output channel
   // steps and rescale
@@ -96,7 +98,7 @@ struct Op {
   bool padded() const { return (window.pad_top | window.pad_left | window.pad_bottom | window.pad_right) != 0; }
 };
 
-constexpr uint8_t kLastOpcode = 12;
+constexpr uint8_t kLastOpcode = 14;
 constexpr int64_t kMostChannels = 1 << 20;
 constexpr int32_t kMostFactor = 256;       // of an upsampling, and a block
 constexpr int64_t kMostSide = 2147483647;  // height and width
@@ -111,6 +113,12 @@ struct Program {
     uint32_t tensor;
   };
   std::vector<Output> outputs;
+  // An output that is an input of the next step.
+  struct State {
+    uint32_t input, output;        // places in the lists of inputs and outputs
+    std::vector<int32_t> initial;  // 1 or one per element of (H, W, C)
+  };
+  std::vector<State> states;
 };
 
 // Reads and checks a file. Throws Error (kFormat) with one line that names the op or the offset.
@@ -122,7 +130,8 @@ void check_program(const Program& program);
 // The shape of an op's result. Throws Error (kFormat) when the operands do not fit together.
 Shape result_shape(const Op& op, const std::string& name, const std::vector<Shape>& operands);
 
-// The weight codes of output channel `output`: (kernel_h, kernel_w, channels / groups). The weight is lo + step * code.
+// The weight codes of output channel `output`, (kernel_h, kernel_w, channels / groups), or of a table's row. The weight
+// is lo + step * code.
 void read_codes(const Op& op, uint32_t output, uint32_t* codes);
 
 }  // namespace bitlens

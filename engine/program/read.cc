@@ -185,6 +185,19 @@ struct FileReader {
     }
   }
 
+  void read_lookup(Op* op, const char* name) {
+    op->out_channels = in.u32();
+    const uint32_t columns = in.u32();
+    if (op->out_channels < 1 || columns < 1 || op->out_channels > kMostChannels || columns > kMostChannels) {
+      fail(kFormat, "%s: rows and columns must be 1 to %lld, not %u and %u", name,
+           static_cast<long long>(kMostChannels), op->out_channels, columns);
+    }
+    op->weight_grid = grid();
+    op->weight_count = uint64_t{op->out_channels} * columns;
+    const auto bits = static_cast<uint64_t>(op->weight_grid.bits());
+    op->weights = in.take(bits * ((op->weight_count + 7) / 8));
+  }
+
   void read_upsampling(Op* op, const char* name) {
     Upsampling& u = op->upsampling;
     u.factor_h = in.u16();
@@ -296,7 +309,7 @@ struct FileReader {
 
   void read_operands(Op* op, const char* name) {
     const uint8_t count = in.u8();
-    const bool pair = op->opcode == Opcode::kAdd || op->opcode == Opcode::kCrop;
+    const bool pair = op->opcode == Opcode::kAdd || op->opcode == Opcode::kCrop || op->opcode == Opcode::kMultiply;
     const uint8_t least = pair || op->opcode == Opcode::kConcat ? 2 : 1;
     const uint8_t most = op->opcode == Opcode::kConcat ? 255 : least;
     for (uint8_t i = 0; i < count; ++i) {
@@ -337,6 +350,7 @@ struct FileReader {
     if (op.opcode == Opcode::kUpsample) read_upsampling(&op, name.c_str());
     if (op.opcode == Opcode::kSelect) read_select(&op, name.c_str(), channels);
     if (op.opcode == Opcode::kDepthToSpace) op.block = in.u16();
+    if (op.opcode == Opcode::kLookup) read_lookup(&op, name.c_str());
     std::vector<Shape> shapes;
     for (uint32_t operand : op.operands) shapes.push_back(program.tensors[operand].shape);
     pending.shape = result_shape(op, name, shapes);
@@ -362,6 +376,29 @@ struct FileReader {
       program.outputs.push_back(std::move(output));
     }
   }
+
+  void read_states() {
+    for (uint32_t left = in.u16(); left > 0; --left) {
+      Program::State state{in.u16(), in.u16(), {}};
+      const uint32_t count = in.u32();
+      if (state.input >= program.input_count || state.output >= program.outputs.size()) {
+        fail(kFormat, "file: a state must pair an input below %u with an output below %zu, not %u and %u",
+             program.input_count, program.outputs.size(), state.input, state.output);
+      }
+      const TensorInfo& input = program.tensors[state.input];
+      // sides below 2^31 and 2^20 channels: only a product of two needs care
+      const int64_t pixels = input.shape.height * input.shape.width;
+      const bool small = pixels <= (int64_t{1} << 32);
+      if (count != 1 && (!small || int64_t{count} != pixels * input.shape.channels)) {
+        fail(kFormat, "%s: a state must have 1 initial integer or one for each of its own, not %u", input.name.c_str(),
+             count);
+      }
+      Reader numbers(in.take(uint64_t{4} * count), size_t{4} * count);
+      state.initial.resize(count);
+      for (int32_t& number : state.initial) number = numbers.i32();
+      program.states.push_back(std::move(state));
+    }
+  }
 };
 
 }  // namespace
@@ -375,8 +412,9 @@ Program read_program(const uint8_t* data, size_t size) {
   if (count > kMostOps) fail(kFormat, "file: ops must be at most %u, not %u", kMostOps, count);
   for (uint32_t i = 0; i < count; ++i) reader.read_op();
   reader.read_outputs();
+  reader.read_states();
   if (reader.in.left() > 0) {
-    fail(kFormat, "file: must end after the outputs at offset %zu, not %zu", reader.in.at(), size);
+    fail(kFormat, "file: must end after the states at offset %zu, not %zu", reader.in.at(), size);
   }
   check_program(reader.program);
   return std::move(reader.program);

@@ -69,6 +69,18 @@ Shape result_shape(const Op& op, const std::string& name, const std::vector<Shap
     case Opcode::kAdd:
       if (!(operands[1] == shape)) fail(kFormat, "%s: both operands must have one shape", name.c_str());
       return shape;
+    case Opcode::kMultiply:
+      if (!(operands[1] == shape) && !(operands[1] == Shape{1, 1, shape.channels})) {
+        fail(kFormat, "%s: the second operand must be of the first's shape or one pixel", name.c_str());
+      }
+      return shape;
+    case Opcode::kLookup:
+      if (shape.channels != 1) {
+        fail(kFormat, "%s: operand must have 1 channel, not %lld", name.c_str(),
+             static_cast<long long>(shape.channels));
+      }
+      shape.channels = static_cast<int64_t>(op.weights_per_output());
+      return shape;
     case Opcode::kConcat:
       shape.channels = 0;
       for (const Shape& operand : operands) {

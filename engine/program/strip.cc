@@ -42,6 +42,10 @@ class Strip {
         return load(input(0), job_.first, job_.pixels, channel_, channels_, sums_);
       case Producer::kAdd:
         return add();
+      case Producer::kMultiply:
+        return multiply();
+      case Producer::kLookup:
+        return lookup();
       case Producer::kMaxPool:
         return pool([](int32_t a, int32_t b) { return std::max(a, b); });
       case Producer::kSumPool:
@@ -73,6 +77,38 @@ class Strip {
     const int32_t* __restrict second = second_;
     for (int32_t p = 0; p < job_.pixels; ++p, sums += kBlock, second += kBlock) {
       for (int32_t n = 0; n < channels_; ++n) sums[n] += second[n];
+    }
+  }
+
+  // The second operand may be one pixel, which meets all of the first's.
+  void multiply() {
+    const bool one = input(1).pixels() == 1;
+    load(input(0), job_.first, job_.pixels, channel_, channels_, sums_);
+    load(input(1), one ? 0 : job_.first, one ? 1 : job_.pixels, channel_, channels_, second_);
+    int32_t* __restrict sums = sums_;
+    const int32_t* __restrict second = second_;
+    for (int32_t p = 0; p < job_.pixels; ++p, sums += kBlock, second += one ? 0 : kBlock) {
+      for (int32_t n = 0; n < channels_; ++n) sums[n] *= second[n];
+    }
+  }
+
+  void lookup() {
+    load(input(0), job_.first, job_.pixels, 0, 1, second_);
+    if (step_.table.code_bytes == 1) {
+      read_rows<uint8_t>();
+    } else {
+      read_rows<int32_t>();
+    }
+  }
+
+  // Row numbers lie in the second tile.
+  template <typename Code>
+  void read_rows() {
+    const PlanTable& table = step_.table;
+    const auto* codes = reinterpret_cast<const Code*>(job_.plan + table.codes) + channel_;
+    for (int32_t p = 0; p < job_.pixels; ++p) {
+      const Code* row = codes + int64_t{second_[p * kBlock]} * out_.channels;
+      for (int32_t n = 0; n < channels_; ++n) sums_[p * kBlock + n] = table.lo + table.step * int32_t{row[n]};
     }
   }
 

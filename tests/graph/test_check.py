@@ -90,7 +90,7 @@ def _value(name: str, **changes: object) -> Callable[[Graph], None]:
         ),
         (
             lambda g: setattr(_node(g, "add6"), "op", "Relu"),
-            "add6: op must be one of conv, steps, rescale, max_pool, sum_pool, add, concat, flatten, upsample, crop, select, depth_to_space, not Relu",
+            "add6: op must be one of conv, steps, rescale, max_pool, sum_pool, add, concat, flatten, upsample, crop, select, depth_to_space, multiply, lookup, not Relu",
         ),
         (lambda g: _node(g, "conv2").attrs.pop("groups"), "conv2: conv must have the attribute groups"),
         (

@@ -142,8 +142,14 @@ def test_joins_of_one_unit_are_integers_others_real() -> None:
     assert total.integers.tolist() == [[4, 7]]
     assert joined.integers is not None
     assert joined.integers.tolist() == [[1, 2, 3, 5]]
-    assert run("Add", a, c).integers is None
-    assert run("Concat", a, c, axis=1).real.tolist() == [[0.5, 1, 0.75, 1.25]]
+    finer, beside = run("Add", a, c), run("Concat", a, c, axis=1)
+    assert finer.integers is not None
+    assert finer.integers.tolist() == [[5, 9]]
+    assert beside.integers is not None
+    assert beside.integers.tolist() == [[2, 4, 3, 5]]
+    d = Tensor.quantized(np.array([[3, 5]]), np.float32(0.3))
+    assert run("Add", a, d).integers is None
+    assert run("Concat", a, d, axis=1).integers is None
 
 
 def test_moves_take_units_along() -> None:

@@ -41,7 +41,7 @@ def test_a_sum_of_two_shapes_is_refused() -> None:
     )
 
 
-@pytest.mark.parametrize("op", ["Mul", "Sub", "Div"])
+@pytest.mark.parametrize("op", ["Div", "Max"])
 def test_other_operators_of_two_computed_tensors_are_refused(op: str) -> None:
     b = ModelBuilder(("N", 2, 4, 4))
     x = b.image()

@@ -242,11 +242,15 @@ def _unfrozen() -> nn.Module:
             "net: forward must be one that torch can export, not fail: Given groups=1, weight of size [16, 1, 3, 3], "
             "expected input[1, 3, 8, 8] to have 1 channels, but got 3 channels instead",
         ),
-        (_unfrozen, np.zeros((1, 1, 8, 8)), "example: must be a float32 tensor (N, C, H, W) or (N, C), not ndarray"),
+        (
+            _unfrozen,
+            np.zeros((1, 1, 8, 8)),
+            "example: must be a float32 tensor (N, C, H, W) or (N, C) or int64 (N,), not ndarray",
+        ),
         (
             _unfrozen,
             torch.zeros(1, 8, 8, dtype=torch.uint8),
-            "example: must be a float32 tensor (N, C, H, W) or (N, C), not torch.uint8 (1, 8, 8)",
+            "example: must be a float32 tensor (N, C, H, W) or (N, C) or int64 (N,), not torch.uint8 (1, 8, 8)",
         ),
     ],
 )

@@ -199,11 +199,11 @@ MOST = onnx.defs.onnx_opset_version()
         ),
         (
             _input(TensorProto.DOUBLE, ["N", 2, 4, 4]),
-            "image: input type must be FLOAT, UINT8 or INT8, not DOUBLE; export in float32",
+            "image: input type must be FLOAT, UINT8, INT8, INT32 or INT64, not DOUBLE; export in float32",
         ),
         (
             _input(99, ["N", 2, 4, 4]),
-            "image: input type must be FLOAT, UINT8 or INT8, not type 99; export in float32",
+            "image: input type must be FLOAT, UINT8, INT8, INT32 or INT64, not type 99; export in float32",
         ),
         (
             _input(TensorProto.FLOAT, None),

@@ -93,7 +93,7 @@ def test_a_window_of_padding_alone_is_refused() -> None:
 
 def test_an_output_named_as_another_tensor_is_refused() -> None:
     data = chain_program(0).to_bytes()
-    output = struct.pack("<H", 5) + b"conv9" + data[-4:]
+    output = struct.pack("<H", 5) + b"conv9" + data[-6:]  # number of the tensor, no states
     assert data.endswith(output)
     changed = seal(data[: -len(output)] + output.replace(b"conv9", b"conv2"))
     sentence = r"conv2: output must not have the name of another tensor$"
@@ -106,8 +106,8 @@ def test_an_output_named_as_another_tensor_is_refused() -> None:
 def test_two_names_for_one_output_are_refused() -> None:
     program = chain_program(0)
     data, name = program.to_bytes(), program.graph.outputs[0].encode()
-    entry = struct.pack("<H", len(name)) + name + data[-4:]
-    assert data.endswith(struct.pack("<H", 1) + entry)
-    twice = data[: -len(entry) - 2] + struct.pack("<H", 2) + entry + struct.pack("<H", 1) + b"x" + data[-4:]
+    entry, states = struct.pack("<H", len(name)) + name + data[-6:-2], data[-2:]
+    assert data.endswith(struct.pack("<H", 1) + entry + states)
+    twice = data[: -len(entry) - 4] + struct.pack("<H", 2) + entry + struct.pack("<H", 1) + b"x" + data[-6:]
     with pytest.raises(SessionError, match=r"^program: output names must be unique, not x$"):
         Session(seal(twice))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from bitlens.core.bounds import ACCUMULATOR_LIMIT
 from bitlens.core.grid import Grid
@@ -37,6 +38,39 @@ def check_program(graph: Graph) -> None:
     for name, user in zip(graph.outputs, users, strict=True):
         if user != name and user in graph.values:
             raise GraphError(f"{user}: output must not have the name of another tensor")
+    _check_states(graph, dict(zip(users, graph.outputs, strict=True)))
+
+
+def _check_states(graph: Graph, tensors: dict[str, str]) -> None:
+    """A state's output must be able to be its input of the next step."""
+    for ends in ([state.input for state in graph.states], [state.output for state in graph.states]):
+        if len(set(ends)) < len(ends):
+            raise GraphError(f"program: every state must have an input and an output of its own, not {', '.join(ends)}")
+    if graph.states and len(graph.states) == len(graph.inputs):
+        raise GraphError("program: must have an input that is no state")
+    for state in graph.states:
+        if state.input not in graph.inputs or state.output not in tensors:
+            raise GraphError(f"{state.input}: a state must pair an input with an output, not {state.output}")
+        before, after = graph.value(state.input), graph.value(tensors[state.output])
+        assert before.grid is not None
+        assert after.grid is not None
+        if before.shape != after.shape or None in (before.shape or (None,)):
+            raise GraphError(
+                f"{state.input}: a state must keep one fixed shape, not be {before.shape} and then {after.shape}"
+            )
+        if not before.grid.covers(after.grid):
+            raise GraphError(f"{state.input}: a state's next integers {after.grid} must be on its grid {before.grid}")
+        for what, a, b in (("scale", before.scale, after.scale), ("offset", before.offset, after.offset)):
+            if not np.all(a == b):
+                raise GraphError(
+                    f"{state.input}: a state must keep its {what}, not change it from {_first(a)} to {_first(b)}"
+                )
+        if not before.grid.contains(state.initial):
+            raise GraphError(f"{state.input}: every initial integer must be on its grid {before.grid}")
+
+
+def _first(numbers: npt.NDArray[np.float32]) -> str:
+    return f"{numbers.reshape(-1)[0]:.9g}"
 
 
 def _check_input(graph: Graph, name: str) -> None:
@@ -75,6 +109,8 @@ def _check_node(graph: Graph, node: Node) -> None:
         )
     if grid is None:
         raise GraphError(f"{node.name}: result must have a grid")
+    if node.op == "lookup" and not node.attrs["table_grid"].contains(node.attrs["table"]):
+        raise GraphError(f"{node.name}: every number of the table must be on {node.attrs['table_grid']}")
     if node.op == "steps":
         if not grid.contains(node.attrs["values"]):
             raise GraphError(f"{node.name}: every value must be on its grid {grid}")
@@ -89,6 +125,9 @@ def _check_node(graph: Graph, node: Node) -> None:
 def _result_grid(graph: Graph, node: Node, lo: int, hi: int) -> Grid:
     """The integers a result may hold: ops that only move values keep a common step of their operands."""
     grids = [graph.value(name).grid for name in node.inputs]
+    if node.op == "lookup":
+        table: Grid = node.attrs["table_grid"]
+        return table
     grids = grids[:1] if node.op == "crop" else grids  # of the second only the size is read
     step = 2 if only_moves(node) and all(grid and grid.step == 2 and (grid.lo - lo) % 2 == 0 for grid in grids) else 1
     return Grid(lo, hi, step)

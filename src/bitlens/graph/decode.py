@@ -20,7 +20,7 @@ from bitlens.core.inputs import ROUNDINGS
 from bitlens.core.planes import plane_bytes, unpack_planes
 from bitlens.core.steps import NEVER
 from bitlens.graph.encode import HEADER, MAGIC, VERSION
-from bitlens.graph.graph import Graph, GraphError, Node, Value
+from bitlens.graph.graph import Graph, GraphError, Node, State, Value
 from bitlens.graph.ops import INTEGER_OPS, window_attrs
 
 __all__ = ["FormatError", "decode"]
@@ -134,8 +134,9 @@ def decode(data: bytes) -> Graph:
             raise FormatError(f"{name}: output must be a tensor number below {len(tensors)}, not {number}")
         graph.outputs.append(tensors[number])
         graph.output_names[tensors[number]] = name
+    _read_states(cursor, graph)
     if cursor.at != len(data):
-        raise FormatError(f"file: must end after the outputs at offset {cursor.at}, not {len(data)}")
+        raise FormatError(f"file: must end after the states at offset {cursor.at}, not {len(data)}")
     return graph
 
 
@@ -154,6 +155,22 @@ def _read_inputs(cursor: _Cursor, graph: Graph) -> None:
         value = Value(name, shape, grid, scale, offset, (multiples[0], multiples[1]), [*ROUNDINGS][rounding])
         _add(graph, value, name)
         graph.inputs.append(name)
+
+
+def _read_states(cursor: _Cursor, graph: Graph) -> None:
+    for _ in range(cursor.number("H")):
+        place, output, count = cursor.unpack("HHI")
+        if place >= len(graph.inputs) or output >= len(graph.outputs):
+            raise FormatError(
+                f"file: a state must pair an input below {len(graph.inputs)} with an output below {len(graph.outputs)}, "
+                f"not {place} and {output}"
+            )
+        name, user = graph.inputs[place], graph.output_names[graph.outputs[output]]
+        shape = tuple(size or 0 for size in graph.value(name).shape or ())
+        if count not in (1, int(np.prod(shape))):
+            raise FormatError(f"{name}: a state must have 1 initial integer or {int(np.prod(shape))}, not {count}")
+        initial = cursor.array("<i4", count).astype(np.int64)
+        graph.states.append(State(name, user, initial.reshape(() if count == 1 else shape)))
 
 
 def _add(graph: Graph, value: Value, name: str) -> None:
@@ -216,10 +233,7 @@ def _conv(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]:
         raise FormatError(f"{name}: groups must divide {channels} channels, not {groups}, and kernels be at most 2^15")
     grid = cursor.grid()
     count = out_channels * kernel_h * kernel_w * (channels // groups)
-    codes = unpack_planes(cursor.take(grid.bits * plane_bytes(count)), count, grid.bits)
-    if count and codes.max() >= grid.levels:
-        raise FormatError(f"{name}: weight codes must be below {grid.levels}, not {codes.max()}")
-    weights = grid.decode(codes).reshape(out_channels, kernel_h, kernel_w, channels // groups).astype(np.int32)
+    weights = _codes(cursor, name, "weight", count, grid).reshape(out_channels, kernel_h, kernel_w, channels // groups)
     has_bias = cursor.number("B")
     if has_bias > 1:
         raise FormatError(f"{name}: has_bias must be 0 or 1, not {has_bias}")
@@ -280,6 +294,23 @@ def _depth_to_space(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]
     return {"block": cursor.number("H")}
 
 
+def _lookup(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]:
+    rows, columns = cursor.unpack("2I")
+    if not 1 <= rows <= _MOST_CHANNELS or not 1 <= columns <= _MOST_CHANNELS:
+        raise FormatError(f"{name}: rows and columns must be 1 to {_MOST_CHANNELS}, not {rows} and {columns}")
+    grid = cursor.grid()
+    table = _codes(cursor, name, "table", rows * columns, grid).reshape(rows, columns)
+    return {"table": table, "table_grid": grid}
+
+
+def _codes(cursor: _Cursor, name: str, what: str, count: int, grid: Grid) -> npt.NDArray[np.int32]:
+    """Integers of a grid, stored as planes of their codes."""
+    codes = unpack_planes(cursor.take(grid.bits * plane_bytes(count)), count, grid.bits)
+    if count and codes.max() >= grid.levels:
+        raise FormatError(f"{name}: {what} codes must be below {grid.levels}, not {codes.max()}")
+    return grid.decode(codes).astype(np.int32)
+
+
 def _no_payload(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]:
     return {}
 
@@ -293,4 +324,5 @@ _PAYLOADS: dict[str, Callable[[_Cursor, str, int], dict[str, Any]]] = {
     "upsample": _upsample,
     "select": _select,
     "depth_to_space": _depth_to_space,
+    "lookup": _lookup,
 }

@@ -48,6 +48,12 @@ def encode(graph: Graph, metadata: dict[str, str]) -> bytes:
     out += struct.pack("<H", len(graph.outputs))
     for name in graph.outputs:
         out += _text(graph.output_names.get(name, name)) + struct.pack("<I", number[name])
+    users = [graph.output_names.get(name, name) for name in graph.outputs]
+    out += struct.pack("<H", len(graph.states))
+    for state in graph.states:
+        initial = np.asarray(state.initial, "<i4").reshape(-1)
+        out += struct.pack("<HHI", graph.inputs.index(state.input), users.index(state.output), initial.size)
+        out += initial.tobytes()
     return seal(HEADER.pack(MAGIC, VERSION, 0, 0) + bytes(out))
 
 
@@ -151,6 +157,11 @@ def _depth_to_space(node: Node) -> bytes:
     return struct.pack("<H", node.attrs["block"])
 
 
+def _lookup(node: Node) -> bytes:
+    table, grid = node.attrs["table"], node.attrs["table_grid"]
+    return struct.pack("<2I", *table.shape) + _grid(grid) + pack_planes(grid.encode(table), grid.bits)
+
+
 def _nothing(node: Node) -> bytes:
     return b""
 
@@ -164,4 +175,5 @@ _PAYLOADS: dict[str, Callable[[Node], bytes]] = {
     "upsample": _upsample,
     "select": _select,
     "depth_to_space": _depth_to_space,
+    "lookup": _lookup,
 }

@@ -21,7 +21,7 @@ from bitlens.graph.check import check_program
 from bitlens.graph.decode import FormatError, decode
 from bitlens.graph.encode import encode
 from bitlens.graph.graph import Graph, GraphError
-from bitlens.graph.interpret import interpret
+from bitlens.graph.interpret import interpret, interpret_sequence
 
 __all__ = ["LARGEST_FILE_BYTES", "FormatError", "Program"]
 
@@ -108,3 +108,24 @@ class Program:
         """
         inputs = x if isinstance(x, Mapping) else {self.graph.inputs[0]: x}
         return interpret(self.graph, inputs, keep=keep)
+
+    def run_sequence(
+        self,
+        x: npt.ArrayLike | Mapping[str, npt.ArrayLike],
+        states: Mapping[str, npt.NDArray[np.int64]] | None = None,
+    ) -> tuple[dict[str, npt.NDArray[np.int64]], dict[str, npt.NDArray[np.int64]]]:
+        """Run the golden interpreter step by step; `Session.stream` is the fast way.
+
+        Args:
+            x: one row (H, W, C) a step, as `run` takes images; by name where several inputs are no state.
+            states: integers (H, W, C) before the first step by input name; None: the initial ones.
+
+        Returns:
+            int64 arrays (T, H, W, C) by name, of the outputs that are no state; and the states after the last step.
+
+        Raises:
+            GraphError: the program has no state, or an input does not fit.
+        """
+        carried = {state.input for state in self.graph.states}
+        free = [name for name in self.graph.inputs if name not in carried]
+        return interpret_sequence(self.graph, x if isinstance(x, Mapping) else {free[0]: x}, states)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from bitlens.core.grid import Grid
 
-__all__ = ["Graph", "GraphError", "Node", "Value"]
+__all__ = ["Graph", "GraphError", "Node", "State", "Value"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -78,6 +78,22 @@ class Node:
         return name
 
 
+@dataclass(frozen=True)
+class State:
+    """What a recurrent program carries from step to step: an output that is an input of the next step.
+
+    Args:
+        input: name of the input tensor.
+        output: the output's name as users see it.
+        initial: what the input holds before the first step. Imported stage: real values that broadcast against (C, H, W);
+            integer stage: integers of the input's grid, () or (H, W, C).
+    """
+
+    input: str
+    output: str
+    initial: npt.NDArray[Any]
+
+
 @dataclass
 class Graph:
     """Nodes in topological order, their constants and what is known of the tensors.
@@ -89,6 +105,7 @@ class Graph:
         values: `Value` by tensor name.
         output_names: the name users see for each output tensor (defaults to the tensor's own name).
         metadata: strings that travel into the file: "source", "name", "classes", "tail".
+        states: pairs of inputs and outputs of a recurrent program.
     """
 
     inputs: list[str] = field(default_factory=list)
@@ -98,6 +115,7 @@ class Graph:
     values: dict[str, Value] = field(default_factory=dict)
     output_names: dict[str, str] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
+    states: list[State] = field(default_factory=list)
 
     def producer(self, tensor: str) -> Node | None:
         """The node that a tensor is born in; None for inputs and constants."""
@@ -124,6 +142,7 @@ class Graph:
             {**self.values},
             {**self.output_names},
             {**self.metadata},
+            [*self.states],
         )
 
     def __iter__(self) -> Iterator[Node]:

@@ -19,7 +19,7 @@ from bitlens.core.rescale import Rescale
 from bitlens.core.steps import StepTable
 from bitlens.graph.graph import Graph, GraphError, Node
 
-__all__ = ["interpret", "run_node"]
+__all__ = ["interpret", "interpret_sequence", "run_node"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -51,6 +51,41 @@ def interpret(graph: Graph, inputs: Mapping[str, npt.ArrayLike], *, keep: bool =
         for begin in range(0, max(1, count), _BATCH)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def interpret_sequence(
+    graph: Graph, inputs: Mapping[str, npt.ArrayLike], states: Mapping[str, IntArray] | None = None
+) -> tuple[dict[str, IntArray], dict[str, IntArray]]:
+    """Run a recurrent graph step by step.
+
+    Args:
+        graph: at the integer stage, with states.
+        inputs: as `interpret` takes them, (T, H, W, C) with one row a step, for the inputs that are no state.
+        states: integers (H, W, C) before the first step by input name; None: the initial ones.
+
+    Returns:
+        int64 arrays (T, H, W, C) by output name, of the outputs that are no state; and the states after the last step.
+
+    Raises:
+        GraphError: the graph has no state, or an input does not fit.
+    """
+    if not graph.states:
+        raise GraphError("program: must have states to run a sequence, not none")
+    if states is None:
+        shapes = {s.input: tuple(size or 0 for size in graph.value(s.input).shape or ()) for s in graph.states}
+        states = {s.input: np.broadcast_to(s.initial, shapes[s.input]) for s in graph.states}
+    now = {**states}
+    arrays = {name: np.asarray(array) for name, array in inputs.items()}
+    steps = len(next(iter(arrays.values())))
+    outputs: dict[str, list[IntArray]] = {graph.output_names.get(name, name): [] for name in graph.outputs}
+    for step in range(steps):
+        given = {name: array[step : step + 1] for name, array in arrays.items()}
+        found = interpret(graph, given | {name: array[None] for name, array in now.items()})
+        now = {state.input: found[state.output][0] for state in graph.states}
+        for name, array in found.items():
+            outputs[name].append(array)
+    following = {state.output for state in graph.states}
+    return {name: np.concatenate(rows) for name, rows in outputs.items() if name not in following and rows}, now
 
 
 def _checked(graph: Graph, name: str, array: npt.NDArray[Any]) -> IntArray:
@@ -150,6 +185,8 @@ _RUN: dict[str, Callable[[Mapping[str, Any], list[IntArray]], IntArray]] = {
     "max_pool": lambda attrs, operands: _windows(operands[0], attrs, -(1 << 31)).max(axis=(4, 5)),
     "sum_pool": lambda attrs, operands: _windows(operands[0], attrs, 0).sum(axis=(4, 5)),
     "add": lambda attrs, operands: operands[0] + operands[1],
+    "multiply": lambda attrs, operands: operands[0] * operands[1],
+    "lookup": lambda attrs, operands: attrs["table"][operands[0][..., 0]].astype(np.int64),
     "concat": lambda attrs, operands: np.concatenate(operands, axis=3),
     "flatten": _flatten,
     "upsample": _upsample,

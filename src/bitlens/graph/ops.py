@@ -149,6 +149,33 @@ def _same_shapes(shapes: Sequence[Shape], attrs: Attrs) -> Shape:
     return shapes[0]
 
 
+def _product_shape(shapes: Sequence[Shape], attrs: Attrs) -> Shape:
+    if shapes[1] not in (shapes[0], (1, 1, shapes[0][2])):
+        raise ValueError(f"the second operand must be of the first's shape {shapes[0]} or one pixel, not {shapes[1]}")
+    return shapes[0]
+
+
+def _product_range(grids: Sequence[Grid], attrs: Attrs) -> tuple[int, int]:
+    a, b = grids
+    corners = [x * y for x in (a.lo, a.hi) for y in (b.lo, b.hi)]
+    return min(corners), max(corners)
+
+
+def _lookup_shape(shapes: Sequence[Shape], attrs: Attrs) -> Shape:
+    if shapes[0][2] != 1 or attrs["table"].ndim != 2 or 0 in attrs["table"].shape:
+        raise ValueError(
+            f"operand must have 1 channel and the table rows, not {shapes[0][2]} and {attrs['table'].shape}"
+        )
+    return (*shapes[0][:2], attrs["table"].shape[1])
+
+
+def _lookup_range(grids: Sequence[Grid], attrs: Attrs) -> tuple[int, int]:
+    rows = len(attrs["table"])
+    if grids[0].lo < 0 or grids[0].hi >= rows:
+        raise ValueError(f"operand must be a row's number, 0 to {rows - 1}, not {grids[0]}")
+    return attrs["table_grid"].lo, attrs["table_grid"].hi
+
+
 def _concat_shape(shapes: Sequence[Shape], attrs: Attrs) -> Shape:
     if any(shape[:2] != shapes[0][:2] for shape in shapes):
         raise ValueError(f"all operands must have one height and width, not {[shape[:2] for shape in shapes]}")
@@ -238,6 +265,8 @@ INTEGER_OPS: dict[str, IntegerOp] = {
     "crop": IntegerOp(10, (2, 2), (), _crop_shape, _max_range),
     "select": IntegerOp(11, (1, 1), ("channels",), _select_shape, _max_range),
     "depth_to_space": IntegerOp(12, (1, 1), ("block",), _depth_to_space_shape, _max_range),
+    "multiply": IntegerOp(13, (2, 2), (), _product_shape, _product_range),
+    "lookup": IntegerOp(14, (1, 1), ("table", "table_grid"), _lookup_shape, _lookup_range),
 }
 
 

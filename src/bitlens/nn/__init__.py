@@ -13,9 +13,11 @@ from bitlens.nn.linear import QuantLinear
 from bitlens.nn.lstm import QuantLSTM
 from bitlens.nn.norm import BatchNorm2d
 from bitlens.nn.pool import QuantGlobalAvgPool2d
+from bitlens.nn.step import HasStep, RecurrentStep
 
 __all__ = [
     "BatchNorm2d",
+    "HasStep",
     "QuantAdd",
     "QuantConcat",
     "QuantConv1d",
@@ -27,6 +29,7 @@ __all__ = [
     "QuantLSTM",
     "QuantLayer",
     "QuantLinear",
+    "RecurrentStep",
     "convolution_weight",
     "crop_like",
     "freeze",

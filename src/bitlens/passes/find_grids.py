@@ -21,6 +21,7 @@ from bitlens.graph.graph import Graph, Node, Value
 from bitlens.graph.ops import fills
 from bitlens.graph.rewrite import fresh_node, fresh_tensor, insert_after
 from bitlens.graph.spec import CompileError
+from bitlens.passes.whole_operands import align_operands, settle_operand
 
 __all__ = ["find_grids"]
 
@@ -42,6 +43,9 @@ def find_grids(graph: Graph) -> None:
         rule = _RULES.get(node.op)
         if rule is None:
             continue
+        if node.op not in _MOVES:  # a move may stand in front of a quantizer, with real values
+            for place in range(len(node.inputs)):
+                settle_operand(graph, node, place)
         value = rule(graph, node, [graph.value(tensor) for tensor in node.inputs])
         if value is not None:
             graph.values[node.output] = graph.value(node.output).with_(grid=value.grid, scale=value.scale)
@@ -148,18 +152,44 @@ def _depth_to_space(graph: Graph, node: Node, operands: list[Value]) -> Value | 
 
 
 def _add(graph: Graph, node: Node, operands: list[Value]) -> Value:
-    a, b = operands
     advice = "quantize both branches onto one shared grid before the sum"
-    first, second = (_integer_grid(node, value, advice) for value in operands)
-    _same_scale(node, a, b, advice)
+    for value in operands:
+        _integer_grid(node, value, advice)
+    a, b = _aligned(graph, node, operands, advice)
+    first, second = (_integer_grid(node, value) for value in (a, b))
     return Value(node.output, None, _summed(node, first.lo + second.lo, first.hi + second.hi), a.scale)
+
+
+def _multiply(graph: Graph, node: Node, operands: list[Value]) -> Value:
+    for value in operands:
+        _integer_grid(node, value, "quantize both operands of a product")
+    with np.errstate(over="ignore"):
+        scale = np.asarray(operands[0].scale * operands[1].scale, np.float32)
+    if not np.all(np.isfinite(scale)):
+        raise CompileError(f"{node.name}: unit of the product must be finite, not inf; use smaller scales")
+    grids = [_integer_grid(node, value) for value in operands]
+    corners = [x * y for x in (grids[0].lo, grids[0].hi) for y in (grids[1].lo, grids[1].hi)]
+    return Value(node.output, None, _summed(node, min(corners), max(corners)), scale)
+
+
+def _lookup(graph: Graph, node: Node, operands: list[Value]) -> Value:
+    (x,) = operands
+    rows = len(node.attrs["table"])
+    grid = _integer_grid(node, x, "let the input be the numbers of the table's rows")
+    if x.name in graph.inputs and grid.hi >= rows > 0 <= grid.lo:
+        grid = Grid.span(0, rows - 1)
+        graph.values[x.name] = x.with_(grid=grid)
+    if grid.lo < 0 or grid.hi >= rows:
+        raise CompileError(f"{node.name}: input must be the number of a row, 0 to {rows - 1}, not {grid}; clip it")
+    return Value(node.output, None, node.attrs["table_grid"], node.attrs.pop("table_scale"))
 
 
 def _concat(graph: Graph, node: Node, operands: list[Value]) -> Value:
     advice = "quantize every branch with one shared scale before the concat"
-    grids = [_integer_grid(node, value, advice) for value in operands]
-    for value in operands[1:]:
-        _same_scale(node, operands[0], value, advice)
+    for value in operands:
+        _integer_grid(node, value, advice)
+    operands = _aligned(graph, node, operands, advice)
+    grids = [_integer_grid(node, value) for value in operands]
     lo, hi = min(grid.lo for grid in grids), max(grid.hi for grid in grids)
     step = 2 if all(grid.step == 2 and (grid.lo - lo) % 2 == 0 for grid in grids) else 1
     scale = operands[0].scale
@@ -168,13 +198,22 @@ def _concat(graph: Graph, node: Node, operands: list[Value]) -> Value:
     return Value(node.output, None, Grid(lo, hi, step), scale)
 
 
-def _same_scale(node: Node, a: Value, b: Value, advice: str) -> None:
-    if a.scale.shape != b.scale.shape or not np.array_equal(a.scale, b.scale):
+def _aligned(graph: Graph, node: Node, operands: list[Value], advice: str) -> list[Value]:
+    """The operands in one unit."""
+    if not align_operands(graph, node):
+        a, b = next(
+            ((operands[0], value) for value in operands[1:] if not np.array_equal(value.scale, operands[0].scale)),
+            (operands[0], operands[-1]),
+        )
         texts = [f"{value.scale.reshape(-1)[0]:.9g}" for value in (a, b)]
         raise CompileError(
-            f"{node.name}: scales of the operands must be equal, not {texts[0]} and {texts[1]}; {advice}"
+            f"{node.name}: scales of the operands must be equal or whole multiples of the smallest, "
+            f"not {texts[0]} and {texts[1]}; {advice}"
         )
+    return [graph.value(tensor) for tensor in node.inputs]
 
+
+_MOVES = ("max_pool", "upsample", "crop", "select", "depth_to_space")
 
 _RULES: dict[str, Callable[[Graph, Node, list[Value]], Value | None]] = {
     "conv": _conv,
@@ -185,5 +224,7 @@ _RULES: dict[str, Callable[[Graph, Node, list[Value]], Value | None]] = {
     "depth_to_space": _depth_to_space,
     "crop": lambda graph, node, operands: operands[0] if operands[0].grid is not None else None,
     "add": _add,
+    "multiply": _multiply,
+    "lookup": _lookup,
     "concat": _concat,
 }

@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turn Add and Concat of computed tensors into `add` and `concat`; remove reshapes that channels-last makes meaningless."""
+"""Turn Add, Sub, Mul and Concat of computed tensors into `add`, `multiply` and `concat`.
+
+Reshapes that channels-last makes meaningless go.
+"""
 
 from __future__ import annotations
 
-from bitlens.graph.graph import Graph, Node
-from bitlens.graph.rewrite import bypass
+import numpy as np
+
+from bitlens.core.reference import Multiply
+from bitlens.graph.graph import Graph, Node, Value
+from bitlens.graph.rewrite import bypass, fresh_node, fresh_tensor
 from bitlens.graph.spec import CompileError
 
 __all__ = ["lower_joins"]
@@ -17,15 +23,44 @@ def lower_joins(graph: Graph) -> None:
         CompileError: a concat is not along the channels, operands differ in shape, or a reshape is left over.
     """
     for node in [*graph.nodes]:
-        if node.op == "Add":
-            shapes = [graph.value(tensor).shape for tensor in node.inputs]
-            if shapes[0] != shapes[1]:
-                raise CompileError(f"{node.name}: operands of Add must have one shape, not {shapes[0]} and {shapes[1]}")
-            node.op, node.attrs = "add", {}
+        if node.op in ("Add", "Sub"):
+            _lower_sum(graph, node)
+        elif node.op == "Mul":
+            _lower_product(graph, node)
         elif node.op == "Concat":
             _lower_concat(graph, node)
         elif node.op == "Reshape":
             _drop_reshape(graph, node)
+
+
+def _lower_sum(graph: Graph, node: Node) -> None:
+    shapes = [graph.value(tensor).shape for tensor in node.inputs]
+    if shapes[0] != shapes[1]:
+        raise CompileError(f"{node.name}: operands of {node.op} must have one shape, not {shapes[0]} and {shapes[1]}")
+    if node.op == "Sub":  # a - b = a + (-b), which `find_grids` makes of integers
+        name = fresh_tensor(graph, f"{node.inputs[1]}.negative")
+        graph.values[name] = Value(name, shapes[1])
+        attrs = {"chain": (Multiply(np.float32(-1)),), "factor": 1, "shift": 0}
+        negative = Node("chain", fresh_node(graph, f"{node.name}.negative"), [node.inputs[1]], [name], attrs)
+        graph.nodes.insert(next(i for i, other in enumerate(graph.nodes) if other is node), negative)
+        node.inputs[1] = name
+    node.op, node.attrs = "add", {}
+
+
+def _lower_product(graph: Graph, node: Node) -> None:
+    shapes = [graph.value(tensor).shape or () for tensor in node.inputs]
+    if _is_pixel(shapes[0]) and not _is_pixel(shapes[1]):
+        shapes, node.inputs = shapes[::-1], node.inputs[::-1]
+    if shapes[0] != shapes[1] and not (_is_pixel(shapes[1]) and shapes[0][1:2] == shapes[1][1:2]):
+        raise CompileError(
+            f"{node.name}: operands of Mul must have one shape, or one of them one pixel, "
+            f"not {shapes[0]} and {shapes[1]}"
+        )
+    node.op, node.attrs = "multiply", {}
+
+
+def _is_pixel(shape: tuple[int | None, ...]) -> bool:
+    return len(shape) == 4 and shape[2:] == (1, 1)
 
 
 def _lower_concat(graph: Graph, node: Node) -> None:

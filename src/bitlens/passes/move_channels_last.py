@@ -22,10 +22,10 @@ def move_channels_last(graph: Graph) -> dict[str, str]:
     """
     for name, value in graph.values.items():
         shape = value.shape or ()
-        if len(shape) not in (2, 4):
-            raise CompileError(f"{name}: shape must be (N, C, H, W) or (N, C), not {shape}; export the model so")
+        if len(shape) not in (1, 2, 4):
+            raise CompileError(f"{name}: shape must be (N, C, H, W), (N, C) or (N,), not {shape}; export the model so")
         height, width = shape[2:] if len(shape) == 4 else (1, 1)
-        graph.values[name] = value.with_(shape=(height, width, shape[1]))
+        graph.values[name] = value.with_(shape=(height, width, shape[1] if len(shape) > 1 else 1))
     for node in graph.nodes:
         if node.op == "conv":
             weights = node.attrs["weights"]  # (O, C/g, kh, kw)

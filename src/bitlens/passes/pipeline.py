@@ -27,6 +27,7 @@ from bitlens.passes.infer_shapes import infer_shapes
 from bitlens.passes.lift_sequences import lift_sequences
 from bitlens.passes.lower_elementwise import lower_elementwise
 from bitlens.passes.lower_joins import lower_joins
+from bitlens.passes.lower_lookups import lower_lookups
 from bitlens.passes.lower_pools import lower_pools
 from bitlens.passes.lower_products import lower_products
 from bitlens.passes.lower_slices import lower_slices
@@ -36,6 +37,7 @@ from bitlens.passes.move_channels_last import move_channels_last
 from bitlens.passes.pair_quantizers import pair_quantizers
 from bitlens.passes.settle_layouts import expand_channels_last, settle_layouts
 from bitlens.passes.settle_outputs import settle_outputs
+from bitlens.passes.settle_states import settle_states
 from bitlens.passes.sink_max_pools import sink_max_pools
 from bitlens.passes.sink_moves import sink_moves
 from bitlens.passes.unify_operators import unify_operators
@@ -53,6 +55,7 @@ ONE_FORM: tuple[Pass, ...] = (
 QUANTIZED: tuple[Pass, ...] = (
     infer_shapes,  # needs: inputs with shapes. leaves: a shape for every tensor
     fold_constants,  # leaves: weights as integers with grid and unit, nothing computed from constants
+    lower_lookups,  # needs: constants folded. leaves: lookups in tables of integers
     expand_integer_products,  # needs: constants folded. leaves: Conv and MatMul for products of codes
     pair_quantizers,  # leaves: one quantizer where QuantizeLinear and DequantizeLinear stood
     unify_operators,  # needs: shapes. leaves: one operator for each meaning, pads and strides as numbers
@@ -99,8 +102,8 @@ def lower_to_integers(
     Raises:
         CompileError: the model cannot be compiled exactly; the sentence names the layer, the reason and the remedy.
     """
-    steps = iter(range(len(ONE_FORM) + len(QUANTIZED) + len(TO_INTEGERS) + 3))
-    total = len(ONE_FORM) + len(QUANTIZED) + len(TO_INTEGERS) + 3
+    total = len(ONE_FORM) + len(QUANTIZED) + len(TO_INTEGERS) + 4
+    steps = iter(range(total))
 
     def begin(name: str) -> None:
         if progress is not None:
@@ -126,7 +129,7 @@ def lower_to_integers(
     run(TO_INTEGERS, integer)
     begin("move_channels_last")
     names = move_channels_last(integer)
-    run((find_multiples,), integer)
+    run((settle_states, find_multiples), integer)
     try:
         check_stage(integer, "integer")
         check_program(integer)

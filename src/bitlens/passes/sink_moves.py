@@ -58,6 +58,11 @@ def _upsample_passes(graph: Graph, upsample: Node, node: Node) -> bool:
     return not fills(upsample.attrs) or _zero_stays(graph, node)
 
 
+def _is_real(graph: Graph, move: Node) -> bool:
+    """Whether real values are moved; a quantizer's integers may be, where they are."""
+    return graph.value(move.inputs[0]).grid is None
+
+
 def _zero_stays(graph: Graph, node: Node) -> bool:
     """Whether this chain and all behind it, up to a quantizer, make 0 of 0: half the way would leave real values to move."""
     chain, channels = node.attrs["chain"], (graph.value(node.output).shape or (None, None))[1] or 1
@@ -71,8 +76,8 @@ def _zero_stays(graph: Graph, node: Node) -> bool:
 _PASSES: dict[str, Callable[[Graph, Node, Node], bool]] = {
     "Reshape": _reshape_passes,
     "upsample": _upsample_passes,
-    "select": lambda graph, select, node: is_scalar(node.attrs["chain"]),
-    "depth_to_space": lambda graph, move, node: is_scalar(node.attrs["chain"]),
+    "select": lambda graph, move, node: _is_real(graph, move) and is_scalar(node.attrs["chain"]),
+    "depth_to_space": lambda graph, move, node: _is_real(graph, move) and is_scalar(node.attrs["chain"]),
     "crop": lambda graph, crop, node: crop.output == node.inputs[0],
 }
 

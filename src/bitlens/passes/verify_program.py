@@ -79,7 +79,7 @@ def _sample_inputs(program: Graph) -> dict[str, IntArray]:
 def _as_imported(value: Value, imported: Graph, integers: IntArray) -> npt.NDArray[np.generic]:
     """(N, H, W, C) integers as the model takes them: real values in its own order of axes."""
     rank = len(imported.value(value.name).shape or ())
-    moved = integers.transpose(0, 3, 1, 2) if rank == 4 else integers.reshape(len(integers), -1)
+    moved = integers.transpose(0, 3, 1, 2) if rank == 4 else integers.reshape((len(integers), -1)[:rank])
     if imported.value(value.name).grid is not None:
         return np.asarray(moved)
     with np.errstate(over="ignore"):  # infinite values are refused by name where they meet the quantizer

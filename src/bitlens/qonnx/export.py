@@ -19,15 +19,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnxscript
 import torch
 from onnx import numpy_helper
 from torch import nn
 
-from bitlens.nn import QuantLayer
+from bitlens.nn import HasStep, QuantLayer, RecurrentStep
 from bitlens.qonnx.dialect import DOMAIN
-from bitlens.quant import exporting
+from bitlens.qonnx.states import write_states
+from bitlens.quant import QuantError, exporting
 from bitlens.quant import onnx_op as _onnx_op  # registers torch.ops.bitlens.quant
 
 __all__ = ["ExportError", "export"]
@@ -36,6 +38,7 @@ assert _onnx_op
 
 _VERSION = 2  # of the QONNX domain, as others write it
 _STANDARD = onnxscript.opset18
+_EXAMPLES = ((torch.float32, 2), (torch.float32, 4), (torch.int64, 1))
 _SIZED = ("Expand", "Flatten", "Reshape", "Resize")
 _SCOPES = "pkg.torch.onnx.name_scopes"  # where torch's exporter keeps the path of modules
 
@@ -47,39 +50,83 @@ class ExportError(ValueError):
 def export(module: nn.Module, example: torch.Tensor, *, symbolic: bool = False) -> onnx.ModelProto:
     """Export a net.
 
+    A recurrent net (`bitlens.nn.HasStep`: an LSTM, a GRU, a language model) is exported as one step: its state is inputs
+    "h" (and "c") and outputs "h_next" (and "c_next"), paired in the metadata with their initial values.
+
     Args:
         module: in evaluation mode, its quantized layers frozen (`bitlens.nn.freeze`); its forward takes one tensor.
-        example: an input, float32 (N, C, H, W) or (N, C); the batch of the model is free.
+        example: an input, float32 (N, C, H, W) or (N, C), or int64 numbers (N,) of words; the batch of the model is free.
         symbolic: leave height and width free too, for nets of convolutions, pools and joins alone.
 
     Returns:
         The model: weights as on-grid constants through Quant, batch norm as it is, every attribute written. Its input is
-        "image"; its output is "scores", of a tuple "output0", "output1", ..., of a dictionary the keys.
+        "image" ("tokens" of words, "x" of another recurrent net); its output is "scores", of a tuple "output0",
+        "output1", ..., of a dictionary the keys.
 
     Raises:
         ExportError: a layer is not frozen, the example does not fit, torch's exporter cannot follow the net, or it is to
             be symbolic and holds a size.
     """
-    if not isinstance(example, torch.Tensor) or example.dtype != torch.float32 or example.dim() not in (2, 4):
+    if not isinstance(example, torch.Tensor) or (example.dtype, example.dim()) not in _EXAMPLES:
         told = (
             f"{example.dtype} {tuple(example.shape)}" if isinstance(example, torch.Tensor) else type(example).__name__
         )
-        raise ExportError(f"example: must be a float32 tensor (N, C, H, W) or (N, C), not {told}")
+        raise ExportError(f"example: must be a float32 tensor (N, C, H, W) or (N, C) or int64 (N,), not {told}")
+    if isinstance(module, HasStep):
+        return _export_step(_step_of(module), example)
+    _check_frozen(module)
+    model = _exported(module, (example,), ["image"], None)
+    if symbolic:
+        _free_size(model)
+    return model
+
+
+def _step_of(net: nn.Module) -> RecurrentStep:
+    try:
+        return RecurrentStep(net).eval()
+    except QuantError as error:
+        raise ExportError(str(error)) from error
+
+
+def _export_step(step: RecurrentStep, example: torch.Tensor) -> onnx.ModelProto:
+    _check_frozen(step.net)
+    examples, names = step.example(example), step.state_names
+    first = "x" if example.dtype == torch.float32 else "tokens"
+    following = [f"{name}_next" for name in names]
+    model = _exported(step, examples, [first, *names], ["scores", *following])
+    initial = [tensor[0].numpy() for tensor in step.example(example[:1])[1:]]
+    pairs = zip(names, following, initial, strict=True)
+    write_states(model, {name: (output, _one_or_all(numbers)) for name, output, numbers in pairs})
+    return model
+
+
+def _one_or_all(numbers: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """One number where all are alike."""
+    return numbers.reshape(-1)[0] if np.all(numbers == numbers.reshape(-1)[0]) else numbers
+
+
+def _check_frozen(module: nn.Module) -> None:
     for name, layer in module.named_modules():
         if layer.training:
             raise ExportError(f"{name or 'net'}: module must be in evaluation mode, not in training; call freeze(net)")
         if isinstance(layer, QuantLayer) and layer.weight_quantizer is not None and not layer.frozen:
             raise ExportError(f"{name}: layer must be frozen, not trainable; call freeze(net)")
+
+
+def _exported(
+    module: nn.Module, examples: tuple[torch.Tensor, ...], inputs: list[str], outputs: list[str] | None
+) -> onnx.ModelProto:
+    """The tidied model of a module, its batch free; outputs None: named after what the module returns."""
     with _quiet(), exporting(), torch.no_grad():
         try:
             program = torch.onnx.export(
                 module,
-                (example,),
+                examples,
                 dynamo=True,
                 optimize=False,
                 verbose=False,
-                input_names=["image"],
-                output_names=_output_names(module(example)),
+                input_names=inputs,
+                output_names=_output_names(module(*examples)) if outputs is None else outputs,
                 custom_translation_table={
                     torch.ops.bitlens.quant.default: _translator(),
                     torch.ops.bitlens.crop_like.default: _crop_like,
@@ -89,9 +136,7 @@ def export(module: nn.Module, example: torch.Tensor, *, symbolic: bool = False) 
             raise ExportError(f"net: forward must be one that torch can export, not fail: {_reason(error)}") from error
     assert program is not None
     model = _tidied(program.model_proto)
-    _free_batch(model, example.shape[0])
-    if symbolic:
-        _free_size(model)
+    _free_batch(model, examples[0].shape[0])
     return model
 
 

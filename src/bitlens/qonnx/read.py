@@ -26,6 +26,7 @@ from bitlens.graph.graph import Graph, Node, Value
 from bitlens.graph.rewrite import fresh_node, fresh_tensor, sort_nodes
 from bitlens.graph.spec import IMPORTED_OPS, REQUIRED, CompileError
 from bitlens.qonnx.dialect import LEAST_OPSET, MOVED_ATTRIBUTES, STANDARD_DOMAINS, operator_name
+from bitlens.qonnx.states import STATES_KEY, read_states
 
 __all__ = ["load", "read"]
 
@@ -33,7 +34,11 @@ _INPUT_GRIDS: dict[int, Grid | None] = {
     onnx.TensorProto.FLOAT: None,
     onnx.TensorProto.UINT8: Grid.unsigned(8),
     onnx.TensorProto.INT8: Grid.signed(8),
+    # numbers of rows; the table narrows the grid
+    onnx.TensorProto.INT32: Grid.span(0, (1 << 31) - 1),
+    onnx.TensorProto.INT64: Grid.span(0, (1 << 31) - 1),
 }
+_NUMBERS = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
 _METADATA = ("name", "recipe", "classes")  # what travels from a model file into the program
 _CONSTANT_VALUES = ("value", "value_float", "value_floats", "value_int", "value_ints")
 
@@ -77,6 +82,9 @@ def read(source: str | os.PathLike[str] | onnx.ModelProto) -> Graph:
     if len(set(graph.outputs)) < len(graph.outputs):
         raise CompileError(f"{where}: output names must be unique, not {', '.join(graph.outputs)}")
     sort_nodes(graph)
+    for entry in model.metadata_props:
+        if entry.key == STATES_KEY:
+            read_states(graph, entry.value)
     return graph
 
 
@@ -157,17 +165,28 @@ def _read_input(graph: Graph, info: onnx.ValueInfoProto) -> None:
         raise CompileError(f"{info.name}: input must be a tensor with a stated shape; export the model with shapes")
     if tensor.elem_type not in _INPUT_GRIDS:
         raise CompileError(
-            f"{info.name}: input type must be FLOAT, UINT8 or INT8, not {_kind(tensor.elem_type)}; export in float32"
+            f"{info.name}: input type must be FLOAT, UINT8, INT8, INT32 or INT64, not {_kind(tensor.elem_type)}; "
+            "export in float32"
         )
-    sizes = [dim.dim_value if dim.dim_value > 0 else None for dim in tensor.shape.dim]
-    if len(sizes) not in (2, 3, 4) or sizes[1] is None:
-        raise CompileError(
-            f"{info.name}: input shape must be (N, C, H, W), (N, C, L) or (N, C) with a fixed C, "
-            f"not {_shape_text(tensor.shape)}; export the model so"
-        )
+    sizes = _input_sizes(info.name, tensor)
     graph.inputs.append(info.name)
     shape = (None, *sizes[1:])  # the batch is free whatever the example had
     graph.values[info.name] = Value(info.name, shape, _INPUT_GRIDS[tensor.elem_type])
+
+
+def _input_sizes(name: str, tensor: onnx.TypeProto.Tensor) -> list[int | None]:
+    sizes = [dim.dim_value if dim.dim_value > 0 else None for dim in tensor.shape.dim]
+    if (len(sizes) == 1) != (tensor.elem_type in _NUMBERS):
+        raise CompileError(
+            f"{name}: input of type INT32 or INT64 must hold one number a sample, (N,), and no other be so, "
+            f"not {_kind(tensor.elem_type)} {_shape_text(tensor.shape)}; export one step"
+        )
+    if len(sizes) != 1 and (len(sizes) not in (2, 3, 4) or sizes[1] is None):
+        raise CompileError(
+            f"{name}: input shape must be (N, C, H, W), (N, C, L) or (N, C) with a fixed C, "
+            f"not {_shape_text(tensor.shape)}; export the model so"
+        )
+    return sizes
 
 
 def _shape_text(shape: onnx.TensorShapeProto) -> str:

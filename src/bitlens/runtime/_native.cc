@@ -36,6 +36,13 @@ nb::tuple describe(const bitlens_tensor& t) {
 using Input = nb::ndarray<nb::ro, nb::ndim<4>, nb::device::cpu>;
 using Output = nb::ndarray<int32_t, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
 
+using State = nb::ndarray<int32_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+
+bitlens_view view_of(const Input& input) {
+  return {input.data(), input.dtype() == nb::dtype<uint8_t>() ? BITLENS_U8 : BITLENS_I32, input.stride(0),
+          input.stride(1), input.stride(2)};
+}
+
 class Model {
  public:
   Model(nb::bytes data, int threads, std::optional<std::string> isa, int height, int width, bool keep) {
@@ -75,6 +82,16 @@ class Model {
     return out;
   }
 
+  // (place of the input, place of the output) of each state
+  nb::list states() const {
+    nb::list out;
+    for (size_t i = 0; i < bitlens_state_count(model_); ++i) {
+      const bitlens_state state = bitlens_state_at(model_, i);
+      out.append(nb::make_tuple(state.input, state.output));
+    }
+    return out;
+  }
+
   int threads() const { return bitlens_threads(model_); }
 
   size_t arena_bytes() const { return bitlens_arena_bytes(model_); }
@@ -82,10 +99,7 @@ class Model {
   // Shapes and dtypes have been checked by session.py: uint8 or int32 (N, H, W, C), channels contiguous.
   void run(const std::vector<Input>& inputs, const std::vector<Output>& outputs, const std::vector<Output>& kept) {
     std::vector<bitlens_view> views;
-    for (const Input& input : inputs) {
-      views.push_back({input.data(), input.dtype() == nb::dtype<uint8_t>() ? BITLENS_U8 : BITLENS_I32, input.stride(0),
-                       input.stride(1), input.stride(2)});
-    }
+    for (const Input& input : inputs) views.push_back(view_of(input));
     std::vector<int32_t*> out, keep;
     for (const Output& output : outputs) out.push_back(output.data());
     for (const Output& output : kept) keep.push_back(output.data());
@@ -100,6 +114,8 @@ class Model {
   }
 
  private:
+  friend class Stream;
+
   nb::list list(size_t count, bitlens_tensor (*at)(const bitlens_model*, size_t)) const {
     nb::list out;
     for (size_t i = 0; i < count; ++i) out.append(describe(at(model_, i)));
@@ -107,6 +123,50 @@ class Model {
   }
 
   bitlens_model* model_ = nullptr;
+};
+
+// A sequence in progress; session.py has checked shapes and dtypes, and keeps the model alive.
+class Stream {
+ public:
+  explicit Stream(Model& model) {
+    bitlens_status status;
+    check(bitlens_open_stream(model.model_, &stream_, &status), status);
+  }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  ~Stream() { bitlens_close_stream(stream_); }
+
+  void step(size_t steps, const std::vector<Input>& inputs, const std::vector<Output>& outputs) {
+    std::vector<bitlens_view> views;
+    std::vector<int32_t*> out;
+    for (const Input& input : inputs) views.push_back(view_of(input));
+    for (const Output& output : outputs) out.push_back(output.data());
+    bitlens_status status;
+    bitlens_code code;
+    {
+      nb::gil_scoped_release released;
+      code = bitlens_step(stream_, steps, views.data(), out.data(), &status);
+    }
+    check(code, status);
+  }
+
+  void reset() {
+    bitlens_status status;
+    check(bitlens_reset(stream_, &status), status);
+  }
+
+  void read(size_t index, const State& integers) {
+    bitlens_status status;
+    check(bitlens_read_state(stream_, index, integers.data(), &status), status);
+  }
+
+  void write(size_t index, const State& integers) {
+    bitlens_status status;
+    check(bitlens_write_state(stream_, index, integers.data(), &status), status);
+  }
+
+ private:
+  bitlens_stream* stream_ = nullptr;
 };
 
 }  // namespace
@@ -120,7 +180,14 @@ NB_MODULE(_native, m) {
       .def_prop_ro("outputs", &Model::outputs)
       .def_prop_ro("kept", &Model::kept)
       .def_prop_ro("layers", &Model::layers)
+      .def_prop_ro("states", &Model::states)
       .def_prop_ro("threads", &Model::threads)
       .def_prop_ro("arena_bytes", &Model::arena_bytes)
       .def("run", &Model::run, nb::arg("inputs"), nb::arg("outputs"), nb::arg("kept"));
+  nb::class_<Stream>(m, "Stream")
+      .def(nb::init<Model&>(), nb::arg("model"), nb::keep_alive<1, 2>())
+      .def("step", &Stream::step, nb::arg("steps"), nb::arg("inputs"), nb::arg("outputs"))
+      .def("reset", &Stream::reset)
+      .def("read", &Stream::read, nb::arg("index"), nb::arg("integers"))
+      .def("write", &Stream::write, nb::arg("index"), nb::arg("integers"));
 }

@@ -20,18 +20,14 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from bitlens.core.grid import Grid
-from bitlens.core.inputs import ROUNDINGS, InputError, check_integers, check_names, to_integers
 from bitlens.runtime import _native
+from bitlens.runtime.stream import Stream
+from bitlens.runtime.tensor import SessionError, Tensor, checked_arrays, described, real_values
 
-__all__ = ["Layer", "Session", "SessionError", "Source", "Tensor"]
+__all__ = ["Layer", "Session", "SessionError", "Source", "Stream", "Tensor"]
 
 IntArray = npt.NDArray[np.int32]
 FloatArray = npt.NDArray[np.float32]
-
-
-class SessionError(ValueError):
-    """A model that cannot be opened or an input that does not fit; one line that names the model, layer or input."""
 
 
 @runtime_checkable
@@ -42,26 +38,6 @@ class _HasBytes(Protocol):
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | _HasBytes
 
 _MOST = (1 << 31) - 1  # threads, and pixels of a side
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """An input, an output or a kept tensor.
-
-    Args:
-        name: its name.
-        shape: (height, width, channels).
-        grid: the integers it holds.
-        scale, offset: real = scale * integer + offset; float32 (1,) or (channels,).
-        rounding: how an input's real values become integers; a name of `bitlens.core.inputs.ROUNDINGS`.
-    """
-
-    name: str
-    shape: tuple[int, int, int]
-    grid: Grid
-    scale: FloatArray
-    offset: FloatArray
-    rounding: str = "NEAREST"
 
 
 @dataclass(frozen=True)
@@ -115,8 +91,8 @@ class Session:
         self._options = (threads or 0, None if isa is None else str(isa), *(size or (0, 0)))
         self._model = self._open(keep=False)
         self._keeper: _native.Model | None = None  # the same plan, every tensor in memory of its own
-        self._inputs = {fields[0]: _tensor(fields) for fields in self._model.inputs}
-        self._outputs = {fields[0]: _tensor(fields) for fields in self._model.outputs}
+        self._inputs = {fields[0]: described(fields) for fields in self._model.inputs}
+        self._outputs = {fields[0]: described(fields) for fields in self._model.outputs}
 
     def _open(self, keep: bool) -> _native.Model:
         try:
@@ -168,7 +144,7 @@ class Session:
         Raises:
             SessionError: an input is missing, has the wrong shape or dtype, or holds an integer outside its grid.
         """
-        arrays = self._checked(x)
+        arrays = checked_arrays(self._inputs, x)
         count = len(arrays[0])
         model = self._model
         if keep:
@@ -180,24 +156,16 @@ class Session:
         except _native.EngineError as error:
             raise SessionError(str(error)) from None
         if real:
-            return kept | {name: _real(array, self._outputs[name]) for name, array in outputs.items()}
+            return kept | {name: real_values(array, self._outputs[name]) for name, array in outputs.items()}
         return kept | outputs
 
-    def _checked(self, x: npt.ArrayLike | Mapping[str, npt.ArrayLike]) -> list[npt.NDArray[Any]]:
-        inputs = self._inputs
-        if not isinstance(x, Mapping):
-            if len(inputs) != 1:
-                raise SessionError(f"inputs: must be given by name ({', '.join(inputs)}), not as one array")
-            x = dict.fromkeys(inputs, x)
-        try:
-            check_names(inputs, x)
-            arrays = [_integers(tensor, np.asarray(x[name])) for name, tensor in inputs.items()]
-        except InputError as error:
-            raise SessionError(str(error)) from None
-        counts = {name: len(array) for name, array in zip(inputs, arrays, strict=True)}
-        if len(set(counts.values())) > 1:
-            raise SessionError(f"inputs: all must have one batch size, not {counts}")
-        return arrays
+    def stream(self) -> Stream:
+        """Begin a sequence of a recurrent program, at the initial state; any number of them may run at the same time.
+
+        Raises:
+            SessionError: the program has no state.
+        """
+        return Stream(self._model, self._inputs, self._outputs)
 
 
 def _is_count(number: object) -> bool:
@@ -214,26 +182,3 @@ def _read(source: Source) -> tuple[bytes, str]:
     if not isinstance(source, _HasBytes):
         raise SessionError(f"source: must be a path, bytes or a Program, not {source!r}")
     return source.to_bytes(), ""
-
-
-def _tensor(fields: _native.Tensor) -> Tensor:
-    name, shape, grid, scale, offset, rounding = fields
-    reals = np.asarray(scale, np.float32), np.asarray(offset, np.float32)
-    return Tensor(name, shape, Grid(*grid), *reals, [*ROUNDINGS][rounding])
-
-
-def _integers(tensor: Tensor, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Turn what a user gives into uint8 or int32 (N, H, W, C), channels contiguous."""
-    if array.ndim != 4 or array.shape[1:] != tensor.shape:
-        raise SessionError(f"{tensor.name}: shape must be (N, {', '.join(map(str, tensor.shape))}), not {array.shape}")
-    array = to_integers(tensor.name, array, tensor.grid, tensor.scale, tensor.offset, tensor.rounding)
-    if array.dtype not in (np.uint8, np.int32):  # of those two the engine sees to it
-        check_integers(tensor.name, array, tensor.grid)
-        array = array.astype(np.int32)
-    contiguous = array.strides[3] == array.itemsize and array.dtype.isnative
-    aligned = all(stride >= 0 and stride % array.itemsize == 0 for stride in array.strides)
-    return array if contiguous and aligned else np.ascontiguousarray(array, array.dtype.newbyteorder("="))
-
-
-def _real(array: IntArray, tensor: Tensor) -> FloatArray:
-    return array.astype(np.float32) * tensor.scale + tensor.offset

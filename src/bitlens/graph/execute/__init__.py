@@ -11,9 +11,11 @@ N batch, C channels, H height, W width; O output channels.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
+from bitlens.graph.execute.arithmetic import ARITHMETIC
 from bitlens.graph.execute.codes import CODES
 from bitlens.graph.execute.elementwise import ELEMENTWISE
 from bitlens.graph.execute.places import PLACES
@@ -26,7 +28,8 @@ from bitlens.graph.spec import CompileError
 
 __all__ = ["Tensor", "execute", "execute_node"]
 
-_RULES: dict[str, Rule] = {**PRODUCTS, **CODES, **WINDOWS, **ELEMENTWISE, **PLACES}
+_NEEDS_INTEGERS = (*PRODUCTS, "AveragePool", "GlobalAveragePool", "ReduceMean")
+_RULES: dict[str, Rule] = {**PRODUCTS, **CODES, **WINDOWS, **ARITHMETIC, **ELEMENTWISE, **PLACES}
 
 
 def execute(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Tensor]:
@@ -42,7 +45,7 @@ def execute(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Tensor]:
     Raises:
         CompileError: a node cannot be run; the sentence names it.
     """
-    tensors = {name: _constant(graph, name) for name in graph.constants}
+    tensors = {name: replace(_constant(graph, name), constant=True) for name in graph.constants}
     for name in graph.inputs:
         value = graph.value(name)
         given = np.asarray(inputs[name])
@@ -72,12 +75,17 @@ def execute_node(graph: Graph, node: Node, operands: list[Tensor | None]) -> Ten
         with np.errstate(all="ignore"):  # what is not finite is refused where it meets a quantizer or an output
             if quantizer is not None:
                 return _quantize(node, quantizer, operands[0])
-            return _RULES[node.op](node, operands)
+            return _RULES[node.op](node, _exact(operands) if node.op in _NEEDS_INTEGERS else operands)
     except CompileError:
         raise
     except (ValueError, IndexError, TypeError) as error:
         shapes = ", ".join("none" if x is None else str(x.real.shape) for x in operands)
         raise CompileError(f"{node.name}: inputs of {node.op} must fit each other, not {shapes}") from error
+
+
+def _exact(operands: list[Tensor | None]) -> list[Tensor | None]:
+    """Operands as integers, where they are some; others are refused by the rule."""
+    return [None if x is None else (x.exact or x) for x in operands]
 
 
 def _quantize(node: Node, quantizer: Quantizer, x: Tensor | None) -> Tensor:

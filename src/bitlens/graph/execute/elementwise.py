@@ -8,23 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from bitlens.graph.execute.tensor import Array, Rule, Tensor, alike, each, integers_of
+from bitlens.graph.execute.tensor import Array, Rule, Tensor, each
 from bitlens.graph.graph import Node
 from bitlens.graph.spec import CompileError
 
 __all__ = ["ELEMENTWISE"]
 
 _FLOAT, _WHOLE = 1, (6, 7)  # ONNX's numbers of FLOAT, INT32 and INT64
-
-
-def _join(node: Node, operands: list[Tensor | None]) -> Tensor:
-    a, b = operands
-    assert a is not None and b is not None
-    if a.unit is not None and b.unit is not None and np.array_equal(a.unit, b.unit):
-        first, second = integers_of(node, a, b)
-        return Tensor.quantized(first + second, a.unit)
-    first, second = alike(operands)
-    return Tensor(first + second)
 
 
 def _batch_norm(node: Node, operands: list[Tensor | None]) -> Tensor:
@@ -65,11 +55,6 @@ def _leaky(attrs: Mapping[str, Any], x: Array, slope: Array | None = None) -> Ar
 
 ELEMENTWISE: dict[str, Rule] = {
     "BatchNormalization": _batch_norm,
-    "Mul": each(lambda attrs, a, b: a * b),
-    "Add": _join,
-    "Sub": each(lambda attrs, a, b: a - b),
-    "Div": each(lambda attrs, a, b: a / b if a.dtype.kind == "f" else a // b),
-    "Neg": each(lambda attrs, x: -x),
     "Abs": each(lambda attrs, x: np.abs(x)),
     "Relu": each(lambda attrs, x: np.maximum(x, np.float32(0))),
     "LeakyRelu": each(_leaky),

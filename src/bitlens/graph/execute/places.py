@@ -8,17 +8,19 @@ import numpy as np
 from bitlens.graph.execute.tensor import Array, Rule, Tensor, integers_of, same
 from bitlens.graph.graph import Node
 from bitlens.graph.resize import nearest_pixels, resize_scales
+from bitlens.graph.units import common_unit
 
 __all__ = ["PLACES"]
 
 
 def _concat(node: Node, operands: list[Tensor | None]) -> Tensor:
     parts = [part for part in operands if part is not None]
-    axis, first = node.attrs["axis"], parts[0]
-    if first.unit is not None and all(
-        part.unit is not None and np.array_equal(part.unit, first.unit) for part in parts
-    ):
-        return Tensor.quantized(np.concatenate(integers_of(node, *parts), axis), first.unit)
+    axis, exact = node.attrs["axis"], [part.exact for part in parts]
+    found = common_unit([part.unit for part in exact if part is not None and part.unit is not None])
+    if None not in exact and found is not None and not any(part.constant for part in parts):
+        unit, factors = found
+        whole = [factor * integers for factor, integers in zip(factors, integers_of(node, *exact), strict=True)]
+        return Tensor.quantized(np.concatenate(whole, axis), unit)
     return Tensor(np.concatenate([part.real for part in parts], axis))
 
 

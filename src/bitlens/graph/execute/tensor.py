@@ -27,12 +27,22 @@ class Tensor:
         integers: int64 of the same shape, or None. real = integers * unit, rounded to float32.
         unit: float32, scalar or with as many axes as the tensor.
         sums: exact sums (O on axis 1) of a product, before unit and bias; for comparison only.
+        whole: these numbers as integers with a unit, where scale and a whole offset have made them of integers. Its real
+            values may differ from these by float32's rounding.
+        constant: whether it does not depend on the inputs.
     """
 
     real: Array
     integers: npt.NDArray[np.int64] | None = None
     unit: npt.NDArray[np.float32] | None = None
     sums: npt.NDArray[np.int64] | None = None
+    whole: Tensor | None = None
+    constant: bool = False
+
+    @property
+    def exact(self) -> Tensor | None:
+        """The tensor as integers with a unit, None where it is real."""
+        return self.whole if self.integers is None else self
 
     @classmethod
     def quantized(
@@ -44,7 +54,7 @@ class Tensor:
     def moved(self, move: Callable[[Array], Array]) -> Tensor:
         """The tensor with its elements moved; a unit with axes is moved along."""
         if self.integers is None or self.unit is None:
-            return Tensor(move(self.real))
+            return Tensor(move(self.real), whole=None if self.whole is None else self.whole.moved(move))
         unit = self.unit if self.unit.ndim == 0 else move(np.broadcast_to(self.unit, self.integers.shape))
         return Tensor.quantized(move(self.integers), unit)
 
@@ -55,7 +65,7 @@ class Tensor:
             ValueError: the unit differs from pixel to pixel.
         """
         if self.integers is None or self.unit is None:
-            return Tensor(move(self.real))
+            return Tensor(move(self.real), whole=None if self.whole is None else self.whole.spread(move))
         if self.unit.ndim and any(size != 1 for size in self.unit.shape[-2:]):
             raise ValueError("the unit must be one number a channel")
         return Tensor.quantized(move(self.integers), self.unit)

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operands of integer operators that are whole numbers though a quantizer did not make them last.
+
+    1 - u of gates u = U / 256 is (256 - U) / 256;   x / s of states x = s X is X;   f c in units of 2^-14 beside i j in 2^-16
+
+Scale and offset of integers make integers again where the offset is a whole number of units; integers in two units have a
+common one where the larger is a whole multiple of the smaller. Both become a `rescale` whose shift is 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlens.core.bounds import ACCUMULATOR_LIMIT
+from bitlens.core.grid import Grid
+from bitlens.core.reference import Add, Chain, Divide, Multiply
+from bitlens.graph.graph import Graph, Node, Value
+from bitlens.graph.rewrite import fresh_node, fresh_tensor
+from bitlens.graph.units import common_unit, whole_multiple
+
+__all__ = ["align_operands", "settle_operand"]
+
+FloatArray = npt.NDArray[np.float32]
+
+
+def settle_operand(graph: Graph, node: Node, place: int) -> None:
+    """Let a node read integers where its operand is an integer tensor with scale and whole offset; else change nothing."""
+    chain: Chain = ()
+    tensor = node.inputs[place]
+    while graph.value(tensor).grid is None:
+        producer = graph.producer(tensor)
+        if producer is None or producer.op != "chain":
+            return
+        chain = (*producer.attrs["chain"], *chain)
+        tensor = producer.inputs[0]
+    if not chain:
+        return
+    value = graph.value(tensor)
+    found = _whole_map(chain, value.scale)
+    if found is None or value.grid is None:
+        return
+    sign, addend, unit = found
+    _read_rescaled(graph, node, place, value, sign, addend, unit)
+
+
+def _whole_map(chain: Chain, unit: FloatArray) -> tuple[int, npt.NDArray[np.int64], FloatArray] | None:
+    """(sign, addend, unit) with chain(unit * x) = unit' * (sign * x + addend); None where it is no such map."""
+    sign, addend = 1, np.zeros((), np.int64)
+    for operator in chain:
+        match operator:
+            case Multiply(values) | Divide(values):
+                numbers = np.asarray(values, np.float32)
+                if not (np.all(numbers > 0) or np.all(numbers < 0)):
+                    return None
+                if np.any(numbers < 0):
+                    sign, addend = -sign, -addend
+                with np.errstate(over="ignore", under="ignore"):
+                    unit = np.asarray(
+                        unit * np.abs(numbers) if isinstance(operator, Multiply) else unit / np.abs(numbers)
+                    )
+                if not np.all(np.isfinite(unit)) or not np.all(unit > 0):
+                    return None
+            case Add(values):
+                added = whole_multiple(np.asarray(values, np.float32), unit)
+                if added is None:
+                    return None
+                addend = addend + added
+            case _:
+                return None
+    return sign, np.asarray(addend), unit
+
+
+def _read_rescaled(
+    graph: Graph, node: Node, place: int, value: Value, factor: int, addend: npt.NDArray[np.int64], unit: FloatArray
+) -> None:
+    """Put factor * x + addend, in the given unit, in the place of an operand; nothing where it leaves 32 bits."""
+    assert value.grid is not None
+    ends = sorted((factor * value.grid.lo, factor * value.grid.hi))
+    lo, hi = ends[0] + int(addend.min()), ends[1] + int(addend.max())
+    if lo < -ACCUMULATOR_LIMIT or hi > ACCUMULATOR_LIMIT:
+        return
+    rows = np.atleast_1d(addend)
+    name = fresh_tensor(graph, f"{value.name}.whole")
+    graph.values[name] = Value(name, value.shape, Grid.span(lo, hi), unit)
+    attrs = {
+        "multiplier": np.full(len(rows), factor, np.int64),
+        "addend": rows.astype(np.int64),
+        "shift": np.zeros(len(rows), np.int64),
+        "lo": lo,
+        "hi": hi,
+    }
+    rescale = Node("rescale", fresh_node(graph, f"{node.name}.{place}.whole"), [value.name], [name], attrs)
+    graph.nodes.insert(next(i for i, other in enumerate(graph.nodes) if other is node), rescale)
+    node.inputs[place] = name
+
+
+def align_operands(graph: Graph, node: Node) -> bool:
+    """Let all operands have one unit, that of the finest; tell whether they do."""
+    values: Sequence[Value] = [graph.value(tensor) for tensor in node.inputs]
+    found = common_unit([value.scale for value in values])
+    if found is None:
+        return False
+    unit, factors = found
+    for place, (value, factor) in enumerate(zip(values, factors, strict=True)):
+        if factor != 1:
+            _read_rescaled(graph, node, place, value, factor, np.zeros((), np.int64), unit)
+            if node.inputs[place] == value.name:
+                return False
+    return True
