@@ -388,16 +388,17 @@ class _Maker:
         if x is None:
             return
         kernel = [int(self.rng.integers(1, 1 + min(3, size))) for size in x.shape[1:]]
-        kind = self._pick("pool", "padded", "global", "mean")
+        kind = self._pick("pool", "padded", "border", "global", "mean")
         sizes = [1, 1]
         if kind == "global":
             name = self.b.op("GlobalAveragePool", x.name)
         elif kind == "mean":
             name = self.b.op("ReduceMean", x.name, axes=[2, 3], keepdims=1)
         else:
-            pads = [int(self.rng.integers(0, kernel[axis % 2])) if kind == "padded" else 0 for axis in range(4)]
+            pads = [int(self.rng.integers(0, kernel[axis % 2])) if kind != "pool" else 0 for axis in range(4)]
             stride = [int(self.rng.integers(1, 3)) for _ in kernel]
-            attrs: dict[str, Any] = {"kernel_shape": kernel, "strides": stride, "pads": pads, "count_include_pad": 1}
+            attrs: dict[str, Any] = {"kernel_shape": kernel, "strides": stride, "pads": pads}
+            attrs["count_include_pad"] = int(kind == "padded")
             name = self.b.op("AveragePool", x.name, **attrs)
             sizes = [(n + pads[i] + pads[i + 2] - kernel[i]) // stride[i] + 1 for i, n in enumerate(x.shape[1:])]
         shape = (x.shape[0], *sizes)

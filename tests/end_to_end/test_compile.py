@@ -121,12 +121,6 @@ def _join(op: str, second: float, *, float_branch: bool = False) -> onnx.ModelPr
     return b.model(b.quant(b.op(op, left, right, name="join", **({"axis": 1} if op == "Concat" else {})), 0.5, 4))
 
 
-def _average(**attrs: object) -> onnx.ModelProto:
-    b = _map()
-    x = b.op("AveragePool", b.image(), name="pool", kernel_shape=[2, 2], strides=[2, 2], **attrs)
-    return b.model(b.quant(x, 0.1, 4))
-
-
 def _overflow() -> onnx.ModelProto:
     b = ModelBuilder(("N", 300))
     x = b.quant("image", 1.0, 16)
@@ -243,11 +237,6 @@ def test_tails_stay_outside_and_are_named() -> None:
             lambda: _join("Concat", 0.25),
             "join: scales of the operands must be equal, not 0.5 and 0.25; "
             "quantize every branch with one shared scale before the concat",
-        ),
-        (
-            lambda: _average(pads=[1, 1, 1, 1]),
-            "pool: divisor of AveragePool must be the same everywhere, not smaller at the border; "
-            "use count_include_pad=1 or no padding",
         ),
         (
             _overflow,

@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 
+import bitlens
 from qonnx_models import ModelBuilder
 from stages import after, assert_refused, only
 
@@ -96,3 +97,11 @@ def test_an_unknown_padding_is_refused() -> None:
     b = ModelBuilder()
     model = b.model(b.conv(b.image(), np.ones((1, 3, 1, 1)), auto_pad="SOME"))
     assert_refused(model, "conv: auto_pad must be NOTSET, VALID, SAME_UPPER or SAME_LOWER, not SOME")
+
+
+def test_a_mean_without_its_axes_may_be_an_output() -> None:
+    b = ModelBuilder(("N", 4, 6, 6))
+    output = b.op("ReduceMean", b.image(), axes=[2, 3], keepdims=0)
+    images = np.random.default_rng(0).integers(0, 256, (2, 6, 6, 4))
+    found = bitlens.compile(b.model(output)).run(images)[output]
+    assert np.array_equal(found, images.sum(axis=(1, 2), keepdims=True))

@@ -14,7 +14,7 @@ def lower_pools(graph: Graph) -> None:
     """Lower MaxPool and AveragePool. A `sum_pool` node holds "divisor" until `find_grids`.
 
     Raises:
-        CompileError: the divisor depends on the position, or the last window is cut off.
+        CompileError: the last window of a map of symbolic size is cut off.
     """
     for node in graph.nodes:
         if node.op not in ("MaxPool", "AveragePool"):
@@ -28,11 +28,6 @@ def lower_pools(graph: Graph) -> None:
         if node.op == "MaxPool":
             node.op, node.attrs = "max_pool", window
             continue
-        if any(node.attrs["pads"]) and not node.attrs["count_include_pad"]:
-            raise CompileError(
-                f"{node.name}: divisor of AveragePool must be the same everywhere, not smaller at the border; "
-                "use count_include_pad=1 or no padding"
-            )
         taps = window["kernel"][0] * window["kernel"][1]
         node.op, node.attrs = "sum_pool", {**window, "divisor": taps}
 

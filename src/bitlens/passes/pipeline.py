@@ -40,6 +40,7 @@ from bitlens.passes.settle_outputs import settle_outputs
 from bitlens.passes.settle_states import settle_states
 from bitlens.passes.sink_max_pools import sink_max_pools
 from bitlens.passes.sink_moves import sink_moves
+from bitlens.passes.split_border_averages import split_border_averages
 from bitlens.passes.unify_operators import unify_operators
 from bitlens.passes.verify_program import verify_program
 
@@ -65,6 +66,7 @@ QUANTIZED: tuple[Pass, ...] = (
     lower_upsamples,  # leaves: upsample, and a Conv behind it for a transposed one
     sink_moves,  # needs: chains. leaves: flattening next to the matrix product behind it, upsampling behind quantizers
     lower_products,  # needs: moves sunk. leaves: convs for products, their biases as chains
+    split_border_averages,  # needs: pads as numbers. leaves: averages of one divisor, and convs and adds for the others
     lower_pools,  # leaves: max_pool and sum_pool
     lower_joins,  # leaves: add and concat, no reshape
     anchor_crops,  # leaves: crops that look at tensors which live on

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from bitlens.graph.ceil_mode import whole_pads
 from bitlens.graph.graph import Graph, Node
-from bitlens.graph.rewrite import bypass, drop_dead, fresh_node, fresh_tensor, insert_after
+from bitlens.graph.rewrite import bypass, drop_dead, fresh_node, fresh_tensor, insert_after, replace_tensor
 from bitlens.graph.spec import CompileError
 from bitlens.graph.transposed import transposed_pads
 
@@ -91,9 +91,11 @@ def _reduce_mean(graph: Graph, node: Node) -> None:
     node.op, node.inputs, node.attrs = "GlobalAveragePool", node.inputs[:1], {}
     if flat:
         result = node.output
-        node.outputs = [fresh_tensor(graph, f"{result}.map")]
-        graph.values[node.output] = graph.value(result).with_(name=node.output, shape=(*shape[:2], 1, 1))
-        insert_after(graph, node, Node("Reshape", fresh_node(graph, f"{node.name}.flat"), [node.output], [result]))
+        vector = fresh_tensor(graph, f"{result}.flat")
+        replace_tensor(graph, result, vector)
+        graph.values[vector] = graph.value(result).with_(name=vector)
+        graph.values[result] = graph.value(result).with_(shape=(*shape[:2], 1, 1))
+        insert_after(graph, node, Node("Reshape", fresh_node(graph, f"{node.name}.flat"), [result], [vector]))
     _global_pool(graph, node)
 
 

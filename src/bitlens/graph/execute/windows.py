@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bitlens.graph.averages import average_factors
 from bitlens.graph.ceil_mode import whole_pads
 from bitlens.graph.execute.tensor import Array, Rule, Tensor, integers_of
 from bitlens.graph.graph import Node
@@ -60,12 +61,22 @@ def _max_pool(node: Node, operands: list[Tensor | None]) -> Tensor:
 
 
 def _average(node: Node, operands: list[Tensor | None]) -> Tensor:
+    """Exact sums, times a whole factor where the divisor is smaller at the border, with one unit for the map."""
     x = operands[0]
     (integers,) = integers_of(node, x)
     assert x is not None and x.unit is not None
-    kernel = node.attrs.get("kernel_shape", integers.shape[2:])
-    sums = windows(integers, {**_GLOBAL, **node.attrs}, kernel, 0).sum(axis=(4, 5))
-    found = Tensor.quantized(sums, x.unit / np.float32(kernel[0] * kernel[1]))
+    kernel, attrs = node.attrs.get("kernel_shape", integers.shape[2:]), {**_GLOBAL, **node.attrs}
+    strides, dilations, pads = _window_of({**attrs, "ceil_mode": 0}, integers.shape[2:], kernel)
+    attrs |= {"strides": strides, "dilations": dilations, "pads": pads}
+    attrs["ceil_mode"] = attrs["auto_pad"] == "NOTSET" and attrs.get("ceil_mode", 0)
+    attrs["auto_pad"] = "NOTSET"
+    (rows, row_multiple), (columns, column_multiple) = average_factors(attrs, integers.shape[2:], kernel)
+    multiple = row_multiple * column_multiple
+    sums = windows(integers, attrs, kernel, 0).sum(axis=(4, 5))
+    if multiple == kernel[0] * kernel[1] and np.all(rows == 1) and np.all(columns == 1):
+        found = Tensor.quantized(sums, x.unit / np.float32(multiple))
+    else:
+        found = Tensor.quantized(sums * rows[:, None] * columns, x.unit * np.float32(1 / multiple))
     return found.moved(lambda a: a.reshape(a.shape[:2])) if node.attrs.get("keepdims", 1) == 0 else found
 
 
