@@ -7,94 +7,26 @@ finished graph goes through `check_program`, whatever the checksum said.
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bitlens.core.grid import Grid, GridError
+from bitlens.core.grid import Grid
 from bitlens.core.inputs import ROUNDINGS
 from bitlens.core.planes import plane_bytes, unpack_planes
 from bitlens.core.steps import NEVER
-from bitlens.graph.encode import HEADER, MAGIC, VERSION
-from bitlens.graph.graph import Graph, GraphError, Node, State, Value
+from bitlens.graph.cursor import Cursor, FormatError, opened
+from bitlens.graph.encode import MAGIC
+from bitlens.graph.graph import Graph, Node, State, Value
 from bitlens.graph.ops import INTEGER_OPS, window_attrs
 
 __all__ = ["FormatError", "decode"]
 
-_LONGEST_TEXT = 512
 _MOST_OPS = 65_535
 _MOST_CHANNELS = 1 << 20
 _OPS = {op.opcode: name for name, op in INTEGER_OPS.items()}
-
-
-class FormatError(GraphError):
-    """A file that is not a valid `.bitlens` file."""
-
-
-class _Cursor:
-    """Reads from a buffer and never past its end."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.at = 0
-
-    def take(self, count: int) -> bytes:
-        if count > len(self.data) - self.at:
-            raise FormatError(
-                f"file: offset {self.at} must be followed by {count} bytes, not {len(self.data) - self.at}"
-            )
-        self.at += count
-        return self.data[self.at - count : self.at]
-
-    def unpack(self, layout: str) -> tuple[Any, ...]:
-        return struct.unpack("<" + layout, self.take(struct.calcsize("<" + layout)))
-
-    def number(self, layout: str) -> int:
-        (value,) = self.unpack(layout)
-        return int(value)
-
-    def array(self, dtype: npt.DTypeLike, count: int) -> npt.NDArray[Any]:
-        return np.frombuffer(self.take(np.dtype(dtype).itemsize * count), dtype)
-
-    def text(self, longest: int = _LONGEST_TEXT) -> str:
-        start = self.at
-        length = self.number("H")
-        if length > longest:
-            raise FormatError(f"file: text at offset {start} must have at most {longest} bytes, not {length}")
-        text = self._utf8(length, start)
-        if any(ord(character) < 32 or character == "\x7f" for character in text):
-            raise FormatError(f"file: text at offset {start} must have no control characters")
-        return text
-
-    def long_text(self) -> str:
-        return self._utf8(self.number("I"), self.at)
-
-    def _utf8(self, length: int, start: int) -> str:
-        try:
-            return self.take(length).decode()
-        except UnicodeDecodeError:
-            raise FormatError(f"file: text at offset {start} must be UTF-8") from None
-
-    def grid(self) -> Grid:
-        start = self.at
-        try:
-            return Grid(*self.unpack("iiB"))
-        except GridError as error:
-            raise FormatError(f"file: offset {start}: {error}") from None
-
-    def floats(self, channels: int, default: float, what: str) -> npt.NDArray[np.float32]:
-        start = self.at
-        count = self.number("I")
-        if count not in (0, 1, channels):
-            raise FormatError(f"file: {what} at offset {start} must have 0, 1 or {channels} numbers, not {count}")
-        values = self.array("<f4", count).astype(np.float32)
-        if not np.all(np.isfinite(values)):
-            raise FormatError(f"file: {what} at offset {start} must be finite")
-        return np.array(default, np.float32) if count == 0 else values.reshape(()) if count == 1 else values
 
 
 def decode(data: bytes) -> Graph:
@@ -103,20 +35,7 @@ def decode(data: bytes) -> Graph:
     Raises:
         FormatError: the bytes are truncated, changed, of another version, or describe what cannot be.
     """
-    if data[:8] != MAGIC:
-        found = data[:8].hex(" ") or "none"
-        raise FormatError(f"file: the first 8 bytes must be {MAGIC.hex(' ')} (.bitlens), not {found}")
-    if len(data) < HEADER.size:
-        raise FormatError(f"file: header must have {HEADER.size} bytes, not {len(data)}")
-    _, version, checksum, length = HEADER.unpack(data[: HEADER.size])
-    if version != VERSION:
-        raise FormatError(f"file: version must be {VERSION}, not {version}; use the bitlens release that wrote it")
-    if length != len(data):
-        raise FormatError(f"file: length must be {length} bytes as its header says, not {len(data)}")
-    if zlib.crc32(data[16:]) != checksum:
-        raise FormatError("file: checksum must match the content; the file is damaged")
-    cursor = _Cursor(data)
-    cursor.at = HEADER.size
+    cursor = opened(data, MAGIC)
     graph = Graph()
     for _ in range(cursor.number("H")):
         key = cursor.text()
@@ -140,7 +59,7 @@ def decode(data: bytes) -> Graph:
     return graph
 
 
-def _read_inputs(cursor: _Cursor, graph: Graph) -> None:
+def _read_inputs(cursor: Cursor, graph: Graph) -> None:
     for _ in range(cursor.number("H")):
         name = cursor.text()
         height, width, channels, *multiples = cursor.unpack("5I")
@@ -157,7 +76,7 @@ def _read_inputs(cursor: _Cursor, graph: Graph) -> None:
         graph.inputs.append(name)
 
 
-def _read_states(cursor: _Cursor, graph: Graph) -> None:
+def _read_states(cursor: Cursor, graph: Graph) -> None:
     for _ in range(cursor.number("H")):
         place, output, count = cursor.unpack("HHI")
         if place >= len(graph.inputs) or output >= len(graph.outputs):
@@ -179,7 +98,7 @@ def _add(graph: Graph, value: Value, name: str) -> None:
     graph.values[name] = value
 
 
-def _read_op(cursor: _Cursor, graph: Graph, tensors: list[str]) -> None:
+def _read_op(cursor: Cursor, graph: Graph, tensors: list[str]) -> None:
     start = cursor.at
     opcode = cursor.number("B")
     if opcode not in _OPS:
@@ -215,17 +134,17 @@ def _read_op(cursor: _Cursor, graph: Graph, tensors: list[str]) -> None:
     tensors.append(name)
 
 
-def _loose_floats(cursor: _Cursor, default: float) -> npt.NDArray[np.float32]:
+def _loose_floats(cursor: Cursor, default: float) -> npt.NDArray[np.float32]:
     values = cursor.array("<f4", cursor.number("I")).astype(np.float32)
     return np.array(default, np.float32) if values.size == 0 else values.reshape(()) if values.size == 1 else values
 
 
-def _window(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]:
+def _window(cursor: Cursor, name: str, channels: int) -> dict[str, Any]:
     fields = cursor.unpack("10H")
     return window_attrs(fields[0:2], fields[2:4], fields[4:8], fields[8:10])
 
 
-def _conv(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]:
+def _conv(cursor: Cursor, name: str, channels: int) -> dict[str, Any]:
     attrs = _window(cursor, name, channels)
     groups, out_channels = cursor.unpack("II")
     kernel_h, kernel_w = attrs["kernel"]
@@ -241,7 +160,7 @@ def _conv(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]:
     return attrs | {"groups": groups, "weights": weights, "weight_grid": grid, "bias": bias}
 
 
-def _steps(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]:
+def _steps(cursor: Cursor, name: str, channels: int) -> dict[str, Any]:
     rows, count, width, kind = cursor.unpack("IHBB")
     if rows not in (1, channels) or width not in (1, 2, 4) or kind > 1:
         raise FormatError(
@@ -264,7 +183,7 @@ def _steps(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]:
     return {"breakpoints": breakpoints, "values": values}
 
 
-def _rescale(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]:
+def _rescale(cursor: Cursor, name: str, channels: int) -> dict[str, Any]:
     count = cursor.number("I")
     if count not in (1, channels):
         raise FormatError(f"{name}: rescale must have 1 or {channels} rows, not {count}")
@@ -278,23 +197,23 @@ def _rescale(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]:
     }
 
 
-def _upsample(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]:
+def _upsample(cursor: Cursor, name: str, channels: int) -> dict[str, Any]:
     height, width, repeat, *pads = cursor.unpack("2HB4i")
     return {"factor": (height, width), "repeat": repeat, "pads": tuple(pads)}
 
 
-def _select(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]:
+def _select(cursor: Cursor, name: str, channels: int) -> dict[str, Any]:
     count = cursor.number("I")
     if not 1 <= count <= _MOST_CHANNELS:
         raise FormatError(f"{name}: channels must be 1 to {_MOST_CHANNELS}, not {count}")
     return {"channels": cursor.array("<u4", count).astype(np.int64)}
 
 
-def _depth_to_space(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]:
+def _depth_to_space(cursor: Cursor, name: str, channels: int) -> dict[str, Any]:
     return {"block": cursor.number("H")}
 
 
-def _lookup(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]:
+def _lookup(cursor: Cursor, name: str, channels: int) -> dict[str, Any]:
     rows, columns = cursor.unpack("2I")
     if not 1 <= rows <= _MOST_CHANNELS or not 1 <= columns <= _MOST_CHANNELS:
         raise FormatError(f"{name}: rows and columns must be 1 to {_MOST_CHANNELS}, not {rows} and {columns}")
@@ -303,7 +222,7 @@ def _lookup(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]:
     return {"table": table, "table_grid": grid}
 
 
-def _codes(cursor: _Cursor, name: str, what: str, count: int, grid: Grid) -> npt.NDArray[np.int32]:
+def _codes(cursor: Cursor, name: str, what: str, count: int, grid: Grid) -> npt.NDArray[np.int32]:
     """Integers of a grid, stored as planes of their codes."""
     codes = unpack_planes(cursor.take(grid.bits * plane_bytes(count)), count, grid.bits)
     if count and codes.max() >= grid.levels:
@@ -311,11 +230,11 @@ def _codes(cursor: _Cursor, name: str, what: str, count: int, grid: Grid) -> npt
     return grid.decode(codes).astype(np.int32)
 
 
-def _no_payload(cursor: _Cursor, name: str, channels: int) -> dict[str, Any]:
+def _no_payload(cursor: Cursor, name: str, channels: int) -> dict[str, Any]:
     return {}
 
 
-_PAYLOADS: dict[str, Callable[[_Cursor, str, int], dict[str, Any]]] = {
+_PAYLOADS: dict[str, Callable[[Cursor, str, int], dict[str, Any]]] = {
     "conv": _conv,
     "steps": _steps,
     "rescale": _rescale,
