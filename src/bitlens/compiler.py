@@ -11,8 +11,9 @@ from bitlens.graph.file import Program
 from bitlens.graph.spec import CompileError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    import numpy.typing as npt
     import onnx
 
     from bitlens.graph.graph import Graph
@@ -23,6 +24,7 @@ __all__ = ["CompileError", "compile"]
 def compile(
     model: str | os.PathLike[str] | onnx.ModelProto,
     *,
+    states: Mapping[str, str | tuple[str, npt.ArrayLike]] | None = None,
     progress: bool = False,
     observe: Callable[[str, Graph], None] | None = None,
 ) -> Program:
@@ -30,6 +32,8 @@ def compile(
 
     Args:
         model: path of a file, or a model in memory.
+        states: of a recurrent step that does not tell them itself: the output that is an input of the next step, or that
+            output and the real values before the first step (0 where left out), by input.
         progress: show the passes on standard error.
         observe: called with the name of every pass and the graph it leaves.
 
@@ -41,8 +45,12 @@ def compile(
     """
     from bitlens.passes.pipeline import lower_to_integers
     from bitlens.qonnx.read import read
+    from bitlens.qonnx.states import attach_states
 
-    graph = lower_to_integers(read(model), _show if progress else None, observe)
+    graph = read(model)
+    if states is not None:
+        attach_states(graph, states)
+    graph = lower_to_integers(graph, _show if progress else None, observe)
     if progress:
         print(file=sys.stderr)
     return Program(graph)

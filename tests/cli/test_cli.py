@@ -100,7 +100,7 @@ def test_an_input_that_is_no_array(model: Path, tmp_path: Path, capsys: pytest.C
         path.write_bytes(content)
         _fails(["run", model, "--input", path], capsys, f"{path}: input must be a {found}")
     np.save(path, np.zeros((9, 7, 3), np.uint8))
-    _fails(["run", model, "--input", path], capsys, "input: shape must be (N, H, W, C), not (9, 7, 3)")
+    _fails(["run", model, "--input", path], capsys, "image: shape must be (N, 9, 7, 3), not (9, 7, 3)")
 
 
 def test_an_input_that_is_no_picture(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

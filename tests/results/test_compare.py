@@ -13,6 +13,8 @@ from programs import chain_program, random_inputs
 class Changed:
     """A form with one code of one layer turned."""
 
+    recurrent = False
+
     def __init__(self, form: object) -> None:
         self.form = form
         self.metadata: dict[str, str] = {}
@@ -53,6 +55,7 @@ def test_the_first_difference_is_found(golden: object) -> None:
 def test_nothing_in_common(golden: object) -> None:
     class Other:
         metadata: dict[str, str] = {}  # noqa: RUF012
+        recurrent = False
 
         def run(self, x: np.ndarray, *, keep: bool = False, real: bool = False) -> dict[str, np.ndarray]:
             return {"else": x}

@@ -12,7 +12,8 @@ __all__ = ["EXAMPLE", "add_arguments", "run"]
 
 EXAMPLE = """bitlens compile w1a2g6.onnx -o w1a2g6.bitlens
   bitlens compile w1a2g6.onnx -o w1a2g6.bitlens --explain             what each pass did to each layer
-  bitlens compile w1a2g6.onnx -o w1a2g6.bitlens --dump passes/        the graph after each pass, a text file each"""
+  bitlens compile w1a2g6.onnx -o w1a2g6.bitlens --dump passes/        the graph after each pass, a text file each
+  bitlens compile step.onnx -o step.bitlens --state h=h_next --state c=c_next:0.5      one step of a recurrent net"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="M.bitlens", required=True, type=Path)
     parser.add_argument("--explain", action="store_true", help="print what each pass did to each layer")
     parser.add_argument("--dump", metavar="DIR", type=Path, help="write the graph after each pass into this folder")
+    parser.add_argument(
+        "--state",
+        metavar="IN=OUT[:X]",
+        action="append",
+        default=[],
+        help="a recurrent step: OUT is IN of the next step, IN is X (0) before the first",
+    )
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
 
 
@@ -33,7 +41,12 @@ def run(arguments: argparse.Namespace) -> int:
         from bitlens.results.explain import Explainer
 
         observe = Explainer(arguments.explain, arguments.dump).observe
-    program = bitlens.compile(arguments.model, progress=sys.stderr.isatty() and not arguments.explain, observe=observe)
+    program = bitlens.compile(
+        arguments.model,
+        states=_states(arguments.state),
+        progress=sys.stderr.isatty() and not arguments.explain,
+        observe=observe,
+    )
     program.save(arguments.output)
     size = arguments.output.stat().st_size
     source = Path(arguments.model).stat().st_size
@@ -42,3 +55,24 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print(f"{arguments.output}: {len(program.graph.nodes)} ops, {size:,} bytes ({source / size:.1f}x smaller)")
     return 0
+
+
+def _states(texts: list[str]) -> dict[str, tuple[str, float]] | None:
+    """What `--state` says, None where it says nothing.
+
+    Raises:
+        CompileError: a text is no IN=OUT or IN=OUT:X.
+    """
+    from bitlens.graph.spec import CompileError
+
+    states = {}
+    for text in texts:
+        name, _, rest = text.partition("=")
+        output, colon, number = rest.rpartition(":")
+        try:
+            states[name] = (output, float(number)) if colon else (rest, 0.0)
+        except ValueError:
+            states[name] = (rest, 0.0)  # a colon in a name
+        if not name or not rest:
+            raise CompileError(f"--state: must be IN=OUT or IN=OUT:X, not {text}")
+    return states or None

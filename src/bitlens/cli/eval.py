@@ -10,6 +10,7 @@ from pathlib import Path
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
 EXAMPLE = """bitlens eval w1a2g6.bitlens --data cifar10
+  bitlens eval lstm.bitlens --data ptb             perplexity of the whole test text as one sequence
   bitlens eval runs/lstm --data ptb                the trained net of a run; a language model in both forms
   bitlens eval w1a2g6.bitlens --data cifar10 --exact --run RUN     0 differing codes, or where"""
 
@@ -22,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", choices=["engine", "golden"], default="engine")
     parser.add_argument("--threads", metavar="N", type=int, help="default: all cores")
     parser.add_argument("--isa", choices=["portable", "avx2", "avx512", "neon"], help="force an instruction set")
-    parser.add_argument("--limit", metavar="N", type=int, help="only the first N test images")
+    parser.add_argument("--limit", metavar="N", type=int, help="only the first N test images, or words")
     parser.add_argument(
         "--exact", action="store_true", help="compare golden with the engine in every form, code by code"
     )
@@ -39,7 +40,10 @@ def run(arguments: argparse.Namespace) -> int:
     from bitlens.results.forms import open_form
     from bitlens.results.line import accuracy, test_images
 
-    recipe = arguments.recipe or Program.load(arguments.model).metadata.get("recipe", "")
+    program = Program.load(arguments.model)
+    recipe = arguments.recipe or program.metadata.get("recipe", "")
+    if program.graph.states:
+        return _sequence(arguments, recipe)
     images, labels = test_images(recipe, arguments.data, arguments.cache, arguments.limit)
     if arguments.exact:
         from bitlens.results.exact import prove_exact, render
@@ -58,6 +62,26 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps({figure: value, "images": len(labels), "backend": arguments.backend, "recipe": recipe}))
     else:
         print(f"{arguments.model}: {figure} {value:.4f} on {len(labels)} test images of {recipe}, {arguments.backend}")
+    return 0
+
+
+def _sequence(arguments: argparse.Namespace, recipe: str) -> int:
+    from bitlens.results.forms import open_form
+    from bitlens.results.sequence import program_perplexity, prove_exact_sequence, tokens_of
+
+    tokens = tokens_of(recipe, arguments.data, arguments.limit)
+    if arguments.exact:
+        from bitlens.results.exact import render
+
+        report = prove_exact_sequence(arguments.model, tokens, arguments.run)
+        print(json.dumps(report) if arguments.json else render(report))
+        return 1 if any(row["differing"] for row in report["forms"]) else 0
+    form = open_form(arguments.model, backend=arguments.backend, threads=arguments.threads, isa=arguments.isa)
+    value = program_perplexity(form, tokens)
+    if arguments.json:
+        print(json.dumps({"perplexity": value, "words": len(tokens), "backend": arguments.backend, "recipe": recipe}))
+    else:
+        print(f"{arguments.model}: perplexity {value:.4f} on {len(tokens)} test words of {recipe}, {arguments.backend}")
     return 0
 
 

@@ -13,13 +13,19 @@ import numpy as np
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
-EXAMPLE = "bitlens run m.bitlens --input images.npy -o out.npz --threads 2"
+EXAMPLE = """bitlens run m.bitlens --input images.npy -o out.npz --threads 2
+  bitlens run lstm.bitlens --input words.npy -o scores.npz      a recurrent program: the rows are steps of one sequence"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     parser.add_argument("model", metavar="M.bitlens")
-    parser.add_argument("--input", metavar="X", required=True, help="an array (.npy: N, H, W, C) or a picture")
+    parser.add_argument(
+        "--input",
+        metavar="X",
+        required=True,
+        help="a picture, or an array (.npy): N, H, W, C; of vectors N, C; of numbers N",
+    )
     parser.add_argument(
         "-o", "--output", metavar="Y.npz", type=Path, help="outputs by name; without it they are printed"
     )

@@ -6,7 +6,7 @@ Integers are taken as the integers of the input's grid. Floats are real values a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from bitlens.core import reference
 from bitlens.core.grid import Grid
 
-__all__ = ["ROUNDINGS", "InputError", "check_integers", "check_names", "to_integers"]
+__all__ = ["ROUNDINGS", "InputError", "as_maps", "check_integers", "check_names", "to_integers"]
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float32]
@@ -73,6 +73,14 @@ def to_integers(
     places = ROUNDINGS[rounding]((units - np.float32(parity)) / np.float32(grid.step))
     integers = grid.step * places.astype(np.float64) + parity  # float64 holds every end of a grid
     return np.asarray(np.clip(integers, grid.lo, grid.hi).astype(np.int64))
+
+
+def as_maps(array: Array, shape: Sequence[int | None]) -> Array:
+    """Vectors (N, C) and numbers (N,) as maps (N, 1, 1, C), where the input (H, W, C) has one pixel; others as they are."""
+    pixel = tuple(shape[:2]) == (1, 1)
+    if pixel and (array.ndim == 2 or (array.ndim == 1 and shape[2] == 1)):
+        return array.reshape(len(array), 1, 1, -1)
+    return array
 
 
 def check_integers(name: str, array: Array, grid: Grid) -> None:

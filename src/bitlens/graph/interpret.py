@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlens.core.grid import Grid
-from bitlens.core.inputs import InputError, check_integers, check_names, to_integers
+from bitlens.core.inputs import InputError, as_maps, check_integers, check_names, to_integers
 from bitlens.core.rescale import Rescale
 from bitlens.core.steps import StepTable
 from bitlens.graph.graph import Graph, GraphError, Node
@@ -92,6 +92,7 @@ def _checked(graph: Graph, name: str, array: npt.NDArray[Any]) -> IntArray:
     value = graph.value(name)
     assert value.grid is not None
     shape = value.shape or ()
+    array = as_maps(array, shape)
     fits = array.ndim == 4 and all(want in (None, got) for want, got in zip(shape, array.shape[1:], strict=True))
     if not fits:
         raise GraphError(

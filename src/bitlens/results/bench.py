@@ -32,7 +32,7 @@ def bench_program(
     size: tuple[int, int] | None = None,
     seconds: float = 3.0,
 ) -> Report:
-    """Time a program on random images.
+    """Time a program on random images; a recurrent one takes a batch as so many steps.
 
     Args:
         model: path of a `.bitlens` file.
@@ -61,13 +61,18 @@ def bench_program(
         raise GraphError(f"bench: seconds must be a positive number, not {seconds}")
     program = Program.load(model)
     session = Session(program, threads=threads, isa=isa, size=size)
-    images = _random_images(program, batch, size)
-    runs: dict[str, Callable[[], Any]] = {"bitlens": lambda: session.run(images)}
+    carried = {state.input for state in program.graph.states}
+    free = [name for name in program.graph.inputs if name not in carried]
+    images = {name: _random_images(program, name, batch, size) for name in free}
+    take: Callable[[Any], Any] = session.stream().run if carried else session.run
+    runs: dict[str, Callable[[], Any]] = {"bitlens": lambda: take(images)}
     if peers and onnx is not None:
         from bitlens.results.peers import onnxruntime_peers
 
-        for name, run in onnxruntime_peers(onnx, images, threads).items():
-            runs[name] = lambda run=run: run(images)  # type: ignore[misc]
+        if len(program.graph.inputs) > 1:
+            raise GraphError(f"bench: peers must be given a model of one input, not {len(program.graph.inputs)}")
+        for name, run in onnxruntime_peers(onnx, images[free[0]], threads).items():
+            runs[name] = lambda run=run: run(images[free[0]])  # type: ignore[misc]
     times = time_interleaved(runs, seconds)
     ours = 1e3 * float(np.median(times["bitlens"]))
     rows = []
@@ -102,8 +107,8 @@ def time_interleaved(runs: Mapping[str, Callable[[], Any]], seconds: float) -> d
     return {name: np.array(values) for name, values in times.items()}
 
 
-def _random_images(program: Program, batch: int, size: tuple[int, int] | None) -> npt.NDArray[Any]:
-    value = program.graph.value(program.graph.inputs[0])
+def _random_images(program: Program, name: str, batch: int, size: tuple[int, int] | None) -> npt.NDArray[Any]:
+    value = program.graph.value(name)
     assert value.grid is not None
     height, width, channels = value.shape or (None, None, None)
     assert channels is not None

@@ -74,11 +74,12 @@ def _open(form: str, threads: int | None) -> Form:
 
 
 def compare_runs(one: Form, other: Form, images: npt.NDArray[Any]) -> Report:
-    """Compare every tensor that both forms give."""
+    """Compare every tensor that both forms give, of recurrent programs the outputs."""
     rows: dict[str, Report] = {}
+    keep = not (one.recurrent or other.recurrent)
     for begin in range(0, len(images), _BATCH):
         batch = images[begin : begin + _BATCH]
-        ours, theirs = one.run(batch, keep=True), other.run(batch, keep=True)
+        ours, theirs = one.run(batch, keep=keep), other.run(batch, keep=keep)
         for name in ours:
             if name in theirs:
                 _count(rows, name, ours[name], theirs[name], begin)
@@ -117,6 +118,8 @@ def _report(rows: dict[str, Report]) -> Report:
 
 def compare_net(net: nn.Module, program: Program, images: npt.NDArray[np.uint8]) -> Report:
     """Compare a frozen torch net with golden, layer by layer, each layer fed golden's integers."""
+    if program.graph.states:
+        raise CompareError("diff: a trained recurrent net is compared word by word; bitlens eval --exact --run RUN")
     if images.dtype != np.uint8:
         raise CompareError(f"diff: images for a trained net must be uint8, not {images.dtype}")
     import torch

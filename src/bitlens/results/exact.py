@@ -29,8 +29,8 @@ def prove_exact(model: str, images: npt.NDArray[np.uint8], run: str | None = Non
         run: folder of the run it was compiled from; its frozen net is compared layer by layer, fed golden's integers.
 
     Returns:
-        {"images", "forms": [{"form", "tensors", "codes", "differing", "ties"}]}; instruction sets this machine lacks are
-        not listed.
+        {"images", "of": "images", "forms": [{"form", "tensors", "codes", "differing", "ties"}]}; instruction sets this
+        machine lacks are not listed.
     """
     program = Program.load(model)
     sessions = dict(_sessions(program, (images.shape[1], images.shape[2])))
@@ -59,7 +59,7 @@ def prove_exact(model: str, images: npt.NDArray[np.uint8], run: str | None = Non
         report = compare_net(frozen_run(run), program, images)
         totals = {key: report[key] for key in ("codes", "differing", "ties")}
         forms.append({"form": "trained net", "tensors": len(report["layers"]), **totals})
-    return {"images": len(images), "forms": forms}
+    return {"images": len(images), "of": "images", "forms": forms}
 
 
 def _sessions(program: Program, size: tuple[int, int]) -> Iterator[tuple[str, Any]]:
@@ -80,7 +80,7 @@ def _sessions(program: Program, size: tuple[int, int]) -> Iterator[tuple[str, An
 
 def render(report: Report) -> str:
     """The report as text, one line a form."""
-    lines = [f"golden against each form, {report['images']:,} images, every integer of every layer boundary"]
+    lines = [f"golden against each form, {report['images']:,} {report['of']}, every integer of every layer boundary"]
     for row in report["forms"]:
         ties = f", {row['ties']:,} of them ties" if row["ties"] else ""
         lines.append(

@@ -26,33 +26,31 @@ class ArrayError(ValueError):
 
 
 class Form(Protocol):
-    """Something that runs a program."""
+    """Something that runs a program; rows are steps of one sequence where it is recurrent."""
 
     metadata: dict[str, str]
+    recurrent: bool
 
     def run(self, x: npt.NDArray[Any], *, keep: bool = False, real: bool = False) -> Arrays:
         """Run a batch (N, H, W, C); integers by output name, of every tensor with `keep`, real numbers with `real`."""
 
 
 class _Golden:
+    recurrent = False
+
     def __init__(self, program: Program) -> None:
         self.program = program
         self.metadata = program.metadata
 
     def run(self, x: npt.NDArray[Any], *, keep: bool = False, real: bool = False) -> Arrays:
         outputs: Arrays = dict(self.program.run(x, keep=keep))
-        if not real:
-            return outputs
-        graph = self.program.graph
-        tensors = {graph.output_names.get(name, name): name for name in [*graph.values]}
-        return {
-            name: (array * graph.value(tensors[name]).scale + graph.value(tensors[name]).offset).astype(np.float32)
-            for name, array in outputs.items()
-        }
+        return _real_values(self.program, outputs) if real else outputs
 
 
 class _Engine:
     """A program of symbolic size is planned for the size of the images it meets."""
+
+    recurrent = False
 
     def __init__(self, program: Program, threads: int | None, isa: str | None) -> None:
         from bitlens.runtime import Session
@@ -64,11 +62,55 @@ class _Engine:
         self.metadata = program.metadata
 
     def run(self, x: npt.NDArray[Any], *, keep: bool = False, real: bool = False) -> Arrays:
-        if x.ndim != 4:
+        if x.ndim != 4 and self.symbolic:
             raise ArrayError(f"input: shape must be (N, H, W, C), not {x.shape}")
         if self.session is None or (self.symbolic and x.shape[1:3] != self.size):
             self.session, self.size = self.plan(size=x.shape[1:3]), x.shape[1:3]
         return dict(self.session.run(x, keep=keep, real=real))
+
+
+class _GoldenSequence:
+    """A recurrent program: rows of x are steps of one sequence, which goes on from call to call."""
+
+    recurrent = True
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.metadata = program.metadata
+        self.states: dict[str, npt.NDArray[np.int64]] | None = None
+
+    def run(self, x: npt.NDArray[Any], *, keep: bool = False, real: bool = False) -> Arrays:
+        _refuse_keep(keep)
+        outputs, self.states = self.program.run_sequence(x, self.states)
+        return _real_values(self.program, dict(outputs)) if real else dict(outputs)
+
+
+class _EngineSequence:
+    recurrent = True
+
+    def __init__(self, program: Program, threads: int | None, isa: str | None) -> None:
+        from bitlens.runtime import Session
+
+        self.stream = Session(program, threads=threads, isa=isa).stream()
+        self.metadata = program.metadata
+
+    def run(self, x: npt.NDArray[Any], *, keep: bool = False, real: bool = False) -> Arrays:
+        _refuse_keep(keep)
+        return dict(self.stream.run(x, real=real))
+
+
+def _refuse_keep(keep: bool) -> None:
+    if keep:
+        raise ArrayError("keep: must not be asked of a recurrent program, which gives its outputs step by step")
+
+
+def _real_values(program: Program, outputs: Arrays) -> Arrays:
+    graph = program.graph
+    tensors = {graph.output_names.get(name, name): name for name in [*graph.values]}
+    return {
+        name: (array * graph.value(tensors[name]).scale + graph.value(tensors[name]).offset).astype(np.float32)
+        for name, array in outputs.items()
+    }
 
 
 def open_form(
@@ -89,6 +131,8 @@ def open_form(
         FormatError: the file is no valid program.
     """
     program = Program.load(model)
+    if program.graph.states:
+        return _GoldenSequence(program) if backend == "golden" else _EngineSequence(program, threads, isa)
     return _Golden(program) if backend == "golden" else _Engine(program, threads, isa)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from bitlens.core.grid import Grid
 from bitlens.core.planes import plane_bytes
 from bitlens.graph.file import Program
-from bitlens.graph.graph import Graph, GraphError, Node
+from bitlens.graph.graph import Graph, GraphError, Node, State
 
 __all__ = ["inspect_program", "parse_size", "render"]
 
@@ -40,7 +40,8 @@ def inspect_program(program: Program, size: tuple[int, int] | None = None) -> Re
         size: height and width; without it sizes and kernels of a symbolic program stay open.
 
     Returns:
-        {"metadata", "bytes", "float_bytes", "macs", "bit_operations", "layers": [one dict a layer]}, ready for JSON.
+        {"metadata", "bytes", "float_bytes", "macs", "bit_operations", "layers": [one dict a layer], "states": [one dict a
+        state of a recurrent program]}, ready for JSON.
         A bit operation is one product of a weight bit and an activation bit: macs * W * A.
 
     Raises:
@@ -59,6 +60,19 @@ def inspect_program(program: Program, size: tuple[int, int] | None = None) -> Re
         "macs": sum(layer["macs"] for layer in known) if sized else None,
         "bit_operations": sum(layer["bit_operations"] for layer in known) if sized else None,
         "layers": layers,
+        "states": [_state(graph, state) for state in graph.states],
+    }
+
+
+def _state(graph: Graph, state: State) -> Report:
+    value = graph.value(state.input)
+    numbers = np.unique(state.initial)
+    return {
+        "input": state.input,
+        "output": state.output,
+        "shape": [*(value.shape or ())],
+        "grid": str(value.grid),
+        "initial": [int(numbers.min()), int(numbers.max())],
     }
 
 
@@ -126,6 +140,9 @@ def _payload_bytes(node: Node) -> int:
         grid: Grid = node.attrs["weight_grid"]
         bias = 0 if node.attrs["bias"] is None else 4 * len(node.attrs["bias"])
         return grid.bits * plane_bytes(int(node.attrs["weights"].size)) + bias
+    if node.op == "lookup":
+        table: Grid = node.attrs["table_grid"]
+        return table.bits * plane_bytes(int(node.attrs["table"].size))
     if node.op == "steps":
         from bitlens.graph.encode import table_bytes
 
@@ -166,6 +183,13 @@ def render(report: Report) -> str:
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    for state in report["states"]:
+        low, high = state["initial"]
+        begin = str(low) if low == high else f"{low}..{high}"
+        lines.append(
+            f"state: {state['output']} is {state['input']} of the next step, {_shape(state['shape'])} {state['grid']}, "
+            f"at first {begin}"
+        )
     lines += [f"{key}: {text}" for key, text in report["metadata"].items() if "\n" not in text]
     lines.append(
         f"file: {report['bytes']:,} bytes; float32 weights would be {report['float_bytes']:,} "

@@ -31,17 +31,23 @@ def frozen_run(run: str | Path) -> nn.Module:
 def export_run(run: str | Path) -> onnx.ModelProto:
     """Freeze and export the net of a run; the model remembers recipe, bits and class names."""
     from bitlens.qonnx.export import export
-    from bitlens.train import Segmentation, find_recipe, read_config
+    from bitlens.train import LanguageModelling, Segmentation, find_recipe, read_config
 
     config = read_config(run)
     recipe = find_recipe(config["recipe"])
-    net = frozen_run(run)
+    net, example = frozen_run(run), recipe.task.example()
+    if isinstance(recipe.task, LanguageModelling):  # one step of the fixed form
+        net, example = _fixed(net), example.flatten()
     any_size = isinstance(recipe.task, Segmentation)
-    model: onnx.ModelProto = export(net, recipe.task.example(), symbolic=any_size)
+    model: onnx.ModelProto = export(net, example, symbolic=any_size)
     for key, text in (("name", f"{config['recipe']} {config['bits']}"), ("recipe", config["recipe"])):
         entry = model.metadata_props.add()
         entry.key, entry.value = key, text
     return model
+
+
+def _fixed(net: Any) -> Any:
+    return net.to_fixed()
 
 
 def test_images(

@@ -132,8 +132,9 @@ class Session:
         """Run a batch.
 
         Args:
-            x: one array (N, H, W, C), or one per input name. uint8 and other integers are taken as the integers of the input's
-                grid; float arrays are real values and are quantized by it (rounded as the model does, clipped to its ends).
+            x: one array (N, H, W, C), or one per input name; (N, C) or (N,) will do for inputs of one pixel. uint8 and
+                other integers are taken as the integers of the input's grid; float arrays are real values and are
+                quantized by it (rounded as the model does, clipped to its ends).
             real: return scale * integer + offset, float32, for the outputs.
             keep: return every tensor that is written to memory too, by its name in the program. Sums that are requantized
                 while they are in registers never are.

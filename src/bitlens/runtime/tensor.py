@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlens.core.grid import Grid
-from bitlens.core.inputs import ROUNDINGS, InputError, check_integers, check_names, to_integers
+from bitlens.core.inputs import ROUNDINGS, InputError, as_maps, check_integers, check_names, to_integers
 from bitlens.runtime import _native
 
 __all__ = ["SessionError", "Tensor", "checked_arrays", "described", "real_values"]
@@ -76,6 +76,7 @@ def checked_arrays(
 
 def _integers(tensor: Tensor, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Turn what a user gives into uint8 or int32 (N, H, W, C), channels contiguous."""
+    array = as_maps(array, tensor.shape)
     if array.ndim != 4 or array.shape[1:] != tensor.shape:
         raise SessionError(f"{tensor.name}: shape must be (N, {', '.join(map(str, tensor.shape))}), not {array.shape}")
     array = to_integers(tensor.name, array, tensor.grid, tensor.scale, tensor.offset, tensor.rounding)
