@@ -243,8 +243,8 @@ struct FileReader {
     op->breakpoint_count = in.u16();
     const uint8_t width = in.u8();
     const uint8_t kind = in.u8();
-    if ((op->rows != 1 && op->rows != channels) || (width != 1 && width != 2 && width != 4) || kind > 1) {
-      fail(kFormat, "%s: step tables must have 1 or %u rows, width 1, 2 or 4 and kind 0 or 1, not %u, %u, %u", name,
+    if ((op->rows != 1 && op->rows != channels) || (width != 1 && width != 2 && width != 4) || kind > 2) {
+      fail(kFormat, "%s: step tables must have 1 or %u rows, width 1, 2 or 4 and kind 0 to 2, not %u, %u, %u", name,
            channels, op->rows, width, kind);
     }
     const uint64_t count = uint64_t{op->rows} * op->breakpoint_count;
@@ -258,23 +258,32 @@ struct FileReader {
         fail(kFormat, "%s: breakpoints must be ascending", name);
       }
     }
-    if (kind == 0) {
-      read_regular_values(op, name);
+    if (kind == 0) return read_regular_values(op, name);
+    const uint64_t values = uint64_t{op->rows} * (op->breakpoint_count + uint64_t{1});
+    if (kind == 1) {
+      if (values * 4 > in.left()) in.take(values * 4);
+      op->values.resize(values);
+      for (int32_t& value : op->values) value = in.i32();
     } else {
-      read_explicit_values(op);
+      const int64_t lowest = in.i32();
+      const uint8_t* above = in.take(values);
+      op->values.resize(values);
+      for (uint64_t i = 0; i < values; ++i) op->values[i] = on_grid(lowest + above[i], name);
     }
   }
 
-  void read_explicit_values(Op* op) {
-    const uint64_t count = uint64_t{op->rows} * (op->breakpoint_count + uint64_t{1});
-    if (count * 4 > in.left()) in.take(count * 4);
-    op->values.resize(count);
-    for (int32_t& value : op->values) value = in.i32();
+  // A value of the op being read.
+  int32_t on_grid(int64_t value, const char* name) const {
+    const Grid& grid = pending.grid;
+    if (!grid.contains(value)) {
+      fail(kFormat, "%s: every value must be on its grid [%d, %d] by %d, not %lld", name, grid.lo, grid.hi, grid.step,
+           static_cast<long long>(value));
+    }
+    return static_cast<int32_t>(value);
   }
 
   void read_regular_values(Op* op, const char* name) {
     if (uint64_t{5} * op->rows > in.left()) in.take(uint64_t{5} * op->rows);
-    const TensorInfo& result = pending;
     const uint32_t count = op->breakpoint_count;
     for (uint32_t row = 0; row < op->rows; ++row) {
       int64_t value = in.i32();
@@ -284,11 +293,7 @@ struct FileReader {
       }
       for (uint32_t j = 0; j <= count; ++j) {
         if (j > 0 && op->breakpoints[uint64_t{row} * count + j - 1] != kNever) value += slope;
-        if (!result.grid.contains(value)) {
-          fail(kFormat, "%s: every value must be on its grid [%d, %d] by %d, not %lld", name, result.grid.lo,
-               result.grid.hi, result.grid.step, static_cast<long long>(value));
-        }
-        op->values.push_back(static_cast<int32_t>(value));
+        op->values.push_back(on_grid(value, name));
       }
     }
   }

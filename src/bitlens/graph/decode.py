@@ -162,15 +162,19 @@ def _conv(cursor: Cursor, name: str, channels: int) -> dict[str, Any]:
 
 def _steps(cursor: Cursor, name: str, channels: int) -> dict[str, Any]:
     rows, count, width, kind = cursor.unpack("IHBB")
-    if rows not in (1, channels) or width not in (1, 2, 4) or kind > 1:
+    if rows not in (1, channels) or width not in (1, 2, 4) or kind > 2:
         raise FormatError(
-            f"{name}: step tables must have 1 or {channels} rows, width 1, 2 or 4 and kind 0 or 1, "
+            f"{name}: step tables must have 1 or {channels} rows, width 1, 2 or 4 and kind 0 to 2, "
             f"not {rows}, {width}, {kind}"
         )
     table = cursor.array(f"<i{width}", rows * count).reshape(rows, count).astype(np.int64)
     if np.any(np.diff(table, axis=1) < 0):
         raise FormatError(f"{name}: breakpoints must be ascending")
     breakpoints = np.where(table == (1 << (8 * width - 1)) - 1, NEVER, table)
+    if kind == 2:
+        lowest = cursor.number("i")
+        above = cursor.array("u1", rows * (count + 1)).reshape(rows, count + 1)
+        return {"breakpoints": breakpoints, "values": lowest + above.astype(np.int64)}
     if kind == 1:
         values = cursor.array("<i4", rows * (count + 1)).reshape(rows, count + 1).astype(np.int64)
         return {"breakpoints": breakpoints, "values": values}

@@ -23,7 +23,7 @@ MAGIC = b"\x89BITLENS"
 VERSION = 1
 HEADER = struct.Struct("<8sIIQ")  # magic, version, CRC-32 of bytes 16.., length of the file
 
-_REGULAR, _EXPLICIT = 0, 1
+_REGULAR, _WORDS, _BYTES = 0, 1, 2  # how a step table's values are stored
 
 
 def encode(graph: Graph, metadata: dict[str, str]) -> bytes:
@@ -107,12 +107,16 @@ def _steps(node: Node) -> bytes:
     width = next(w for w in (1, 2, 4) if _fits(breakpoints[used], w))
     table: npt.NDArray[np.int32] = np.where(used, breakpoints, (1 << (8 * width - 1)) - 1).astype(f"<i{width}")
     slopes = _regular_slopes(values, used)
-    head = struct.pack("<IHBB", rows, count, width, _EXPLICIT if slopes is None else _REGULAR)
+    lowest = int(values.min())
+    kind = _REGULAR if slopes is not None else _BYTES if int(values.max()) - lowest < 256 else _WORDS
+    head = struct.pack("<IHBB", rows, count, width, kind) + table.tobytes()
     if slopes is None:
-        return head + table.tobytes() + values.astype("<i4").tobytes()
+        if kind == _WORDS:
+            return head + values.astype("<i4").tobytes()
+        return head + struct.pack("<i", lowest) + (values - lowest).astype("u1").tobytes()
     pairs = np.zeros(rows, [("first", "<i4"), ("slope", "i1")])
     pairs["first"], pairs["slope"] = values[:, 0], slopes
-    return head + table.tobytes() + pairs.tobytes()
+    return head + pairs.tobytes()
 
 
 def table_bytes(node: Node) -> int:
