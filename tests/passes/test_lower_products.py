@@ -105,10 +105,9 @@ def test_factors_of_a_gemm_are_refused() -> None:
     assert_refused(model, "fc: Gemm must have alpha 1, beta 1 and transA 0; fold the factors into the weights")
 
 
-def test_weights_in_front_are_refused() -> None:
+def test_weights_in_front_of_rows_are_refused() -> None:
     b = ModelBuilder(("N", 3))
-    x = b.op("Transpose", b.image(), perm=[1, 0])
-    model = b.model(b.op("MatMul", b.weights(np.ones((2, 3))), x, name="fc"))
+    model = b.model(b.op("Gemm", b.weights(np.ones((2, 3))), b.image(), transB=1, name="fc"))
     assert_refused(model, "fc: weights must be the second operand, not the first; transpose the product")
 
 

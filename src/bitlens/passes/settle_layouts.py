@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bring channels-last parts of a model into ONNX's own order, so that no Transpose is left.
+"""Bring channels-last parts of a model into ONNX's own order, so that no Transpose is left; columns become rows likewise.
 
     first = Transpose (N, H, W, C) -> (N, C, H, W), goes up;   last = Transpose (N, C, H, W) -> (N, H, W, C), goes down
+    first = Transpose (K, N) -> (N, K), goes up;               last = Transpose (N, K) -> (K, N), goes down
 
-They pass what acts on single numbers, cancel where they meet, and end at inputs and outputs (whose arrays are channels last
-in any case), at means over the map, and in the order of the rows of a matrix behind a flattened map.
+A product W x of columns x is the transposed product of rows and transposed weights. Transposes pass what acts on single
+numbers, cancel where they meet, and end at inputs and outputs (whose arrays are channels last in any case), at means over
+the map, and in the order of the rows of a matrix behind a flattened map.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from bitlens.passes.infer_shapes import infer_shapes
 __all__ = ["expand_channels_last", "settle_layouts"]
 
 _FIRST, _LAST = (0, 3, 1, 2), (0, 2, 3, 1)
+_ROWS = (1, 0)  # and back
 _DOMAIN = "qonnx.custom_op.channels_last::"
 _QUANTIZERS = ("Quant", "BipolarQuant", "QuantizeLinear", "DequantizeLinear", "Trunc", "MultiThreshold")
 _ELEMENTWISE = (
@@ -37,42 +40,73 @@ def expand_channels_last(graph: Graph) -> None:
             rule = IMPORTED_OPS.get(node.op)
             usual = {} if rule is None else {key: value for key, value in rule.attrs.items() if value is not REQUIRED}
             node.attrs = usual | node.attrs
-            node.inputs[0] = _transposed(graph, node.inputs[0], _FIRST, before=node)
+            node.inputs[0] = _transposed(graph, node.inputs[0], before=node)
             _transpose_result(graph, node)
 
 
 def settle_layouts(graph: Graph) -> None:
     """Remove Transposes between the two orders; a graph without them is left as it is. What cannot be removed stays."""
-    if not any(node.op == "Transpose" and node.attrs["perm"] in (_FIRST, _LAST) for node in graph.nodes):
+    columns = any(graph.value(name).shape is not None and _is_column(graph, name) for name in graph.inputs)
+    if not columns and not any(node.op == "Transpose" for node in graph.nodes):
         return
     infer_shapes(graph)
     fold_constants(graph)
+    for node in [*graph.nodes]:
+        if node.op == "MatMul" and _is_column(graph, node.inputs[1]) and node.inputs[0] in graph.constants:
+            _turn_product(graph, node)
     while any(_step(graph, node) for node in [*graph.nodes] if node.op == "Transpose"):
         drop_dead(graph)
     drop_dead(graph)
 
 
+def _is_column(graph: Graph, tensor: str) -> bool:
+    """Whether a tensor is (K, N), the batch behind."""
+    shape = graph.value(tensor).shape or ()
+    return tensor not in graph.constants and len(shape) == 2 and shape[0] is not None and shape[1] is None
+
+
+def _is_first(graph: Graph, node: Node) -> bool:
+    if node.op != "Transpose":
+        return False
+    return node.attrs["perm"] == _FIRST or (node.attrs["perm"] == _ROWS and _is_column(graph, node.inputs[0]))
+
+
+def _is_last(graph: Graph, node: Node) -> bool:
+    if node.op != "Transpose":
+        return False
+    return node.attrs["perm"] == _LAST or (node.attrs["perm"] == _ROWS and _is_column(graph, node.output))
+
+
+def _turn_product(graph: Graph, node: Node) -> None:
+    """W x -> (x^T W^T)^T."""
+    name = fresh_tensor(graph, f"{node.inputs[0]}.transposed")
+    value = graph.value(node.inputs[0])
+    weights = graph.constants[name] = np.ascontiguousarray(graph.constants[node.inputs[0]].T)
+    scale = value.scale.T if value.scale.ndim == 2 else value.scale
+    graph.values[name] = value.with_(name=name, shape=weights.shape, scale=scale)
+    node.inputs = [_transposed(graph, node.inputs[1], before=node), name]
+    _transpose_result(graph, node)
+
+
 def _step(graph: Graph, node: Node) -> bool:
     """Move or remove one Transpose; tell whether something changed."""
-    perm = node.attrs["perm"]
-    if perm == _FIRST:
+    if _is_first(graph, node):
         return _go_up(graph, node)
-    return perm == _LAST and _go_down(graph, node)
+    return _is_last(graph, node) and _go_down(graph, node)
 
 
 def _go_up(graph: Graph, node: Node) -> bool:
     source = node.inputs[0]
     producer = graph.producer(source)
     if producer is None:
-        if source not in graph.inputs or any(not _is(other, _FIRST) for other in graph.consumers(source)):
+        if source not in graph.inputs or any(not _is_first(graph, other) for other in graph.consumers(source)):
             return False
-        value = graph.value(source)
-        n, height, width, channels = value.shape or (None,) * 4
+        shape = graph.value(node.output).shape
         for other in graph.consumers(source):
             bypass(graph, other)
-        graph.values[source] = value.with_(shape=(n, channels, height, width))
+        graph.values[source] = graph.value(source).with_(shape=shape)
         return True
-    if _is(producer, _LAST):
+    if _is_last(graph, producer):
         replace_tensor(graph, node.output, producer.inputs[0])
         graph.nodes = [other for other in graph.nodes if other is not node]
         return True
@@ -94,44 +128,49 @@ def _go_down(graph: Graph, node: Node) -> bool:
     return changed
 
 
-def _is(node: Node, perm: tuple[int, ...]) -> bool:
-    return node.op == "Transpose" and node.attrs["perm"] == perm
-
-
 def _turn(graph: Graph, node: Node) -> bool:
-    """Let a node on (N, H, W, C) work on (N, C, H, W), between two Transposes."""
+    """Let a node on (N, H, W, C) work on (N, C, H, W), one on (K, N) on (N, K), between two Transposes."""
     data = [tensor for tensor in node.inputs if tensor and tensor not in graph.constants]
-    if any(len(graph.value(tensor).shape or ()) != 4 for tensor in data):
+    ranks = {len(graph.value(tensor).shape or ()) for tensor in data}
+    if len(ranks) != 1 or not ranks <= {2, 4} or (ranks == {2} and not all(_is_column(graph, t) for t in data)):
         return False
+    (rank,) = ranks
     for place, tensor in enumerate(node.inputs):
         if tensor in graph.constants:
             if node.op not in ("QuantizeLinear", "DequantizeLinear", "MultiThreshold", "Clip"):
-                node.inputs[place] = _turned_constant(graph, tensor)
+                node.inputs[place] = _turned_constant(graph, tensor, rank)
         elif tensor:
-            node.inputs[place] = _transposed(graph, tensor, _FIRST, before=node)
+            node.inputs[place] = _transposed(graph, tensor, before=node)
     if "axis" in node.attrs:
-        node.attrs["axis"] = _FIRST.index(node.attrs["axis"] % 4)
+        node.attrs["axis"] = _orders(rank)[0].index(node.attrs["axis"] % rank)
     if node.op == "MultiThreshold":
-        node.attrs["data_layout"] = "NCHW"
+        node.attrs["data_layout"] = {4: "NCHW", 2: "NC"}[rank]
     _transpose_result(graph, node)
     return True
 
 
-def _turned_constant(graph: Graph, tensor: str) -> str:
+def _orders(rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The permutations to the usual order and back."""
+    return (_FIRST, _LAST) if rank == 4 else (_ROWS, _ROWS)
+
+
+def _turned_constant(graph: Graph, tensor: str, rank: int) -> str:
     """A constant that meets (N, H, W, C), to meet (N, C, H, W)."""
     array = graph.constants[tensor]
     if array.size == 1:
         return tensor
     name = fresh_tensor(graph, f"{tensor}.first")
-    graph.constants[name] = array.reshape((1,) * (4 - array.ndim) + array.shape).transpose(_FIRST)
+    graph.constants[name] = array.reshape((1,) * (rank - array.ndim) + array.shape).transpose(_orders(rank)[0])
     graph.values[name] = Value(name, graph.constants[name].shape)
     return name
 
 
-def _transposed(graph: Graph, tensor: str, perm: tuple[int, ...], before: Node) -> str:
-    name = fresh_tensor(graph, f"{tensor}.{'first' if perm == _FIRST else 'last'}")
-    shape = graph.value(tensor).shape
-    graph.values[name] = Value(name, None if shape is None else tuple(shape[axis] for axis in perm))
+def _transposed(graph: Graph, tensor: str, before: Node) -> str:
+    """A tensor in the usual order."""
+    name = fresh_tensor(graph, f"{tensor}.first")
+    shape = graph.value(tensor).shape or ()
+    perm = _orders(len(shape) or 4)[0]
+    graph.values[name] = Value(name, tuple(shape[axis] for axis in perm) if shape else None)
     node = Node("Transpose", fresh_node(graph, name), [tensor], [name], {"perm": perm})
     graph.nodes.insert(graph.nodes.index(before), node)
     return name
@@ -141,10 +180,11 @@ def _transpose_result(graph: Graph, node: Node) -> None:
     """Let the node's result be transposed back into the tensor that its readers know."""
     result = node.outputs[0]
     name = fresh_tensor(graph, f"{result}.first")
-    shape = graph.value(result).shape
-    graph.values[name] = Value(name, None if shape is None else tuple(shape[axis] for axis in _FIRST))
+    shape = graph.value(result).shape or ()
+    first, last = _orders(len(shape) or 4)
+    graph.values[name] = Value(name, tuple(shape[axis] for axis in first) if shape else None)
     node.outputs[0] = name
-    back = Node("Transpose", fresh_node(graph, f"{result}.last"), [name], [result], {"perm": _LAST})
+    back = Node("Transpose", fresh_node(graph, f"{result}.last"), [name], [result], {"perm": last})
     graph.nodes.insert(graph.nodes.index(node) + 1, back)
 
 

@@ -170,7 +170,9 @@ def _read_input(graph: Graph, info: onnx.ValueInfoProto) -> None:
         )
     sizes = _input_sizes(info.name, tensor)
     graph.inputs.append(info.name)
-    shape = (None, *sizes[1:])  # the batch is free whatever the example had
+    # the batch is free whatever the example had; (K, 1) is a column, which products W x take: the batch is behind
+    column = len(sizes) == 2 and sizes[1] == 1 and (sizes[0] or 1) > 1
+    shape = (sizes[0], None) if column else (None, *sizes[1:])
     graph.values[info.name] = Value(info.name, shape, _INPUT_GRIDS[tensor.elem_type])
 
 

@@ -58,6 +58,8 @@ def _conv(node: Node, operands: list[Tensor | None]) -> Tensor:
 def _gemm(node: Node, operands: list[Tensor | None]) -> Tensor:
     x, weight, bias = (*operands, None)[:3]
     assert x is not None and weight is not None
+    if node.op == "MatMul" and x.constant:  # W x = (x^T W^T)^T
+        return _gemm(node, [weight.moved(np.transpose), x.moved(np.transpose)]).moved(np.transpose)
     x = x.moved(np.transpose) if node.attrs.get("transA") else x
     weight = weight.moved(np.transpose) if node.attrs.get("transB") else weight  # (K, O)
     xs, ws = integers_of(node, x, weight)
