@@ -130,7 +130,7 @@ def _overflow() -> onnx.ModelProto:
 
 def _float_weights() -> onnx.ModelProto:
     b = _map()
-    return b.model(b.op("Conv", b.image(), b.constant(_ones(2, 2, 1, 1)), name="conv"))
+    return b.model(b.op("Conv", b.image(), b.constant(np.full((2, 2, 1, 1), 0.5)), name="conv"))
 
 
 def _wide_weights() -> onnx.ModelProto:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
+import pytest
 
 from bitlens.core.grid import Grid
 from qonnx_models import ModelBuilder
@@ -25,7 +26,22 @@ def test_a_transpose_moves_integers_and_units() -> None:
     graph = after(b.model(b.op("MatMul", b.image(), b.op("Transpose", weights, perm=[1, 0]))), "fold_constants")
     moved = only(graph, "MatMul").inputs[1]
     assert graph.constants[moved].tolist() == [[1, 2], [2, 3], [3, 4]]
-    assert graph.value(moved).scale.tolist() == [[1, 2], [1, 2], [1, 2]]
+    assert graph.value(moved).scale.tolist() == [[1, 2]]
+
+
+def test_whole_weights_without_a_quantizer_are_integers_of_unit_1() -> None:
+    b = ModelBuilder(("N", 3))
+    graph = after(b.model(b.op("MatMul", b.image(), b.constant([[-3, 1], [0, 2], [5, 4]]))), "fold_constants")
+    weights = only(graph, "MatMul").inputs[1]
+    assert graph.constants[weights].dtype == np.int64
+    assert (graph.value(weights).grid, graph.value(weights).scale) == (Grid.span(-3, 5), np.float32(1))
+
+
+@pytest.mark.parametrize("array", [[[0.5], [1.0], [2.0]], [[1.0], [2.0], [129.0]], [[1.0], [np.inf], [0.0]]])
+def test_other_weights_stay_real(array: list[list[float]]) -> None:
+    b = ModelBuilder(("N", 3))
+    graph = after(b.model(b.op("MatMul", b.image(), b.constant(array))), "fold_constants")
+    assert graph.value(only(graph, "MatMul").inputs[1]).grid is None
 
 
 def test_scales_may_be_computed_from_constants() -> None:

@@ -76,7 +76,7 @@ def _conv_of(make: object) -> object:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda b: b.constant(np.ones((2, 2, 1, 1))),
+        (lambda b: b.constant(np.full((2, 2, 1, 1), 0.5)),
          "conv: weights must be quantized, not float (c3); put a Quant or BipolarQuant operator on them"),
         (lambda b: b.quant(b.constant(np.full((2, 2, 1, 1), 300.0)), 1, 16, 1, name="w"),
          "conv: weights must be integers within -128..127, not 300..300; use fewer bits"),

@@ -68,8 +68,10 @@ def test_ends(way: str) -> None:
 def test_operators_of_the_channels_last_domain() -> None:
     b = Last()
     domain = "qonnx.custom_op.channels_last"
-    weights = b.weights(b.rng.integers(-9, 10, (4, 3, 3, 3)))
-    x = b.op("Conv", b.image(), weights, domain=domain, kernel_shape=[3, 3], strides=[1, 1], pads=[0, 0, 0, 0])
+    integers = b.rng.integers(-9, 10, (4, 2, 3, 3))  # (O, kh, kw, C)
+    x = b.op(
+        "Conv", b.image(), b.weights(integers), domain=domain, kernel_shape=[2, 3], strides=[1, 1], pads=[0, 0, 0, 0]
+    )
     x = b.quant(x, 0.5, 3, 1)
     x = b.op("MaxPool", x, domain=domain, kernel_shape=[2, 2], strides=[1, 1], pads=[0, 0, 0, 0])
     model = b.model(x)
@@ -77,3 +79,4 @@ def test_operators_of_the_channels_last_domain() -> None:
     program = bitlens.compile(model)
     assert [node.op for node in program.graph] == ["conv", "steps", "max_pool"]
     assert program.graph.value("image").shape == (6, 5, 3)
+    assert np.array_equal(program.graph.nodes[0].attrs["weights"], integers)

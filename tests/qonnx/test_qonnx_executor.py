@@ -81,6 +81,13 @@ def test_trunc(mode: str, out_bits: int, signed: int, narrow: int) -> None:
     _assert_equal(b, x)
 
 
+def test_trunc_in_front_of_a_product() -> None:
+    b, x = _summed()
+    constants = [b.constant(value) for value in (0.25, 0.0, 8.0, 1.0, 6.0)]
+    x = b.op("Trunc", x, *constants, domain=DOMAIN, rounding_mode="FLOOR", signed=1, narrow=0)
+    _assert_equal(b, b.conv(x, np.random.default_rng(1).integers(-9, 10, (2, 3, 3, 3))))
+
+
 def test_trunc_of_version_1_keeps_the_scale() -> None:
     b, x = _summed()
     constants = [b.constant(value) for value in (0.25, 0.0, 8.0, 6.0)]
@@ -94,6 +101,16 @@ def test_multi_threshold(scale: float, bias: float) -> None:
     thresholds = b.constant(np.sort(np.random.default_rng(1).normal(0, 20, (3, 3)), axis=1))
     attrs = {"out_dtype": "UINT2", "out_scale": scale, "out_bias": bias, "data_layout": "NCHW"}
     _assert_equal(b, b.op("MultiThreshold", x, thresholds, domain=DOMAIN, **attrs))
+
+
+def test_multi_threshold_and_whole_weights_as_finn_writes_them() -> None:
+    b, rng = ModelBuilder(("N", 2, 6, 6)), np.random.default_rng(0)
+    attrs = {"data_layout": "NCHW", "out_bias": 0.0, "domain": DOMAIN}
+    x = b.op("MultiThreshold", "image", b.constant((np.arange(255) + 0.5)[None] / 255), out_dtype="UINT8", **attrs)
+    x = b.op("Conv", x, b.constant(rng.integers(-7, 8, (3, 2, 3, 3))))
+    x = b.op("Add", b.op("Mul", x, b.constant(rng.random((3, 1, 1)) / 99)), b.constant(rng.normal(0, 3, (3, 1, 1))))
+    x = b.op("MultiThreshold", x, b.constant([[-3.0, 0.25, 2.5]]), out_dtype="UINT2", **attrs)
+    _assert_equal(b, b.op("Conv", x, b.constant(rng.integers(-7, 8, (2, 3, 3, 3)))))
 
 
 @pytest.mark.parametrize("op", ["Sign", "HardSigmoid"])

@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlens.core.grid import Grid, GridError
-from bitlens.core.reference import ROUNDINGS
-from bitlens.graph.graph import Graph, Node
+from bitlens.core.reference import ROUNDINGS, Quantize
+from bitlens.graph.graph import Graph, Node, Value
 from bitlens.graph.spec import CompileError
 
-__all__ = ["Quantizer", "read_quantizer"]
+__all__ = ["Quantizer", "read_quantizer", "rename_unit"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -113,6 +113,16 @@ def read_quantizer(graph: Graph, node: Node) -> Quantizer:
             f"{node.name}: integers must fit 32 bits, not {bits:g} bits at zero point {zero_point:g}"
         ) from error
     return found
+
+
+def rename_unit(value: Value) -> dict[str, Any]:
+    """Attributes of a chain that gives back the integers of a tensor, so that what reads them may have another unit."""
+    grid = value.grid
+    assert grid is not None
+    shift = grid.lo % grid.step  # 0, or 1 for odd integers
+    lo, hi = (grid.lo - shift) // grid.step, (grid.hi - shift) // grid.step
+    code = Quantize(np.asarray(value.scale * np.float32(grid.step)), -shift / grid.step, lo, hi, "ROUND")
+    return {"chain": (code,), "factor": grid.step, "shift": shift}
 
 
 def _constant(graph: Graph, node: Node, position: int, what: str) -> npt.NDArray[Any]:

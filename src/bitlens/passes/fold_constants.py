@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compute what does not depend on the input; a quantized constant becomes integers with a grid and a unit."""
+"""Compute what does not depend on the input; a quantized constant becomes integers with a grid and a unit.
+
+Weights that are whole numbers without a quantizer, as FINN writes them, are integers of unit 1.
+"""
 
 from __future__ import annotations
+
+import numpy as np
 
 from bitlens.core.grid import Grid
 from bitlens.graph.execute import Tensor, execute_node
@@ -10,6 +15,9 @@ from bitlens.graph.quantizer import read_quantizer
 from bitlens.graph.rewrite import drop_dead
 
 __all__ = ["constant_tensor", "fold_constants"]
+
+_PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_MOST_WEIGHT = 128
 
 
 def fold_constants(graph: Graph) -> None:
@@ -30,12 +38,28 @@ def fold_constants(graph: Graph) -> None:
         _keep(graph, node, tensor)
     graph.nodes = kept
     drop_dead(graph)
+    for node in graph.nodes:
+        if node.op in _PRODUCTS:
+            for operand in node.inputs[:2]:
+                _adopt_whole_weights(graph, node, operand)
 
 
 def constant_tensor(graph: Graph, name: str) -> Tensor:
     """A constant with its integers, if it has any."""
     value, array = graph.value(name), graph.constants[name]
     return Tensor(array) if value.grid is None else Tensor.quantized(array, value.scale)
+
+
+def _adopt_whole_weights(graph: Graph, node: Node, tensor: str) -> None:
+    array = graph.constants.get(tensor)
+    if array is None or array.dtype != np.float32 or array.size == 0 or graph.value(tensor).grid is not None:
+        return
+    inserts_zeros = node.op == "ConvTranspose" and array.shape == (node.attrs["group"], 1, 1, 1) and np.all(array == 1)
+    if np.all(np.abs(array) <= _MOST_WEIGHT) and np.array_equal(array, np.rint(array)) and not inserts_zeros:
+        lo, hi = int(array.min()), int(array.max())
+        graph.constants[tensor] = array.astype(np.int64)
+        unit = np.ones((), np.float32)
+        graph.values[tensor] = Value(tensor, array.shape, Grid.span(lo, hi), unit)
 
 
 def _keep(graph: Graph, node: Node, tensor: Tensor) -> None:

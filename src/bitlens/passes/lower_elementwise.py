@@ -168,6 +168,8 @@ def _multi_threshold(graph: Graph, node: Node) -> None:
         raise CompileError(f"{node.name}: data_layout must have the channels on axis 1, as NCHW, not {layout}")
     if thresholds.ndim != 2 or thresholds.shape[0] not in (1, shape[1]) or np.any(np.isnan(thresholds)):
         raise CompileError(f"{node.name}: thresholds must be (1 or {shape[1]}, count) numbers, not {thresholds.shape}")
+    if np.all(thresholds == thresholds[:1]):
+        thresholds = thresholds[:1]
     scale, bias = float(node.attrs["out_scale"]), float(node.attrs["out_bias"])
     shift = 2 * bias / scale if scale > 0 else 0.5
     if not scale > 0 or not shift.is_integer():

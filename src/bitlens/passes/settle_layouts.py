@@ -40,7 +40,8 @@ def expand_channels_last(graph: Graph) -> None:
             rule = IMPORTED_OPS.get(node.op)
             usual = {} if rule is None else {key: value for key, value in rule.attrs.items() if value is not REQUIRED}
             node.attrs = usual | node.attrs
-            node.inputs[0] = _transposed(graph, node.inputs[0], before=node)
+            for place in (0, 1) if node.op == "Conv" else (0,):  # weights (O, kh, kw, C) too
+                node.inputs[place] = _transposed(graph, node.inputs[place], before=node)
             _transpose_result(graph, node)
 
 

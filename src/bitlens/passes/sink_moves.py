@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bitlens.core.reference import Chain, Operator, ends_in_codes, evaluate
+from bitlens.core.reference import Chain, Count, Operator, ends_in_codes, evaluate
 from bitlens.graph.graph import Graph, Node
 from bitlens.graph.ops import fills
 from bitlens.graph.rewrite import drop_dead, fresh_node, fresh_tensor, insert_after, replace_tensor
@@ -39,11 +39,13 @@ def _passing(graph: Graph, node: Node) -> Node | None:
 
 def is_scalar(chain: Chain) -> bool:
     """Whether a chain treats all channels alike."""
-    return all(np.asarray(number).ndim == 0 for operator in chain for number in _parameters(operator))
+    return all(_treats_alike(operator) for operator in chain)
 
 
-def _parameters(operator: Operator) -> list[object]:
-    return [value for value in vars(operator).values() if not isinstance(value, str)]
+def _treats_alike(operator: Operator) -> bool:
+    if isinstance(operator, Count):
+        return len(operator.thresholds) == 1
+    return all(np.asarray(number).ndim == 0 for number in vars(operator).values() if not isinstance(number, str))
 
 
 def _reshape_passes(graph: Graph, reshape: Node, node: Node) -> bool:

@@ -20,6 +20,7 @@ IntArray = npt.NDArray[np.int64]
 
 _IMAGES = 2
 _SIZES = (16, 24, 32, 48, 64, 96, 128, 224)  # tried for symbolic heights and widths
+_NEAREST = ("NEAREST", "ROUND", "HALF_UP", "HALF_DOWN")
 _CLOSE = 1e-4  # relative, of real outputs
 
 
@@ -87,18 +88,18 @@ def _as_imported(value: Value, imported: Graph, integers: IntArray) -> npt.NDArr
 
 
 def _real(value: Value, integers: IntArray) -> npt.NDArray[np.float32]:
-    """Real values (N, H, W, C) that the input's quantizer turns into these integers.
+    """Real values (N, H, W, C) that the input's quantizer turns into these integers, however the model computes it.
 
     They are multiples of the scale, or half more or less where it rounds to one side.
     """
     assert value.grid is not None
-    found = integers.astype(np.float32) * value.scale
-    if not np.isfinite(found).all():
-        return found  # refused by name where it meets the quantizer
-    for shift in (0.5, -0.5):
+    found = np.zeros(integers.shape, np.float32)
+    wrong = np.ones(integers.shape, bool)
+    for shift in (0.0, 0.5, -0.5) if value.rounding in _NEAREST else (0.5, -0.5, 0.0):
+        found = np.where(wrong, (integers + shift).astype(np.float32) * value.scale + value.offset, found)
+        if not np.isfinite(found).all():
+            return found  # refused by name where it meets the quantizer
         wrong = to_integers(value.name, found, value.grid, value.scale, value.offset, value.rounding) != integers
-        if wrong.any():
-            found = np.where(wrong, (integers + shift).astype(np.float32) * value.scale, found)
     return found
 
 

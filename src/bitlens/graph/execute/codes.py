@@ -32,8 +32,14 @@ def _multi_threshold(node: Node, operands: list[Tensor | None]) -> Tensor:
     axis = layout.index("C")
     moved = np.moveaxis(x, axis, -1)
     count = sum((moved >= column for column in thresholds.T), np.zeros(moved.shape)).astype(np.float32)
-    found = np.float32(node.attrs["out_bias"]) + np.float32(node.attrs["out_scale"]) * count
-    return Tensor(np.moveaxis(np.asarray(found, np.float32), -1, axis))
+    found = np.moveaxis(np.asarray(count), -1, axis)
+    scale, bias = np.float32(node.attrs["out_scale"]), np.float32(node.attrs["out_bias"])
+    halves = 2 * bias / scale if scale > 0 else np.float32(0.5)
+    if halves != int(halves):
+        return Tensor(bias + scale * found)
+    factor = 2 if int(halves) % 2 else 1  # with a bias of half a scale, integers are odd multiples of that half
+    integers = factor * found.astype(np.int64) + (int(halves) if factor == 2 else int(halves) // 2)
+    return Tensor.quantized(integers, np.asarray(scale / np.float32(factor)))
 
 
 def _trunc(node: Node, operands: list[Tensor | None]) -> Tensor:
@@ -42,14 +48,20 @@ def _trunc(node: Node, operands: list[Tensor | None]) -> Tensor:
     whole = np.rint(x / scale + zero_point)
     if len(operands) == 5:  # version 1
         divisor = np.float32(2.0 ** (float(bits) - float(_real(operands[4]))))
-        return Tensor(np.asarray((rounding(whole / divisor) - zero_point) * scale, np.float32))
+        return _truncated(rounding(whole / divisor), zero_point, scale)
     out_scale, out_bits = (_real(operand) for operand in operands[4:])
     divisor = np.float32(2.0 ** np.rint(np.log2(out_scale / scale)))
     half = 2.0 ** (float(out_bits) - 1)
     narrow = node.attrs["narrow"]
     lo, hi = (-half + narrow, half - 1) if node.attrs["signed"] else (0, 2 * half - 1 - narrow)
     clamped = np.clip(whole / divisor, np.float32(lo), np.float32(hi))
-    return Tensor(np.asarray((rounding(clamped) - zero_point / divisor) * out_scale, np.float32))
+    return _truncated(rounding(clamped), zero_point / divisor, out_scale)
+
+
+def _truncated(codes: Array, zero_point: Array, scale: Array) -> Tensor:
+    if np.any(zero_point):
+        return Tensor(np.asarray((codes - zero_point) * scale, np.float32))
+    return Tensor.quantized(codes.astype(np.int64), scale.astype(np.float32))
 
 
 def _quantize_linear(node: Node, operands: list[Tensor | None]) -> Tensor:

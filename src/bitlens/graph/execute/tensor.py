@@ -55,7 +55,7 @@ class Tensor:
         """The tensor with its elements moved; a unit with axes is moved along."""
         if self.integers is None or self.unit is None:
             return Tensor(move(self.real), whole=None if self.whole is None else self.whole.moved(move))
-        unit = self.unit if self.unit.ndim == 0 else move(np.broadcast_to(self.unit, self.integers.shape))
+        unit = self.unit if self.unit.ndim == 0 else _narrowed(move(np.broadcast_to(self.unit, self.integers.shape)))
         return Tensor.quantized(move(self.integers), unit)
 
     def spread(self, move: Callable[[Array], Array]) -> Tensor:
@@ -69,6 +69,14 @@ class Tensor:
         if self.unit.ndim and any(size != 1 for size in self.unit.shape[-2:]):
             raise ValueError("the unit must be one number a channel")
         return Tensor.quantized(move(self.integers), self.unit)
+
+
+def _narrowed(unit: Array) -> Array:
+    """A unit with one number along every axis on which all are alike."""
+    for axis in range(unit.ndim):
+        first = unit.take([0], axis) if unit.shape[axis] else unit
+        unit = first if np.array_equal(np.broadcast_to(first, unit.shape), unit) else unit
+    return unit
 
 
 Rule = Callable[[Node, list[Tensor | None]], Tensor]
