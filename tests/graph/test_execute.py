@@ -188,7 +188,31 @@ def test_softmaxes_and_argmax() -> None:
     x = real([1000.0, 1000.0, 999.0])
     np.testing.assert_allclose(run("Softmax", x, axis=-1).real, [[0.4223188, 0.4223188, 0.1553624]], rtol=1e-6)
     np.testing.assert_allclose(run("LogSoftmax", x, axis=-1).real, [[-0.8619948, -0.8619948, -1.8619949]], rtol=1e-6)
-    assert run("ArgMax", x, axis=1).real.tolist() == [0]
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize(
+    "attrs", [{}, {"keepdims": 0}, {"select_last_index": 1}, {"select_last_index": 1, "keepdims": 0}]
+)
+def test_argmax_is_that_of_onnx_runtime(axis: int, attrs: dict[str, int]) -> None:
+    x = np.random.default_rng(0).integers(0, 3, (4, 3, 5)).astype(np.float32)  # with equals
+    node = helper.make_node("ArgMax", ["x"], ["y"], axis=axis, **attrs)
+    assert np.array_equal(run("ArgMax", Tensor(x), axis=axis, **attrs).real, evaluated(node, [x], 17))
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("largest", [0, 1])
+def test_top_k_and_hardmax_are_those_of_onnx_runtime(axis: int, largest: int) -> None:
+    x = np.random.default_rng(0).permutation(60).reshape(4, 3, 5).astype(np.float32)
+    count = np.array([2], np.int64)
+    values, places = (
+        run("TopK", Tensor(x), Tensor(count), axis=axis, largest=largest, part=part, parts=2).real for part in (0, 1)
+    )
+    node = helper.make_node("TopK", ["x", "count"], ["values", "places"], axis=axis, largest=largest)
+    assert np.array_equal(values, evaluated(node, [x, count], 17))
+    assert np.array_equal(np.take_along_axis(x, places, axis), values)
+    node = helper.make_node("Hardmax", ["x"], ["y"], axis=axis)
+    assert np.array_equal(run("Hardmax", Tensor(x), axis=axis).real, evaluated(node, [x], 17))
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,6 @@ def test_a_shape_may_be_computed_in_the_graph() -> None:
     ("attrs", "reason"),
     [
         ({"strides": [0, 1]}, "kernel, strides and dilations must be at least 1 and pads at least 0"),
-        ({"pads": [0, 3, 0, 0]}, "pads must be smaller than the dilated kernel 3, not (0, 3, 0, 0)"),
         ({"dilations": [5, 1]}, "a window of 11 must fit the padded size 8"),
         ({"group": 2}, "group 2 must divide 2 outputs, and weights (2, 3, 3, 3) must match the channels"),
         ({"kernel_shape": [1, 1]}, "kernel_shape must be (3, 3), not (1, 1)"),
@@ -73,3 +72,10 @@ def test_windows_that_do_not_fit_are_refused(attrs: dict[str, object], reason: s
     b = ModelBuilder()
     model = b.model(b.conv(b.image(), np.ones((2, 3, 3, 3)), **attrs))
     assert_refused(model, f"conv: inputs of Conv must fit, not (None, 3, 8, 8), (2, 3, 3, 3): {reason}")
+
+
+def test_a_pool_of_padding_alone_is_refused() -> None:
+    b = ModelBuilder()
+    model = b.model(b.op("MaxPool", b.image(), kernel_shape=[3, 3], pads=[0, 3, 0, 0], name="pool"))
+    reason = "pads must be smaller than the dilated kernel 3, not (0, 3, 0, 0)"
+    assert_refused(model, f"pool: inputs of MaxPool must fit, not (None, 3, 8, 8): {reason}")

@@ -105,3 +105,25 @@ def test_a_mean_without_its_axes_may_be_an_output() -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 6, 6, 4))
     found = bitlens.compile(b.model(output)).run(images)[output]
     assert np.array_equal(found, images.sum(axis=(1, 2), keepdims=True))
+
+
+@pytest.mark.parametrize("pads", [(1, 1, 1, 1), (0, 2, 3, 0)])
+def test_padding_wider_than_the_window_is_zeros_around_the_map(pads: tuple[int, ...]) -> None:
+    b = ModelBuilder(("N", 2, 4, 5))
+    output = b.conv(b.image(), np.full((1, 2, 1, 1), 3), pads=pads)
+    program = bitlens.compile(b.model(output))
+    images = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 2))
+    top, left, bottom, right = pads
+    want = np.pad(3 * images.sum(axis=3, keepdims=True), ((0, 0), (top, bottom), (left, right), (0, 0)))
+    assert [node.op for node in program.graph] == ["upsample", "conv"]
+    assert np.array_equal(program.run(images)[output], want)
+
+
+@pytest.mark.parametrize("keep", [0, 1])
+def test_a_maximum_over_the_map_is_a_max_pool(keep: int) -> None:
+    b = ModelBuilder(("N", 4, 5, 6))
+    output = b.op("ReduceMax", b.image(), axes=[-1, 2], keepdims=keep)
+    program = bitlens.compile(b.model(output))
+    images = np.random.default_rng(0).integers(0, 256, (2, 5, 6, 4))
+    assert [node.op for node in program.graph] == ["max_pool"]
+    assert np.array_equal(program.run(images)[output], images.max(axis=(1, 2), keepdims=True))

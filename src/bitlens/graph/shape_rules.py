@@ -42,6 +42,9 @@ def _broadcast(known: Known, node: Node) -> Shape:
     return tuple(n if m == 1 else m for m, n in zip(a, b, strict=True))
 
 
+_CONVOLUTIONS = ("Conv", "ConvInteger", "QLinearConv")  # whose windows may see padding alone
+
+
 def _slide(known: Known, node: Node, kernel: Sequence[int]) -> Shape:
     """Height and width after a window."""
     shape = known.shape(node.inputs[0])
@@ -59,7 +62,7 @@ def _slide(known: Known, node: Node, kernel: Sequence[int]) -> Shape:
     sizes: list[int | None] = []
     for axis, size in enumerate(shape[2:]):
         extent = dilations[axis] * (kernel[axis] - 1) + 1
-        if max(pads[axis], pads[axis + 2]) >= extent and max(pads):
+        if max(pads[axis], pads[axis + 2]) >= extent and max(pads) and node.op not in _CONVOLUTIONS:
             raise ValueError(f"pads must be smaller than the dilated kernel {extent}, not {pads}")
         if size is None:
             sizes.append(None)
@@ -282,6 +285,20 @@ def _depth_to_space(known: Known, node: Node) -> Shape:
     return (shape[0], shape[1] // block**2, *large)
 
 
+def _space_to_depth(known: Known, node: Node) -> Shape:
+    shape, block = known.shape(node.inputs[0]), node.attrs["blocksize"]
+    if len(shape) != 4 or block < 1 or shape[1] is None or any(size is not None and size % block for size in shape[2:]):
+        raise ValueError(f"blocksize must divide the height and width of (N, C, H, W), not {block} of {shape}")
+    small = (None if size is None else size // block for size in shape[2:])
+    return (shape[0], shape[1] * block**2, *small)
+
+
+def _top_k(known: Known, node: Node) -> Shape:
+    shape = known.shape(node.inputs[0])
+    axis = axis_from_front(node.attrs["axis"], len(shape))
+    return (*shape[:axis], known.content(node.inputs[1])[0], *shape[axis + 1 :])
+
+
 def _gather(known: Known, node: Node) -> Shape:
     shape, index = known.shape(node.inputs[0]), known.shape(node.inputs[1])
     axis = axis_from_front(node.attrs["axis"], len(shape))
@@ -308,6 +325,7 @@ SHAPE_RULES: dict[str, Rule] = {
     "AveragePool": lambda known, node: _slide(known, node, node.attrs["kernel_shape"]),
     "GlobalMaxPool": _global,
     "GlobalAveragePool": _global,
+    "ReduceMax": _reduce,
     "ReduceMean": _reduce,
     "Concat": _concat,
     "Flatten": _flatten,
@@ -323,4 +341,6 @@ SHAPE_RULES: dict[str, Rule] = {
     "Resize": _resize,
     "Upsample": _resize,
     "ArgMax": _argmax,
+    "SpaceToDepth": _space_to_depth,
+    "TopK": _top_k,
 }

@@ -87,6 +87,7 @@ IMPORTED_OPS: dict[str, ImportedOp] = {
     "AveragePool": _op(1, **_POOL, count_include_pad=0),
     "GlobalMaxPool": _op(1),
     "GlobalAveragePool": _op(1),
+    "ReduceMax": _op(1, 2, keepdims=1, noop_with_empty_axes=0),
     "ReduceMean": _op(1, 2, keepdims=1, noop_with_empty_axes=0),
     # places and shapes
     "Concat": _op(1, 255, axis=REQUIRED),
@@ -113,6 +114,7 @@ IMPORTED_OPS: dict[str, ImportedOp] = {
     ),
     "Split": _op(1, 2, axis=0, num_outputs=None, part=REQUIRED, parts=REQUIRED),  # one node for each result
     "DepthToSpace": _op(1, blocksize=REQUIRED, mode="DCR"),
+    "SpaceToDepth": _op(1, blocksize=REQUIRED),
     "Upsample": _op(2, mode="nearest"),
     "Pad": _op(2, 4, mode="constant"),
     # arithmetic of scales and bit widths, of constants alone
@@ -127,7 +129,9 @@ IMPORTED_OPS: dict[str, ImportedOp] = {
     # tails: stay outside the program
     "Softmax": _op(1, axis=-1),
     "LogSoftmax": _op(1, axis=-1),
+    "Hardmax": _op(1, axis=-1),
     "ArgMax": _op(1, axis=0, keepdims=1, select_last_index=0),
+    "TopK": _op(2, axis=-1, largest=1, sorted=1, part=REQUIRED, parts=REQUIRED),  # one node for each result
 }
 
 _INTS: tuple[Any, ...] = (tuple,)
@@ -143,7 +147,7 @@ _KINDS: dict[str, tuple[Any, ...]] = {  # of attributes whose default does not t
 _KIND_NAMES = {int: "a whole number", float: "a number", str: "a text", tuple: "whole numbers"}
 
 # Float operators that may end a model: they stay outside and are named in the metadata.
-TAIL_OPS = ("Softmax", "LogSoftmax", "Sigmoid", "ArgMax")
+TAIL_OPS = ("Softmax", "LogSoftmax", "Hardmax", "Sigmoid", "ArgMax", "TopK")
 
 _UNBOUNDED = "replace the operator, or cut the model before it"
 

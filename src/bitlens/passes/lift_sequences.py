@@ -13,7 +13,7 @@ import numpy as np
 
 from bitlens.graph.graph import Graph, Node
 from bitlens.graph.rewrite import fresh_tensor
-from bitlens.graph.spec import CompileError
+from bitlens.graph.spec import TAIL_OPS, CompileError
 
 __all__ = ["lift_sequences"]
 
@@ -65,13 +65,23 @@ def _lift(graph: Graph, node: Node, rank: int | None) -> int | None:
         return 3
     if node.op == "Squeeze":
         return _lift_axes(graph, node, lambda axes: (2, 3) if axes in ((2,), (-1,), ()) else None, 2)
-    if node.op == "ReduceMean":
+    if node.op in ("ReduceMean", "ReduceMax"):
         _lift_axes(graph, node, lambda axes: (2, 3) if axes in ((2,), (-1,)) else None, 3)
         return 3 if node.attrs["keepdims"] else 2
-    if node.op in ("Concat", "Softmax", "ArgMax"):
+    if node.op in ("Concat", *(op for op in TAIL_OPS if op != "Sigmoid")):
         node.attrs["axis"] = 3 if node.attrs["axis"] in (2, -1) else node.attrs["axis"]
         return 3
-    if node.op in ("Transpose", "Slice", "Pad", "Resize", "Upsample", "Gather", "DepthToSpace", "Split"):
+    if node.op in (
+        "Transpose",
+        "Slice",
+        "Pad",
+        "Resize",
+        "Upsample",
+        "Gather",
+        "DepthToSpace",
+        "SpaceToDepth",
+        "Split",
+    ):
         raise CompileError(f"{node.name}: {node.op} must not act on a sequence (N, C, L); export the model with maps")
     if node.op == "MultiThreshold":
         if node.attrs["data_layout"] not in ("NCW", "NCL", "NCT"):

@@ -22,6 +22,7 @@ from bitlens.passes.find_grids import find_grids
 from bitlens.passes.find_multiples import find_multiples
 from bitlens.passes.find_step_tables import find_step_tables
 from bitlens.passes.fold_constants import fold_constants
+from bitlens.passes.fold_shuffles import fold_shuffles
 from bitlens.passes.fuse_chains import fuse_chains
 from bitlens.passes.infer_shapes import infer_shapes
 from bitlens.passes.lift_sequences import lift_sequences
@@ -31,6 +32,7 @@ from bitlens.passes.lower_lookups import lower_lookups
 from bitlens.passes.lower_pools import lower_pools
 from bitlens.passes.lower_products import lower_products
 from bitlens.passes.lower_slices import lower_slices
+from bitlens.passes.lower_space_to_depth import lower_space_to_depth
 from bitlens.passes.lower_upsamples import lower_upsamples
 from bitlens.passes.merge_duplicates import merge_duplicates
 from bitlens.passes.move_channels_last import move_channels_last
@@ -59,12 +61,14 @@ QUANTIZED: tuple[Pass, ...] = (
     lower_lookups,  # needs: constants folded. leaves: lookups in tables of integers
     expand_integer_products,  # needs: constants folded. leaves: Conv and MatMul for products of codes
     pair_quantizers,  # leaves: one quantizer where QuantizeLinear and DequantizeLinear stood
-    unify_operators,  # needs: shapes. leaves: one operator for each meaning, pads and strides as numbers
     detach_tails,  # leaves: outputs in front of softmax and argmax
+    unify_operators,  # needs: shapes. leaves: one operator for each meaning, pads and strides as numbers
+    fold_shuffles,  # needs: reshapes told by shapes. leaves: no shuffle in parts
     lower_elementwise,  # leaves: chains of one operator each in place of float operators and quantizers
     lower_slices,  # leaves: select, crop and depth_to_space
     lower_upsamples,  # leaves: upsample, and a Conv behind it for a transposed one
     sink_moves,  # needs: chains. leaves: flattening next to the matrix product behind it, upsampling behind quantizers
+    lower_space_to_depth,  # needs: moves sunk. leaves: concats of strided pixels
     lower_products,  # needs: moves sunk. leaves: convs for products, their biases as chains
     split_border_averages,  # needs: pads as numbers. leaves: averages of one divisor, and convs and adds for the others
     lower_pools,  # leaves: max_pool and sum_pool

@@ -122,7 +122,7 @@ def _go_down(graph: Graph, node: Node) -> bool:
     for reader in graph.consumers(node.output):
         if reader.op in _ELEMENTWISE:
             changed |= _turn(graph, reader)
-        elif reader.op == "ReduceMean":
+        elif reader.op in ("ReduceMean", "ReduceMax"):
             changed |= _turn_mean(graph, node, reader)
         elif reader.op in ("Reshape", "Flatten"):
             changed |= _turn_rows(graph, node, reader)

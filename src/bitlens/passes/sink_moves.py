@@ -80,6 +80,7 @@ _PASSES: dict[str, Callable[[Graph, Node, Node], bool]] = {
     "upsample": _upsample_passes,
     "select": lambda graph, move, node: _is_real(graph, move) and is_scalar(node.attrs["chain"]),
     "depth_to_space": lambda graph, move, node: _is_real(graph, move) and is_scalar(node.attrs["chain"]),
+    "SpaceToDepth": lambda graph, move, node: _is_real(graph, move) and is_scalar(node.attrs["chain"]),
     "crop": lambda graph, crop, node: crop.output == node.inputs[0],
 }
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bitlens.graph.ceil_mode import whole_pads
-from bitlens.graph.graph import Graph, Node
+from bitlens.graph.graph import Graph, Node, Value
 from bitlens.graph.rewrite import bypass, drop_dead, fresh_node, fresh_tensor, insert_after, replace_tensor
 from bitlens.graph.spec import CompileError
 from bitlens.graph.transposed import transposed_pads
@@ -21,8 +21,9 @@ def unify_operators(graph: Graph) -> None:
 
     - Identity, Dropout, Cast to float, and Reshapes and Transposes that move nothing: gone;
     - Flatten, Squeeze, Unsqueeze, Reshape: Reshape with one input, told by the shapes alone;
-    - ReduceMean over height and width: GlobalAveragePool; global pools: pools with the whole map as window;
-    - MatMul: Gemm; automatic padding, cut windows of MaxPool and left-out strides: numbers.
+    - ReduceMean and ReduceMax over height and width: global pools; these: pools with the whole map as window;
+    - MatMul: Gemm; automatic padding, cut windows of MaxPool and left-out strides: numbers;
+    - padding of a Conv as wide as its window or wider: zeros around the map.
 
     Raises:
         CompileError: a spelling says something that has no counterpart.
@@ -80,15 +81,16 @@ def _matmul(graph: Graph, node: Node) -> None:
     node.op, node.attrs = "Gemm", {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0}
 
 
-def _reduce_mean(graph: Graph, node: Node) -> None:
+def _reduce(graph: Graph, node: Node) -> None:
     shape = graph.value(node.inputs[0]).shape or ()
     axes = (
         [int(axis) % len(shape) for axis in graph.constants[node.inputs[1]].reshape(-1)] if len(node.inputs) > 1 else []
     )
     if sorted(axes) != [2, 3] or len(shape) != 4:
-        raise CompileError(f"{node.name}: axes of ReduceMean must be height and width, not {axes} of {len(shape)}")
+        raise CompileError(f"{node.name}: axes of {node.op} must be height and width, not {axes} of {len(shape)}")
     flat = not node.attrs["keepdims"]
-    node.op, node.inputs, node.attrs = "GlobalAveragePool", node.inputs[:1], {}
+    pool = "GlobalAveragePool" if node.op == "ReduceMean" else "GlobalMaxPool"
+    node.op, node.inputs, node.attrs = pool, node.inputs[:1], {}
     if flat:
         result = node.output
         vector = fresh_tensor(graph, f"{result}.flat")
@@ -115,6 +117,22 @@ def _window(graph: Graph, node: Node) -> None:
     strides, dilations = (node.attrs[name] or (1, 1) for name in ("strides", "dilations"))
     node.attrs.update(kernel_shape=tuple(kernel), strides=strides, dilations=dilations)
     node.attrs["pads"] = _pads(node, shape[2:])
+    extent = [d * (k - 1) + 1 for d, k in zip(dilations, kernel, strict=True)]
+    if node.op == "Conv" and any(pad >= extent[axis % 2] for axis, pad in enumerate(node.attrs["pads"]) if pad):
+        _pad_before(graph, node)
+
+
+def _pad_before(graph: Graph, node: Node) -> None:
+    """Let a map with zeros around it come in, and a Conv without padding."""
+    source, pads = graph.value(node.inputs[0]), node.attrs["pads"]
+    n, channels, height, width = source.shape or (None,) * 4
+    tensor = fresh_tensor(graph, f"{node.output}.padded")
+    sizes = (None if size is None else size + pads[i] + pads[i + 2] for i, size in enumerate((height, width)))
+    graph.values[tensor] = Value(tensor, (n, channels, *sizes))
+    attrs = {"factor": (1, 1), "repeat": 1, "pads": pads}
+    around = Node("upsample", fresh_node(graph, f"{node.name}.pads"), [source.name], [tensor], attrs)
+    graph.nodes.insert(graph.nodes.index(node), around)
+    node.inputs[0], node.attrs["pads"] = tensor, (0, 0, 0, 0)
 
 
 def _pool(graph: Graph, node: Node) -> None:
@@ -175,7 +193,8 @@ _RULES: dict[str, Callable[[Graph, Node], None]] = {
     "Reshape": _reshape,
     "Transpose": _transpose,
     "MatMul": _matmul,
-    "ReduceMean": _reduce_mean,
+    "ReduceMax": _reduce,
+    "ReduceMean": _reduce,
     "GlobalAveragePool": _global_pool,
     "GlobalMaxPool": _global_pool,
     "Conv": _window,

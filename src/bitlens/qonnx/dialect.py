@@ -19,10 +19,12 @@ MOVED_ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "Clip": ("min", "max"),
     "Dropout": ("ratio",),
     "Pad": ("pads", "value"),
+    "ReduceMax": ("axes",),
     "ReduceMean": ("axes",),
     "Slice": ("starts", "ends", "axes"),
     "Split": ("split",),
     "Squeeze": ("axes",),
+    "TopK": ("k",),
     "Unsqueeze": ("axes",),
     "Upsample": ("scales",),
 }

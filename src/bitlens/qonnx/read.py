@@ -220,7 +220,7 @@ def _read_node(graph: Graph, proto: onnx.NodeProto) -> None:
     if op in IMPORTED_OPS:
         defaults = {key: value for key, value in IMPORTED_OPS[op].attrs.items() if value is not REQUIRED}
         attrs = defaults | attrs
-    if op == "Split":  # a node for each result
+    if op in ("Split", "TopK"):  # a node for each result
         for part, output in enumerate(outputs):
             if output:
                 own = name if len(outputs) == 1 else fresh_node(graph, f"{name}.{part}")

@@ -39,6 +39,28 @@ def _softmax(x: Array, axis: int) -> Array:
     return np.asarray(powers / powers.sum(axis, keepdims=True))
 
 
+def _hardmax(x: Array, axis: int) -> Array:
+    places = np.expand_dims(x.argmax(axis), axis)
+    found = np.zeros(x.shape, np.float32)
+    np.put_along_axis(found, places, np.float32(1), axis)
+    return found
+
+
+def _argmax(attrs: Mapping[str, Any], x: Array) -> Array:
+    axis = attrs["axis"]
+    found = np.expand_dims(x.argmax(axis), axis)
+    if attrs["select_last_index"]:
+        found = x.shape[axis] - 1 - np.expand_dims(np.flip(x, axis).argmax(axis), axis)
+    return found if attrs["keepdims"] else found.squeeze(axis)
+
+
+def _top_k(attrs: Mapping[str, Any], x: Array, count: Array) -> Array:
+    """The k largest (smallest) numbers, in order, or their places; the first of equals comes first."""
+    order = np.argsort(-x if attrs["largest"] else x, attrs["axis"], kind="stable")
+    places = np.take(order, np.arange(int(count.reshape(-1)[0])), attrs["axis"])
+    return places if attrs["part"] else np.take_along_axis(x, places, attrs["axis"])
+
+
 def _cast(node: Node, operands: list[Tensor | None]) -> Tensor:
     (x,) = operands
     assert x is not None
@@ -83,5 +105,7 @@ ELEMENTWISE: dict[str, Rule] = {
     "Min": each(lambda attrs, *xs: np.minimum.reduce(np.broadcast_arrays(*xs))),
     "Softmax": each(lambda attrs, x: _softmax(x, attrs["axis"]).astype(np.float32)),
     "LogSoftmax": each(lambda attrs, x: np.log(_softmax(x, attrs["axis"])).astype(np.float32)),
-    "ArgMax": each(lambda attrs, x: np.argmax(x, attrs["axis"])),
+    "Hardmax": each(lambda attrs, x: _hardmax(x, attrs["axis"])),
+    "ArgMax": each(_argmax),
+    "TopK": each(_top_k),
 }

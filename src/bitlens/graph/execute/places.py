@@ -135,6 +135,21 @@ def _depth_to_space(node: Node, operands: list[Tensor | None]) -> Tensor:
     return x.moved(move)
 
 
+def _space_to_depth(node: Node, operands: list[Tensor | None]) -> Tensor:
+    (x,) = operands
+    assert x is not None
+    block = node.attrs["blocksize"]
+    if x.unit is not None and x.unit.ndim:
+        raise ValueError("the unit must be one number")
+
+    def move(a: Array) -> Array:
+        n, depth, height, width = a.shape
+        parts = a.reshape(n, depth, height // block, block, width // block, block).transpose(0, 3, 5, 1, 2, 4)
+        return np.asarray(parts.reshape(n, depth * block**2, height // block, width // block))
+
+    return x.moved(move)
+
+
 PLACES: dict[str, Rule] = {
     "Concat": _concat,
     "Flatten": lambda node, operands: same(node, operands).moved(lambda a: a.reshape(a.shape[0], -1)),
@@ -151,6 +166,7 @@ PLACES: dict[str, Rule] = {
     "Slice": _slice,
     "Split": _split,
     "DepthToSpace": _depth_to_space,
+    "SpaceToDepth": _space_to_depth,
     "Resize": _resize,
     "Upsample": _resize,
     "Pad": _pad,

@@ -51,13 +51,18 @@ def _window_of(
 
 
 def _max_pool(node: Node, operands: list[Tensor | None]) -> Tensor:
-    (x,) = operands
+    x = operands[0]
     assert x is not None
     kernel = node.attrs.get("kernel_shape", x.real.shape[2:])
     attrs = {**_GLOBAL, **node.attrs}
     if x.integers is not None and x.unit is not None:
-        return Tensor.quantized(windows(x.integers, attrs, kernel, -(1 << 40)).max(axis=(4, 5)), x.unit)
-    return Tensor(windows(x.real, attrs, kernel, -np.inf).max(axis=(4, 5)))
+        return _kept(node, Tensor.quantized(windows(x.integers, attrs, kernel, -(1 << 40)).max(axis=(4, 5)), x.unit))
+    return _kept(node, Tensor(windows(x.real, attrs, kernel, -np.inf).max(axis=(4, 5))))
+
+
+def _kept(node: Node, found: Tensor) -> Tensor:
+    """The result of a window as large as the map, without its axes where the operator drops them."""
+    return found.moved(lambda a: a.reshape(a.shape[:2])) if node.attrs.get("keepdims", 1) == 0 else found
 
 
 def _average(node: Node, operands: list[Tensor | None]) -> Tensor:
@@ -77,7 +82,7 @@ def _average(node: Node, operands: list[Tensor | None]) -> Tensor:
         found = Tensor.quantized(sums, x.unit / np.float32(multiple))
     else:
         found = Tensor.quantized(sums * rows[:, None] * columns, x.unit * np.float32(1 / multiple))
-    return found.moved(lambda a: a.reshape(a.shape[:2])) if node.attrs.get("keepdims", 1) == 0 else found
+    return _kept(node, found)
 
 
 WINDOWS: dict[str, Rule] = {
@@ -85,5 +90,6 @@ WINDOWS: dict[str, Rule] = {
     "GlobalMaxPool": _max_pool,
     "AveragePool": _average,
     "GlobalAveragePool": _average,
+    "ReduceMax": _max_pool,
     "ReduceMean": _average,
 }
