@@ -25,6 +25,7 @@ def compile(
     model: str | os.PathLike[str] | onnx.ModelProto,
     *,
     states: Mapping[str, str | tuple[str, npt.ArrayLike]] | None = None,
+    allow_requantize: bool = False,
     progress: bool = False,
     observe: Callable[[str, Graph], None] | None = None,
 ) -> Program:
@@ -34,11 +35,14 @@ def compile(
         model: path of a file, or a model in memory.
         states: of a recurrent step that does not tell them itself: the output that is an input of the next step, or that
             output and the real values before the first step (0 where left out), by input.
+        allow_requantize: bring tensors that meet with different scales onto a shared one instead of refusing them. This
+            changes the model: the metadata's "requantized" states by how much, layer by layer.
         progress: show the passes on standard error.
         observe: called with the name of every pass and the graph it leaves.
 
     Returns:
-        The program. Its metadata holds the model's name and SHA-256, and the float operators left outside as "tail".
+        The program. Its metadata holds the model's name and SHA-256, the float operators left outside as "tail", and the
+        bounds of what was requantized.
 
     Raises:
         CompileError: the model cannot be read, or cannot be compiled exactly; one line with layer, reason and remedy.
@@ -50,7 +54,8 @@ def compile(
     graph = read(model)
     if states is not None:
         attach_states(graph, states)
-    graph = lower_to_integers(graph, _show if progress else None, observe)
+    show = _show if progress else None
+    graph = lower_to_integers(graph, allow_requantize=allow_requantize, progress=show, observe=observe)
     if progress:
         print(file=sys.stderr)
     return Program(graph)

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
 from bitlens.cli import COMMANDS, main
 from bitlens.core.grid import Grid
+from qonnx_models import ModelBuilder
 
 from programs import Builder, chain_program, random_inputs
 
@@ -243,3 +245,22 @@ def test_a_closed_pipe_is_no_error(model: Path) -> None:
     )
     os.close(write)
     assert done.stderr == ""
+
+
+def test_what_was_requantized_is_printed_kept_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    b = ModelBuilder(("N", 1, 4, 4))
+    x = b.quant("image", 1 / 255, 8)
+    total = b.op("Add", *(b.quant(x, scale, 8) for scale in (0.03, 0.02)), name="join")
+    onnx.save(b.model(b.quant(total, 0.1, 4)), tmp_path / "m.onnx")
+    words = ["compile", str(tmp_path / "m.onnx"), "-o", str(tmp_path / "m.bitlens")]
+    assert main(words) == 2
+    assert "or allow it (--allow-requantize)" in capsys.readouterr().err
+    line = (
+        "join: operands requantized to 10 bits of 0.00999999978; their sum is off by at most 4.72e-05 units, 4.72e-07"
+    )
+    assert main([*words, "--allow-requantize"]) == 0
+    assert capsys.readouterr().out.startswith(f"{line}\n")
+    assert main([*words, "--allow-requantize", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["requantized"] == [line]
+    assert main(["inspect", str(tmp_path / "m.bitlens")]) == 0
+    assert f"\nrequantized: {line}\n" in capsys.readouterr().out

@@ -177,7 +177,7 @@ def _per_channel_input() -> onnx.ModelProto:
 def _product() -> onnx.ModelProto:
     b = _map()
     x = b.image()
-    return b.model(b.quant(b.op("Mul", b.quant(x, 0.1, 4), b.quant(x, 0.1, 2), name="gate"), 0.1, 4))
+    return b.model(b.quant(b.op("Div", b.quant(x, 0.1, 4), b.quant(x, 0.1, 2), name="gate"), 0.1, 4))
 
 
 def _free_size() -> onnx.ModelProto:
@@ -224,19 +224,19 @@ def test_tails_stay_outside_and_are_named() -> None:
             "replace the operator, or cut the model before it",
         ),
         (
-            lambda: _join("Add", 0.25),
-            "join: scales of the operands must be equal, not 0.5 and 0.25; "
-            "quantize both branches onto one shared grid before the sum",
+            lambda: _join("Add", 0.3),
+            "join: scales of the operands must be equal or whole multiples of the smallest, not 0.5 and 0.300000012; "
+            "quantize both branches onto one shared grid before the sum, or allow it (--allow-requantize)",
         ),
         (
             lambda: _join("Add", 0.5, float_branch=True),
             "join: input must be integers, not real values (relu_4); "
-            "quantize both branches onto one shared grid before the sum",
+            "quantize both branches onto one shared grid before the sum, or allow it (--allow-requantize)",
         ),
         (
-            lambda: _join("Concat", 0.25),
-            "join: scales of the operands must be equal, not 0.5 and 0.25; "
-            "quantize every branch with one shared scale before the concat",
+            lambda: _join("Concat", 0.3),
+            "join: scales of the operands must be equal or whole multiples of the smallest, not 0.5 and 0.300000012; "
+            "quantize every branch with one shared scale before the concat, or allow it (--allow-requantize)",
         ),
         (
             _overflow,
@@ -253,7 +253,10 @@ def test_tails_stay_outside_and_are_named() -> None:
             "quantize it first, 8 bits unsigned with scale 1/255 for images",
         ),
         (_float_features, "second: input must be integers, not real values (relu_3); put a quantizer before it"),
-        (_wide_features, "second: input must have at most 8 bits, not 9; quantize it to fewer bits"),
+        (
+            _wide_features,
+            "second: input must have at most 8 bits, not 9; quantize it to fewer bits, or allow it (--allow-requantize)",
+        ),
         (
             _float_end,
             "relu: output must be a sum with scale and offset, not end in Relu; quantize it, or cut the model before it",
@@ -265,11 +268,11 @@ def test_tails_stay_outside_and_are_named() -> None:
         ),
         (
             _per_channel_input,
-            "second: scale of the input must be one number, not one per channel; quantize it per tensor",
+            "second: scale of the input must be one number, not one per channel; quantize it per tensor, or allow it (--allow-requantize)",
         ),
         (
             _product,
-            "gate: operator must have an integer form here, not be Mul of computed tensors; "
+            "gate: operator must have an integer form here, not be Div of computed tensors; "
             "replace the operator, or cut the model before it",
         ),
         (

@@ -84,15 +84,19 @@ def test_a_float_sum_is_refused() -> None:
     assert_refused(
         model,
         f"sum: input must be integers, not real values ({x}); "
-        "quantize both branches onto one shared grid before the sum",
+        "quantize both branches onto one shared grid before the sum, or allow it (--allow-requantize)",
     )
 
 
 @pytest.mark.parametrize(
     ("op", "attrs", "advice"),
     [
-        ("Add", {}, "quantize both branches onto one shared grid before the sum"),
-        ("Concat", {"axis": 1}, "quantize every branch with one shared scale before the concat"),
+        ("Add", {}, "quantize both branches onto one shared grid before the sum, or allow it (--allow-requantize)"),
+        (
+            "Concat",
+            {"axis": 1},
+            "quantize every branch with one shared scale before the concat, or allow it (--allow-requantize)",
+        ),
     ],
 )
 def test_unequal_scales_are_refused(op: str, attrs: dict[str, int], advice: str) -> None:
@@ -111,7 +115,7 @@ def test_scales_per_channel_in_front_of_a_full_product_are_refused() -> None:
     x = b.quant(b.image(), np.array([1, 2, 3]).reshape(1, 3, 1, 1), 4)
     assert_refused(
         b.model(b.conv(x, np.ones((1, 3, 1, 1)))),
-        "conv: scale of the input must be one number, not one per channel; quantize it per tensor",
+        "conv: scale of the input must be one number, not one per channel; quantize it per tensor, or allow it (--allow-requantize)",
     )
 
 
@@ -130,7 +134,7 @@ def test_wide_inputs_of_a_window_are_refused() -> None:
     x = b.quant(b.image(), 2**-9, 9)
     assert_refused(
         b.model(b.conv(x, np.ones((1, 3, 3, 3)))),
-        "conv: input must have at most 8 bits, not 9; quantize it to fewer bits",
+        "conv: input must have at most 8 bits, not 9; quantize it to fewer bits, or allow it (--allow-requantize)",
     )
 
 

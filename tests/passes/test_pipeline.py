@@ -85,7 +85,7 @@ def test_progress_tells_every_pass() -> None:
     b = ModelBuilder()
     told: list[tuple[str, int, int]] = []
     graph = read(b.model(b.conv(b.image(), np.ones((1, 3, 1, 1)))))
-    lower_to_integers(graph, lambda *step: told.append(step))
+    lower_to_integers(graph, progress=lambda *step: told.append(step))
     passes = [rewrite.__name__ for rewrite in (*ONE_FORM, *QUANTIZED, *TO_INTEGERS)]
     passes += ["move_channels_last", "settle_states", "find_multiples", "verify_program"]
     assert told == [(name, place, len(passes)) for place, name in enumerate(passes)]

@@ -47,3 +47,11 @@ def test_sizes_are_read() -> None:
     for text in ("480", "0x5", "axb", "²x8"):
         with pytest.raises(GraphError, match=f"^size: must be HEIGHTxWIDTH such as 480x640, not {text}$"):
             parse_size(text)
+
+
+def test_text_shows_metadata_but_not_the_labels() -> None:
+    program = chain_program(0)
+    program.graph.metadata.update(classes="cat\ndog", requantized="a: off by 1\nb: off by 2", name="net")
+    lines = render(inspect_program(program)).splitlines()
+    assert {"requantized: a: off by 1", "requantized: b: off by 2", "name: net"} <= {*lines}
+    assert "classes: cat" not in lines

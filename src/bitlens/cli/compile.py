@@ -13,13 +13,19 @@ __all__ = ["EXAMPLE", "add_arguments", "run"]
 EXAMPLE = """bitlens compile w1a2g6.onnx -o w1a2g6.bitlens
   bitlens compile w1a2g6.onnx -o w1a2g6.bitlens --explain             what each pass did to each layer
   bitlens compile w1a2g6.onnx -o w1a2g6.bitlens --dump passes/        the graph after each pass, a text file each
-  bitlens compile step.onnx -o step.bitlens --state h=h_next --state c=c_next:0.5      one step of a recurrent net"""
+  bitlens compile step.onnx -o step.bitlens --state h=h_next --state c=c_next:0.5      one step of a recurrent net
+  bitlens compile resnet.onnx -o resnet.bitlens --allow-requantize    where scales of branches differ"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     parser.add_argument("model", metavar="M.onnx", help="a QONNX model")
     parser.add_argument("-o", "--output", metavar="M.bitlens", required=True, type=Path)
+    parser.add_argument(
+        "--allow-requantize",
+        action="store_true",
+        help="bring tensors that meet with different scales onto a shared one; changes the model by a bound that is printed",
+    )
     parser.add_argument("--explain", action="store_true", help="print what each pass did to each layer")
     parser.add_argument("--dump", metavar="DIR", type=Path, help="write the graph after each pass into this folder")
     parser.add_argument(
@@ -44,15 +50,20 @@ def run(arguments: argparse.Namespace) -> int:
     program = bitlens.compile(
         arguments.model,
         states=_states(arguments.state),
+        allow_requantize=arguments.allow_requantize,
         progress=sys.stderr.isatty() and not arguments.explain,
         observe=observe,
     )
     program.save(arguments.output)
     size = arguments.output.stat().st_size
     source = Path(arguments.model).stat().st_size
+    changes = program.metadata.get("requantized", "").splitlines()
     if arguments.json:
-        print(json.dumps({"output": str(arguments.output), "bytes": size, "source_bytes": source}))
+        report = {"output": str(arguments.output), "bytes": size, "source_bytes": source, "requantized": changes}
+        print(json.dumps(report))
     else:
+        for line in changes:
+            print(line)
         print(f"{arguments.output}: {len(program.graph.nodes)} ops, {size:,} bytes ({source / size:.1f}x smaller)")
     return 0
 

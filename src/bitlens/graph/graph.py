@@ -104,7 +104,7 @@ class Graph:
         constants: arrays by tensor name (imported stage only).
         values: `Value` by tensor name.
         output_names: the name users see for each output tensor (defaults to the tensor's own name).
-        metadata: strings that travel into the file: "source", "name", "classes", "tail".
+        metadata: strings that travel into the file: "source", "name", "classes", "tail", "requantized".
         states: pairs of inputs and outputs of a recurrent program.
     """
 

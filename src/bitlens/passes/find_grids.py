@@ -23,12 +23,25 @@ from bitlens.graph.rewrite import fresh_node, fresh_tensor, insert_after
 from bitlens.graph.spec import CompileError
 from bitlens.passes.whole_operands import align_operands, settle_operand
 
-__all__ = ["find_grids"]
+__all__ = ["UnalignedError", "find_grids"]
 
 _MOST_BITS = 8  # of a convolution's input
 _MOST_LINEAR_BITS = 16  # of the input of a 1x1 convolution or a matrix product
 
 FloatArray = npt.NDArray[np.float32]
+
+
+class UnalignedError(CompileError):
+    """A node whose operands have no common unit, or too many bits, where `requantize_joins` may help.
+
+    Args:
+        node: its name.
+        reason: the rest of the sentence.
+    """
+
+    def __init__(self, node: str, reason: str) -> None:
+        super().__init__(f"{node}: {reason}, or allow it (--allow-requantize)")
+        self.node = node
 
 
 def find_grids(graph: Graph) -> None:
@@ -71,8 +84,8 @@ def _conv(graph: Graph, node: Node, operands: list[Value]) -> Value:
     weights = node.attrs["weights"]
     most = _MOST_LINEAR_BITS if _is_linear(node, x) else _MOST_BITS
     if grid.bits > most:
-        raise CompileError(
-            f"{node.name}: input must have at most {most} bits, not {grid.bits}; quantize it to fewer bits"
+        raise UnalignedError(
+            node.name, f"input must have at most {most} bits, not {grid.bits}; quantize it to fewer bits"
         )
     with np.errstate(over="ignore"):
         scale = np.asarray(_channel_scale(node, x, weights.shape) * node.attrs.pop("weight_scale"), np.float32)
@@ -110,8 +123,8 @@ def _channel_scale(node: Node, x: Value, shape: tuple[int, ...]) -> FloatArray:
     if x.scale.ndim == 0:
         return x.scale
     if shape[1] != 1:  # each output sums several channels
-        raise CompileError(
-            f"{node.name}: scale of the input must be one number, not one per channel; quantize it per tensor"
+        raise UnalignedError(
+            node.name, "scale of the input must be one number, not one per channel; quantize it per tensor"
         )
     return np.repeat(x.scale, shape[0] // len(x.scale))
 
@@ -147,14 +160,14 @@ def _select(graph: Graph, node: Node, operands: list[Value]) -> Value | None:
 def _depth_to_space(graph: Graph, node: Node, operands: list[Value]) -> Value | None:
     (x,) = operands
     if x.grid is not None and x.scale.ndim:
-        raise CompileError(f"{node.name}: scale must be one number, not one per channel; quantize per tensor in front")
+        raise UnalignedError(node.name, "scale must be one number, not one per channel; quantize per tensor in front")
     return x if x.grid is not None else None
 
 
 def _add(graph: Graph, node: Node, operands: list[Value]) -> Value:
     advice = "quantize both branches onto one shared grid before the sum"
     for value in operands:
-        _integer_grid(node, value, advice)
+        _joined_grid(node, value, advice)
     a, b = _aligned(graph, node, operands, advice)
     first, second = (_integer_grid(node, value) for value in (a, b))
     return Value(node.output, None, _summed(node, first.lo + second.lo, first.hi + second.hi), a.scale)
@@ -187,15 +200,21 @@ def _lookup(graph: Graph, node: Node, operands: list[Value]) -> Value:
 def _concat(graph: Graph, node: Node, operands: list[Value]) -> Value:
     advice = "quantize every branch with one shared scale before the concat"
     for value in operands:
-        _integer_grid(node, value, advice)
+        _joined_grid(node, value, advice)
     operands = _aligned(graph, node, operands, advice)
     grids = [_integer_grid(node, value) for value in operands]
     lo, hi = min(grid.lo for grid in grids), max(grid.hi for grid in grids)
     step = 2 if all(grid.step == 2 and (grid.lo - lo) % 2 == 0 for grid in grids) else 1
     scale = operands[0].scale
     if scale.ndim:
-        raise CompileError(f"{node.name}: scale of the operands must be one number, not one per channel; {advice}")
+        raise UnalignedError(node.name, f"scale of the operands must be one number, not one per channel; {advice}")
     return Value(node.output, None, Grid(lo, hi, step), scale)
+
+
+def _joined_grid(node: Node, value: Value, advice: str) -> Grid:
+    if value.grid is None:
+        raise UnalignedError(node.name, f"input must be integers, not real values ({value.name}); {advice}")
+    return value.grid
 
 
 def _aligned(graph: Graph, node: Node, operands: list[Value], advice: str) -> list[Value]:
@@ -206,9 +225,10 @@ def _aligned(graph: Graph, node: Node, operands: list[Value], advice: str) -> li
             (operands[0], operands[-1]),
         )
         texts = [f"{value.scale.reshape(-1)[0]:.9g}" for value in (a, b)]
-        raise CompileError(
-            f"{node.name}: scales of the operands must be equal or whole multiples of the smallest, "
-            f"not {texts[0]} and {texts[1]}; {advice}"
+        raise UnalignedError(
+            node.name,
+            "scales of the operands must be equal or whole multiples of the smallest, "
+            f"not {texts[0]} and {texts[1]}; {advice}",
         )
     return [graph.value(tensor) for tensor in node.inputs]
 

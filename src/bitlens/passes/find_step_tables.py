@@ -17,7 +17,7 @@ from bitlens.graph.graph import Graph, Node, Value
 from bitlens.graph.spec import CompileError
 from bitlens.passes.sink_moves import is_scalar
 
-__all__ = ["find_step_tables"]
+__all__ = ["find_step_tables", "reached_range"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -42,7 +42,7 @@ def _replace(graph: Graph, node: Node) -> None:
         raise CompileError(
             f"{node.name}: input must be integers, not real values ({value.name}); put a quantizer before it"
         )
-    lo, hi = _range(graph, value, _channels(value))
+    lo, hi = reached_range(graph, value)
     chain: Chain = (Multiply(value.scale), *node.attrs["chain"])
     if is_scalar(chain):  # all channels share one row
         lo, hi = lo.min(keepdims=True), hi.max(keepdims=True)
@@ -89,13 +89,7 @@ def _check_unclamped(node: Node, chain: Chain, ends: IntArray, grid: Grid) -> No
         )
 
 
-def _channels(value: Value) -> int:
-    channels = (value.shape or (None, None))[1]
-    assert channels is not None
-    return channels
-
-
-def _range(graph: Graph, value: Value, channels: int) -> tuple[IntArray, IntArray]:
+def reached_range(graph: Graph, value: Value) -> tuple[IntArray, IntArray]:
     """Smallest and largest integer per channel, (C,): of each output channel for a convolution, else of the grid."""
     node = graph.producer(value.name)
     while node is not None and node.op == "max_pool":
@@ -104,5 +98,6 @@ def _range(graph: Graph, value: Value, channels: int) -> tuple[IntArray, IntArra
         grid = graph.value(node.inputs[0]).grid
         assert grid is not None
         return conv_bounds(node.attrs["weights"], grid, node.attrs["bias"], padded=any(node.attrs["pads"]))
-    assert value.grid is not None
+    channels = (value.shape or (None, None))[1]
+    assert value.grid is not None and channels is not None
     return np.full(channels, value.grid.lo), np.full(channels, value.grid.hi)

@@ -37,6 +37,7 @@ from bitlens.passes.lower_upsamples import lower_upsamples
 from bitlens.passes.merge_duplicates import merge_duplicates
 from bitlens.passes.move_channels_last import move_channels_last
 from bitlens.passes.pair_quantizers import pair_quantizers
+from bitlens.passes.requantize_joins import mirror_requantizers, requantize_joins
 from bitlens.passes.settle_layouts import expand_channels_last, settle_layouts
 from bitlens.passes.settle_outputs import settle_outputs
 from bitlens.passes.settle_states import settle_states
@@ -92,6 +93,8 @@ TO_INTEGERS: tuple[Pass, ...] = (
 
 def lower_to_integers(
     graph: Graph,
+    *,
+    allow_requantize: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
     observe: Callable[[str, Graph], None] | None = None,
 ) -> Graph:
@@ -99,6 +102,8 @@ def lower_to_integers(
 
     Args:
         graph: at the imported stage; it is left as it was.
+        allow_requantize: bring operands without a common unit onto one, which changes the model by a bound that the
+            metadata states; else they are refused.
         progress: called with a pass's name, its place and the number of passes, before it runs.
         observe: called with a pass's name and the graph that it leaves; "read" and the graph at first.
 
@@ -108,7 +113,8 @@ def lower_to_integers(
     Raises:
         CompileError: the model cannot be compiled exactly; the sentence names the layer, the reason and the remedy.
     """
-    total = len(ONE_FORM) + len(QUANTIZED) + len(TO_INTEGERS) + 4
+    quantized = (*QUANTIZED[:-1], requantize_joins, QUANTIZED[-1]) if allow_requantize else QUANTIZED
+    total = len(ONE_FORM) + len(quantized) + len(TO_INTEGERS) + 4
     steps = iter(range(total))
 
     def begin(name: str) -> None:
@@ -129,8 +135,9 @@ def lower_to_integers(
         observe("read", imported)
     run(ONE_FORM, imported)
     integer = imported.copy()
-    run(QUANTIZED, integer)
+    run(quantized, integer)
     check_stage(integer, "quantized")
+    mirror_requantizers(integer, imported)
     outputs = [*integer.outputs]
     run(TO_INTEGERS, integer)
     begin("move_channels_last")

@@ -190,7 +190,9 @@ def render(report: Report) -> str:
             f"state: {state['output']} is {state['input']} of the next step, {_shape(state['shape'])} {state['grid']}, "
             f"at first {begin}"
         )
-    lines += [f"{key}: {text}" for key, text in report["metadata"].items() if "\n" not in text]
+    for key, text in report["metadata"].items():
+        if key != "classes":
+            lines += [f"{key}: {line}" for line in text.splitlines()]
     lines.append(
         f"file: {report['bytes']:,} bytes; float32 weights would be {report['float_bytes']:,} "
         f"({report['float_bytes'] / report['bytes']:.1f}x)"
