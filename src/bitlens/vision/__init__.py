@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the nets' integers mean: faces, tracks, clearness, pose and the best shot of every track."""
+
+from bitlens.vision.records import Box, Face
+
+__all__ = ["Box", "Face"]

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the parts of the vision line hand to each other: boxes and faces, in pixels of the frame, (0, 0) its corner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Box", "Face"]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of a frame; it may stand out of the frame.
+
+    Args:
+        left, top: of its corner, in pixels.
+        width, height: in pixels, above 0.
+    """
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    @property
+    def right(self) -> float:
+        """The end of its columns."""
+        return self.left + self.width
+
+    @property
+    def bottom(self) -> float:
+        """The end of its rows."""
+        return self.top + self.height
+
+    @property
+    def area(self) -> float:
+        """Square pixels."""
+        return self.width * self.height
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Its middle, x and y."""
+        return self.left + self.width / 2, self.top + self.height / 2
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A face found in a frame.
+
+    Args:
+        box: where.
+        landmarks: eye, eye, nose tip, mouth corner, mouth corner, the image's left one first, float32 (5, 2) of x and y.
+        score: how sure the detector is, 0 to 1.
+    """
+
+    box: Box
+    landmarks: npt.NDArray[np.float32]
+    score: float
