@@ -36,6 +36,7 @@ from bitlens.graph.clip import clip_limits
 from bitlens.graph.graph import Graph, Node
 from bitlens.graph.quantizer import read_quantizer
 from bitlens.graph.spec import CompileError
+from bitlens.graph.thresholds import count_codes, threshold_layout
 from bitlens.passes.fold_constants import constant_tensor
 
 __all__ = ["channel_vector", "lower_elementwise"]
@@ -44,6 +45,7 @@ FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int | None, ...]
 
 _MOST_BITS = 16
+_MOST_INTEGER = (1 << 31) - 2
 
 
 def lower_elementwise(graph: Graph) -> None:
@@ -163,26 +165,20 @@ def _multi_threshold(graph: Graph, node: Node) -> None:
         raise CompileError(f"{node.name}: thresholds must be a constant, not computed ({tensor}); freeze the model")
     thresholds = graph.constants[tensor].astype(np.float32)
     shape = _shape(graph, node.inputs[0])
-    layout = node.attrs["data_layout"] or {2: "NC", 3: "NWC", 4: "NCHW"}.get(len(shape), "")
+    layout = threshold_layout(node, len(shape))
     if layout.find("C") != 1:
         raise CompileError(f"{node.name}: data_layout must have the channels on axis 1, as NCHW, not {layout}")
     if thresholds.ndim != 2 or thresholds.shape[0] not in (1, shape[1]) or np.any(np.isnan(thresholds)):
         raise CompileError(f"{node.name}: thresholds must be (1 or {shape[1]}, count) numbers, not {thresholds.shape}")
     if np.all(thresholds == thresholds[:1]):
         thresholds = thresholds[:1]
-    scale, bias = float(node.attrs["out_scale"]), float(node.attrs["out_bias"])
-    shift = 2 * bias / scale if scale > 0 else 0.5
-    if not scale > 0 or not shift.is_integer():
-        raise CompileError(
-            f"{node.name}: out_bias must be a multiple of half a positive out_scale, not {bias:g} of {scale:g}"
-        )
-    factor = 2 if shift % 2 else 1
-    added = int(shift) if factor == 2 else int(shift) // 2
-    most = factor * thresholds.shape[1] + added
-    unit = np.asarray(np.float32(scale) / np.float32(factor))
-    value = graph.value(node.output)
-    graph.values[node.output] = value.with_(grid=Grid(added, most, factor if most > added else 1), scale=unit)
-    _become(node, node.inputs[0], Count(thresholds), factor=factor, shift=added)
+    codes = count_codes(node)
+    most = codes.factor * thresholds.shape[1] + codes.shift
+    if max(-codes.shift, most) > _MOST_INTEGER:
+        raise CompileError(f"{node.name}: integers must fit 32 bits, not reach {codes.shift} to {most}")
+    grid = Grid(codes.shift, most, codes.factor if most > codes.shift else 1)
+    graph.values[node.output] = graph.value(node.output).with_(grid=grid, scale=codes.unit)
+    _become(node, node.inputs[0], Count(thresholds), factor=codes.factor, shift=codes.shift)
 
 
 def _batch_norm(graph: Graph, node: Node) -> None:
@@ -199,7 +195,6 @@ def _batch_norm(graph: Graph, node: Node) -> None:
     eps = float(node.attrs["epsilon"])
     if not np.all(np.isfinite(np.stack([gamma, beta, mean, var]))) or not np.all(var + np.float32(eps) > 0):
         raise CompileError(f"{node.name}: variance plus epsilon must be positive and finite, not {var.min() + eps:g}")
-    node.outputs = node.outputs[:1]
     _become(node, node.inputs[0], BatchNorm(gamma, beta, mean, var, eps))
 
 

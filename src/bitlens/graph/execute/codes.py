@@ -16,6 +16,7 @@ from bitlens.graph.execute.products import PRODUCTS
 from bitlens.graph.execute.tensor import Array, Rule, Tensor
 from bitlens.graph.graph import Node
 from bitlens.graph.linear_codes import along_axis, code_range, whole_zero_point
+from bitlens.graph.thresholds import count_codes, threshold_layout
 
 __all__ = ["CODES"]
 
@@ -28,18 +29,10 @@ def _real(operand: Tensor | None) -> Array:
 
 def _multi_threshold(node: Node, operands: list[Tensor | None]) -> Tensor:
     x, thresholds = (_real(operand) for operand in operands)
-    layout = node.attrs["data_layout"] or {2: "NC", 3: "NWC", 4: "NCHW"}[x.ndim]
-    axis = layout.index("C")
+    axis, codes = threshold_layout(node, x.ndim).index("C"), count_codes(node)
     moved = np.moveaxis(x, axis, -1)
-    count = sum((moved >= column for column in thresholds.T), np.zeros(moved.shape)).astype(np.float32)
-    found = np.moveaxis(np.asarray(count), -1, axis)
-    scale, bias = np.float32(node.attrs["out_scale"]), np.float32(node.attrs["out_bias"])
-    halves = 2 * bias / scale if scale > 0 else np.float32(0.5)
-    if halves != int(halves):
-        return Tensor(bias + scale * found)
-    factor = 2 if int(halves) % 2 else 1  # with a bias of half a scale, integers are odd multiples of that half
-    integers = factor * found.astype(np.int64) + (int(halves) if factor == 2 else int(halves) // 2)
-    return Tensor.quantized(integers, np.asarray(scale / np.float32(factor)))
+    count = sum((moved >= column for column in thresholds.T), np.zeros(moved.shape, np.int64))
+    return Tensor.quantized(np.moveaxis(codes.factor * count + codes.shift, -1, axis), codes.unit)
 
 
 def _trunc(node: Node, operands: list[Tensor | None]) -> Tensor:
@@ -58,10 +51,10 @@ def _trunc(node: Node, operands: list[Tensor | None]) -> Tensor:
     return _truncated(rounding(clamped), zero_point / divisor, out_scale)
 
 
-def _truncated(codes: Array, zero_point: Array, scale: Array) -> Tensor:
+def _truncated(codes: Array, zero_point: Array, unit: Array) -> Tensor:
     if np.any(zero_point):
-        return Tensor(np.asarray((codes - zero_point) * scale, np.float32))
-    return Tensor.quantized(codes.astype(np.int64), scale.astype(np.float32))
+        return Tensor(np.asarray((codes - zero_point) * unit, np.float32))
+    return Tensor.quantized(codes.astype(np.int64), unit.astype(np.float32))
 
 
 def _quantize_linear(node: Node, operands: list[Tensor | None]) -> Tensor:
