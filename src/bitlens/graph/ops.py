@@ -25,6 +25,7 @@ Shape = tuple[int | None, int | None, int]
 Attrs = Mapping[str, Any]
 
 _MOST_TAPS = 1 << 15  # kernel_h * kernel_w
+_MOST_REACH = (1 << 16) - 1  # what a file can hold
 _MOST_FACTOR = 256
 _MOST_PAD = 1 << 15
 _WINDOW = ("kernel", "stride", "pads", "dilation")
@@ -64,6 +65,9 @@ def window_attrs(
 def _slide(shape: Shape, attrs: Attrs) -> tuple[int | None, int | None]:
     if min(*attrs["kernel"], *attrs["stride"], *attrs["dilation"]) < 1 or min(attrs["pads"]) < 0:
         raise ValueError("kernel, stride and dilation must be at least 1 and pads at least 0")
+    largest = max(*attrs["kernel"], *attrs["stride"], *attrs["dilation"], *attrs["pads"])
+    if largest > _MOST_REACH:
+        raise ValueError(f"kernel, stride, dilation and pads must be at most {_MOST_REACH}, not {largest}")
     if attrs["kernel"][0] * attrs["kernel"][1] > _MOST_TAPS:
         raise ValueError(f"kernel must have at most {_MOST_TAPS} taps, not {attrs['kernel']}")
     sizes: list[int | None] = []

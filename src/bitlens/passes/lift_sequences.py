@@ -54,12 +54,9 @@ def _lift(graph: Graph, node: Node, rank: int | None) -> int | None:
     if rank != 3:
         return rank
     if node.op in _WINDOWS:
-        for name in ("kernel_shape", "strides", "dilations", "output_padding"):
+        for name in ("kernel_shape", "strides", "dilations", "output_padding", "pads"):
             if node.attrs.get(name) is not None:
-                node.attrs[name] = ((0 if name == "output_padding" else 1), *node.attrs[name])
-        if node.attrs.get("pads") is not None:
-            before, after = node.attrs["pads"]
-            node.attrs["pads"] = (0, before, 0, after)
+                node.attrs[name] = _lifted_window(node, name)
         if node.op in _WEIGHTS:
             _lift_weights(graph, node, _WEIGHTS[node.op])
         return 3
@@ -94,6 +91,15 @@ def _lift(graph: Graph, node: Node, rank: int | None) -> int | None:
         if tensor in graph.constants and graph.constants[tensor].ndim in (2, 3):
             _lift_constant(graph, node, place)
     return 3
+
+
+def _lifted_window(node: Node, name: str) -> tuple[int, ...]:
+    numbers = node.attrs[name]
+    if len(numbers) != (2 if name == "pads" else 1):
+        raise CompileError(f"{node.name}: {name} of a sequence must be those of one axis, not {numbers}")
+    if name == "pads":
+        return (0, numbers[0], 0, numbers[1])
+    return ((0 if name == "output_padding" else 1), *numbers)
 
 
 def _lift_constant(graph: Graph, node: Node, place: int) -> None:

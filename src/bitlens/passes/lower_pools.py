@@ -23,7 +23,6 @@ def lower_pools(graph: Graph) -> None:
             raise CompileError(
                 f"{node.name}: ceil_mode must be 0 where the last window is cut off, not 1; pad the map explicitly instead"
             )
-        node.outputs = node.outputs[:1]
         window = window_attrs(*(node.attrs[name] for name in ("kernel_shape", "strides", "pads", "dilations")))
         if node.op == "MaxPool":
             node.op, node.attrs = "max_pool", window

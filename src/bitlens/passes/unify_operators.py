@@ -43,7 +43,6 @@ def _dropout(graph: Graph, node: Node) -> None:
     training = node.inputs[2] if len(node.inputs) > 2 else ""
     if training and (training not in graph.constants or graph.constants[training].any()):
         raise CompileError(f"{node.name}: training_mode must be false, not true; export the model in eval mode")
-    node.outputs = node.outputs[:1]
     bypass(graph, node)
 
 

@@ -81,6 +81,7 @@ def read(source: str | os.PathLike[str] | onnx.ModelProto) -> Graph:
         )
     if len(set(graph.outputs)) < len(graph.outputs):
         raise CompileError(f"{where}: output names must be unique, not {', '.join(graph.outputs)}")
+    _drop_unread_results(graph)
     sort_nodes(graph)
     for entry in model.metadata_props:
         if entry.key == STATES_KEY:
@@ -102,6 +103,14 @@ def load(path: str | os.PathLike[str]) -> tuple[onnx.ModelProto, bytes]:
     except (DecodeError, ValueError, onnx.checker.ValidationError) as error:
         reason = str(error).splitlines()[0]
         raise CompileError(f"{path}: file must be an ONNX model, not broken or foreign: {reason}") from error
+
+
+def _drop_unread_results(graph: Graph) -> None:
+    """Masks, indices and statistics behind the first result; one that is read is refused later, by name."""
+    read = {*graph.outputs, *(tensor for node in graph.nodes for tensor in node.inputs)}
+    for node in graph.nodes:
+        if not read.intersection(node.outputs[1:]):
+            node.outputs = node.outputs[:1]
 
 
 def _check_versions(name: str, model: onnx.ModelProto) -> None:
