@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 from bitlens.graph.graph import Graph, Node
 
-__all__ = ["CONTENT_RULES", "Content", "Known", "Shape", "axis_from_front"]
+__all__ = ["CONTENT_RULES", "Content", "Known", "Shape", "axis_from_front", "check_numbers"]
+
+_MOST_NUMBERS = 1 << 27  # a 4K picture of 16 channels
 
 Shape = tuple[int | None, ...]
 Content = tuple[int | None, ...]
@@ -44,6 +47,20 @@ class Known:
         """Whether a node works on a shape: on what is known, not on data (which it may cut to a known size)."""
         first = node.inputs[0] in self.contents or node.inputs[0] in self.graph.constants
         return first and bool(self.contents.keys() & set(node.inputs))
+
+
+def check_numbers(sizes: Sequence[int | None]) -> None:
+    """Check how many numbers a tensor of these sizes holds, symbolic ones left out.
+
+    Raises:
+        ValueError: more than any machine should be asked for.
+    """
+    numbers = prod(size for size in sizes if size is not None)
+    if numbers > _MOST_NUMBERS:
+        raise ValueError(
+            f"a tensor must have at most {_MOST_NUMBERS} numbers an image, not {numbers}; "
+            "use smaller images, or export with a symbolic height and width"
+        )
 
 
 def axis_from_front(axis: int | None, rank: int) -> int:

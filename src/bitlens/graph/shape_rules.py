@@ -8,8 +8,8 @@ from math import floor, prod
 
 from bitlens.graph.ceil_mode import cut_pixels
 from bitlens.graph.graph import Node
-from bitlens.graph.shape_contents import Known, Shape, axis_from_front
-from bitlens.graph.transposed import transposed_sizes
+from bitlens.graph.shape_contents import Known, Shape, axis_from_front, check_numbers
+from bitlens.graph.transposed import full_sizes, transposed_sizes
 
 __all__ = ["SHAPE_RULES", "keep_shape"]
 
@@ -60,6 +60,7 @@ def _slide(known: Known, node: Node, kernel: Sequence[int]) -> Shape:
     if min(*kernel, *strides, *dilations) < 1 or min(pads) < 0:
         raise ValueError("kernel, strides and dilations must be at least 1 and pads at least 0")
     sizes: list[int | None] = []
+    check_numbers([shape[1], *((size or 1) + pads[axis] + pads[axis + 2] for axis, size in enumerate(shape[2:]))])
     for axis, size in enumerate(shape[2:]):
         extent = dilations[axis] * (kernel[axis] - 1) + 1
         if max(pads[axis], pads[axis + 2]) >= extent and max(pads) and node.op not in _CONVOLUTIONS:
@@ -105,6 +106,7 @@ def _conv_transpose(known: Known, node: Node) -> Shape:
     kernel = tuple(size or 0 for size in weights[2:])
     if node.attrs["kernel_shape"] not in (None, kernel) or shape[1] % groups:
         raise ValueError(f"kernel_shape must be {kernel} and group divide {shape[1]}, not {node.attrs['kernel_shape']}")
+    check_numbers([weights[1] * groups, *full_sizes(node.attrs, shape[2:], kernel)])
     return (shape[0], weights[1] * groups, *transposed_sizes(node.attrs, shape[2:], kernel))
 
 
@@ -134,6 +136,7 @@ def _pad(known: Known, node: Node) -> Shape:
     if len(pads) != 2 * len(axes) or None in pads:
         raise ValueError(f"pads must be {2 * len(axes)} numbers, not {len(pads)}")
     found = [*shape]
+    check_numbers([*shape, *(1 + max(0, size or 0) for size in pads)])
     for place, axis in enumerate(axes):
         size = found[axis]
         found[axis] = None if size is None else size + (pads[place] or 0) + (pads[place + len(axes)] or 0)

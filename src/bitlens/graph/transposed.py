@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["transposed_pads", "transposed_sizes"]
+__all__ = ["full_sizes", "transposed_pads", "transposed_sizes"]
 
 Sizes = tuple[int | None, ...]
 
@@ -31,7 +31,7 @@ def transposed_pads(attrs: Mapping[str, Any], sizes: Sizes, kernel: tuple[int, .
     if mode == "NOTSET" and wanted is None:
         return attrs["pads"] or (0, 0, 0, 0)
     before, after = [], []
-    for axis, (size, full) in enumerate(zip(sizes, _full_sizes(attrs, sizes, kernel), strict=True)):
+    for axis, (size, full) in enumerate(zip(sizes, full_sizes(attrs, sizes, kernel), strict=True)):
         stride, extra = (attrs["strides"] or (1, 1))[axis], (attrs["output_padding"] or (0, 0))[axis]
         if wanted is None:  # SAME: the result has size * stride pixels
             total = (attrs["dilations"] or (1, 1))[axis] * (kernel[axis] - 1) + 1 + extra - stride
@@ -54,14 +54,15 @@ def transposed_sizes(attrs: Mapping[str, Any], sizes: Sizes, kernel: tuple[int, 
     pads = transposed_pads(attrs, sizes, kernel)
     found = tuple(
         None if full is None else full - pads[axis] - pads[axis + 2]
-        for axis, full in enumerate(_full_sizes(attrs, sizes, kernel))
+        for axis, full in enumerate(full_sizes(attrs, sizes, kernel))
     )
     if any(size is not None and size < 1 for size in found):
         raise ValueError(f"pads must leave a pixel, not cut {pads}")
     return found
 
 
-def _full_sizes(attrs: Mapping[str, Any], sizes: Sizes, kernel: tuple[int, ...]) -> Sizes:
+def full_sizes(attrs: Mapping[str, Any], sizes: Sizes, kernel: tuple[int, ...]) -> Sizes:
+    """Return height and width before anything is cut, None where symbolic."""
     strides, dilations = (attrs[name] or (1, 1) for name in ("strides", "dilations"))
     extra = attrs["output_padding"] or (0, 0)
     return tuple(

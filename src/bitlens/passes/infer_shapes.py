@@ -7,11 +7,13 @@ Files often compute a shape inside the graph (Shape, Gather, Concat, then Reshap
 from __future__ import annotations
 
 from bitlens.graph.graph import Graph
-from bitlens.graph.shape_contents import CONTENT_RULES, Known, Shape
+from bitlens.graph.shape_contents import CONTENT_RULES, Known, Shape, check_numbers
 from bitlens.graph.shape_rules import SHAPE_RULES, keep_shape
 from bitlens.graph.spec import CompileError
 
 __all__ = ["infer_shapes"]
+
+_MOST_AXES = 64
 
 
 def infer_shapes(graph: Graph) -> None:
@@ -23,14 +25,22 @@ def infer_shapes(graph: Graph) -> None:
     known = Known(graph)
     for name, array in graph.constants.items():
         graph.values[name] = graph.value(name).with_(shape=array.shape)
+    for name in graph.inputs:
+        try:
+            check_numbers(graph.value(name).shape or ())
+        except ValueError as error:
+            raise CompileError(f"{name}: {error}") from error
     for node in graph.nodes:
         try:
             if node.op == "Shape" or (node.op in CONTENT_RULES and known.is_content(node)):
                 content = CONTENT_RULES[node.op](known, node)
+                if len(content) > _MOST_AXES:
+                    raise ValueError(f"a shape must have at most {_MOST_AXES} axes, not {len(content)}")
                 known.contents[node.outputs[0]] = content
                 shape: Shape = (len(content),)
             else:
                 shape = SHAPE_RULES.get(node.op, keep_shape)(known, node)
+                check_numbers(shape)
         except (ValueError, IndexError, TypeError) as error:
             shapes = ", ".join(_shape_text(graph, name) for name in node.inputs)
             raise CompileError(f"{node.name}: inputs of {node.op} must fit, not {shapes}: {error}") from error
