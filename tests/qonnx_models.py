@@ -24,6 +24,13 @@ class ModelBuilder:
         self.initializers: list[onnx.TensorProto] = []
         self.inputs = [helper.make_tensor_value_info("image", kind, shape)]
 
+    linear = False  # whether quantizers have only what ONNX's own codes have
+
+    @staticmethod
+    def array(tensor: onnx.TensorProto) -> npt.NDArray[Any]:
+        """The numbers of an initializer."""
+        return np.asarray(numpy_helper.to_array(tensor))
+
     def constant(self, array: npt.ArrayLike, dtype: type = np.float32) -> str:
         name = f"c{len(self.initializers)}"
         self.initializers.append(numpy_helper.from_array(np.asarray(array, dtype), name))

@@ -11,6 +11,7 @@ import onnx
 from onnx import TensorProto
 
 from qonnx_models import ModelBuilder
+from quantizer_forms import LinearBuilder, ThresholdBuilder, UntidyBuilder
 
 __all__ = ["random_model"]
 
@@ -36,14 +37,16 @@ class _Tensor:
 class _Maker:
     """Draws one legal operator after the other. Shapes leave the batch out."""
 
-    def __init__(self, seed: int, blocks: int) -> None:
+    def __init__(self, seed: int, blocks: int, builder: type[ModelBuilder] | None) -> None:
         self.rng = rng = np.random.default_rng(seed)
+        made = self._pick(ModelBuilder, ModelBuilder, LinearBuilder, ThresholdBuilder, UntidyBuilder)
+        builder = builder or made
         shape = (int(rng.integers(1, 6)), int(rng.integers(4, 10)), int(rng.integers(4, 10)))
         kind = self._pick("unit", "unit", "unit", "shifted", "bytes")
-        self.b = ModelBuilder(("N", *shape), TensorProto.UINT8 if kind == "bytes" else TensorProto.FLOAT)
+        self.b = builder(("N", *shape), TensorProto.UINT8 if kind == "bytes" else TensorProto.FLOAT)
         self.tensors: list[_Tensor] = []
         if kind == "unit":
-            bits = int(rng.choice([8, 8, 8, 4, 1]))
+            bits = int(rng.choice([8, 8, 8, 4, 2 if builder.linear else 1]))
             scale = np.float32(1 / (2**bits - 1))
             image = self.b.quant("image", scale, bits, rounding_mode="HALF_UP")
             self._keep(image, shape, bits, 0.6, scale, adopted=True)
@@ -93,6 +96,8 @@ class _Maker:
         rms = float(np.sqrt(np.mean(scale**2)))
         kind = self._pick("odd", "odd", "half", "narrow", "narrow", "signed", "bipolar", "one", "float")
         bits = int(rng.integers(1, 9))
+        if b.linear:
+            kind, bits = self._pick("narrow", "signed"), max(2, bits)
         if kind == "odd":
             top = 2**bits - 1
             integers = 2 * rng.integers(0, top + 1, shape) - top
@@ -205,6 +210,8 @@ class _Maker:
 
     def _quantize(self, x: str, shape: tuple[int, ...], rms: float) -> _Tensor:
         rng, bits, mode = self.rng, self._pick(1, 1, 2, 2, 2, 3, 4, 4, 5, 6, 8, 8, 12), self._pick(*ROUNDINGS)
+        if self.b.linear:
+            bits = min(8, max(2, bits))
         scalar = self._some(0.85) or shape[0] == 1
         spread = np.ones(()) if scalar else rng.uniform(0.5, 2, (1, shape[0], *(1 for _ in shape[1:])))
         if bits == 1 and self._some(0.3):
@@ -214,6 +221,8 @@ class _Maker:
             narrow = 0
         elif self._some(0.2):
             zero_point = self._pick(-0.5, float(rng.integers(-2, 3)))
+            if self.b.linear:
+                zero_point = float(rng.integers(0, 3))
         scale = np.float32(rms * rng.uniform(0.7, 4) / 2**bits * (1 + signed) * spread)
         if self._some(0.3) and scalar:
             scale = np.float32(2.0 ** np.rint(np.log2(scale)))  # many ties
@@ -475,7 +484,10 @@ class _Maker:
         self.heads.append(b.op("Softmax", scores) if self._some(0.2) else scores)
 
 
-def random_model(seed: int, blocks: int) -> onnx.ModelProto:
-    """A random legal model: branches, joins, all convolution windows, every weight grid, every activation."""
-    maker = _Maker(seed, blocks)
+def random_model(seed: int, blocks: int, builder: type[ModelBuilder] | None = None) -> onnx.ModelProto:
+    """A random legal model: branches, joins, all convolution windows, every weight grid, every activation.
+
+    Its quantizers are written by `builder`, or by one drawn at random.
+    """
+    maker = _Maker(seed, blocks, builder)
     return maker.b.model(*maker.heads, opset=13)

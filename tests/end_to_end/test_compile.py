@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The model as imported, in reference arithmetic == golden == engine, on random models."""
+"""Whole models: symbolic sizes, tails, and what is refused, sentence by sentence."""
 
 import re
 from collections.abc import Callable
@@ -7,92 +7,14 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import bitlens
-from bitlens.graph.execute import Tensor, execute
-from bitlens.graph.file import Program
-from bitlens.graph.graph import Graph
-from bitlens.graph.spec import TAIL_OPS, CompileError
+from bitlens.graph.execute import execute
+from bitlens.graph.spec import CompileError
 from bitlens.qonnx.read import read
 from bitlens.runtime import Session
-from bitlens.runtime.session import SessionError
+from exactness import ISAS, assert_exact, assert_output
 from qonnx_models import ModelBuilder
-from random_models import random_model
-
-from programs import chain_program, random_inputs
-
-
-def _runs(isa: str) -> bool:
-    try:
-        Session(chain_program(0), isa=isa)
-    except SessionError:
-        return False
-    return True
-
-
-ISAS = [isa for isa in ("portable", "avx2", "avx512", "neon") if _runs(isa)]
-
-
-def _channels_last(array: np.ndarray) -> np.ndarray:
-    return array.transpose(0, 2, 3, 1) if array.ndim == 4 else array.reshape(len(array), 1, 1, -1)
-
-
-def _before_tail(graph: Graph, output: str) -> str:
-    node = graph.producer(output)
-    while node is not None and node.op in TAIL_OPS:
-        output = node.inputs[0]
-        node = graph.producer(output)
-    return output
-
-
-def _assert_output(program: Program, name: str, wanted: Tensor, found: np.ndarray) -> None:
-    (tensor,) = (t for t in program.graph.outputs if program.graph.output_names.get(t, t) == name)
-    value, node = program.graph.value(tensor), program.graph.producer(tensor)
-    real = _channels_last(wanted.real)
-    assert found.shape == real.shape
-    assert value.grid is not None
-    assert value.grid.contains(found)
-    np.testing.assert_allclose(
-        found * value.scale.astype(float) + value.offset, real, rtol=1e-4, atol=1e-4 * max(1e-30, np.abs(real).max())
-    )
-    integers = wanted.integers if wanted.sums is None else wanted.sums
-    if integers is not None:
-        assert node is not None
-        bias = node.attrs.get("bias")
-        np.testing.assert_array_equal(found if bias is None else found - bias, _channels_last(integers))
-
-
-def assert_exact(model: onnx.ModelProto, seed: int = 0, count: int = 3) -> Program:
-    """Compile, run all forms, compare every integer."""
-    imported = read(model)
-    program = bitlens.compile(model)
-    inputs = random_inputs(program, count, seed)
-    real = {}
-    for name, integers in inputs.items():
-        value = imported.value(name)
-        moved = integers.transpose(0, 3, 1, 2).reshape(count, *(value.shape or ())[1:])
-        scale = program.graph.value(name).scale
-        real[name] = moved if value.grid is not None else moved.astype(np.float32) * scale
-    wanted = execute(imported, real)
-    golden = program.run(inputs)
-    for name, found in golden.items():
-        _assert_output(program, name, wanted[_before_tail(imported, name)], found)
-    loaded = Program.from_bytes(program.to_bytes())
-    for name, found in loaded.run(inputs).items():
-        np.testing.assert_array_equal(found, golden[name])
-    for isa in ISAS:
-        for threads in (1, 2):
-            for name, found in Session(program, threads=threads, isa=isa).run(inputs).items():
-                np.testing.assert_array_equal(found, golden[name], err_msg=f"{isa} {name}")
-    return program
-
-
-@settings(max_examples=300, deadline=None, derandomize=True)
-@given(seed=st.integers(0, 2**32 - 1), blocks=st.integers(1, 6))
-def test_every_form_of_a_random_model_yields_the_same_integers(seed: int, blocks: int) -> None:
-    assert_exact(random_model(seed, blocks), seed)
 
 
 def _map(channels: int = 2) -> ModelBuilder:
@@ -198,7 +120,7 @@ def test_a_symbolic_size_is_planned_when_a_session_opens() -> None:
         images = rng.integers(0, 256, (2, *size, 2))
         golden = program.run(images)["conv_8"]
         real = images.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
-        _assert_output(program, "conv_8", execute(imported, {"image": real.astype(np.float32)})["conv_8"], golden)
+        assert_output(program, "conv_8", execute(imported, {"image": real.astype(np.float32)})["conv_8"], golden)
         for isa in ISAS:
             np.testing.assert_array_equal(Session(program, isa=isa, size=size).run(images)["conv_8"], golden)
 

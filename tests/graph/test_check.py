@@ -65,6 +65,10 @@ def _value(name: str, **changes: object) -> Callable[[Graph], None]:
         ),
         (_set("conv2", bias=np.full(5, -(1 << 40))), "conv2: bias must fit 32 bits, not reach 1099511627776"),
         (
+            _set("max_pool8", stride=(1 << 16, 1)),
+            "max_pool8: kernel, stride, dilation and pads must be at most 65535, not 65536",
+        ),
+        (
             _set("max_pool8", kernel=(1 << 8, 1 << 8)),
             "max_pool8: kernel must have at most 32768 taps, not (256, 256)",
         ),

@@ -4,61 +4,53 @@
 import re
 
 import numpy as np
-import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
-import onnx_runtime
 from bitlens.graph.execute import Tensor, execute, execute_node
 from bitlens.graph.graph import Graph, Node
 from bitlens.graph.spec import IMPORTED_OPS, REQUIRED, CompileError
+from bitlens.qonnx.dialect import DOMAIN
 from bitlens.qonnx.read import read
+from exactness import assert_exact
+from onnx_runtime import assert_operators
 from qonnx_models import ModelBuilder
 from random_models import random_model
 
-QUANTIZERS = ("Quant", "BipolarQuant")
 
-
-def evaluated(node: onnx.NodeProto, arrays: list[np.ndarray], opset: int) -> np.ndarray:
-    """The result of one node in ONNX Runtime."""
-    inputs = [
-        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
-        for name, array in zip(filter(None, node.input), arrays, strict=True)
-    ]
-    outputs = [helper.make_empty_tensor_value_info(node.output[0])]
-    model = helper.make_model(
-        helper.make_graph([node], "one", inputs, outputs), opset_imports=[helper.make_opsetid("", opset)], ir_version=9
-    )
-    return onnx_runtime.evaluate(model, **dict(zip(filter(None, node.input), arrays, strict=True)))
+@pytest.mark.parametrize("op", ["MultiThreshold", "Trunc"])
+def test_layers_may_follow_thresholds_and_truncation(op: str) -> None:
+    b = ModelBuilder(("N", 2, 5, 5))
+    x = b.conv(b.image(), np.arange(-4, 4).reshape(4, 2, 1, 1))
+    if op == "Trunc":
+        x = b.quant(x, 0.25, 6, 1)
+        x = b.op(
+            op,
+            x,
+            *(b.constant(n) for n in (0.25, 0, 6, 1, 4)),
+            domain=DOMAIN,
+            signed=1,
+            narrow=0,
+            rounding_mode="FLOOR",
+        )
+    else:
+        attrs = {"out_dtype": "INT2", "out_scale": 0.0883287, "out_bias": float(np.float32(-1.5 * 0.0883287))}
+        x = b.op(op, x, b.constant([[-0.5, 0.1, 0.5]]), domain=DOMAIN, data_layout="NCHW", **attrs)
+    assert_exact(b.model(b.conv(x, np.ones((1, 4, 3, 3)))))
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_operators_mean_what_onnx_runtime_computes(seed: int) -> None:
-    model = random_model(seed, 4)
-    graph = read(model)
-    (name,) = graph.inputs
-    _, *shape = graph.value(name).shape or ()
-    rng = np.random.default_rng(seed)
-    images = rng.integers(0, 256, (2, *shape)) if graph.value(name).grid else rng.random((2, *shape), np.float32)
-    tensors = execute(graph, {name: images.astype(np.float32)})
-    real = {name: tensor.real for name, tensor in tensors.items()} | graph.constants
-    for proto in model.graph.node:
-        attrs = {attribute.name: helper.get_attribute_value(attribute) for attribute in proto.attribute}
-        if proto.op_type in QUANTIZERS or ("auto_pad" in attrs and max(attrs["dilations"]) > 1):
-            continue  # ONNX Runtime knows neither
-        arrays = [real[tensor] for tensor in proto.input if tensor]
-        wanted = evaluated(proto, arrays, model.opset_import[0].version)
-        reach = max(1e-30, float(np.abs(wanted[np.isfinite(wanted)]).max(initial=0)))
-        np.testing.assert_allclose(real[proto.output[0]], wanted, rtol=1e-4, atol=1e-5 * reach, err_msg=proto.op_type)
+    assert_operators(random_model(seed, 4), seed)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_integers_stand_behind_real_values(seed: int) -> None:
-    graph = read(random_model(seed, 4))
+    graph = read(random_model(seed, 4, ModelBuilder))
     (name,) = graph.inputs
     images = np.random.default_rng(seed).integers(0, 256, (1, *(graph.value(name).shape or ())[1:]))
     for tensor in execute(graph, {name: images}).values():

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
+from bitlens.graph.spec import CompileError
 from bitlens.passes.infer_shapes import infer_shapes
 from bitlens.qonnx.read import read
 from qonnx_models import ModelBuilder
@@ -18,7 +19,7 @@ def _by_onnx(model: onnx.ModelProto) -> dict[str, list[int]]:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     for node in copy.graph.node:
-        if node.op_type in ("Quant", "BipolarQuant"):
+        if node.op_type in ("Quant", "IntQuant", "BipolarQuant", "MultiThreshold"):
             node.CopyFrom(helper.make_node("Identity", node.input[:1], node.output, node.name))
     for info in copy.graph.input:
         info.type.tensor_type.shape.dim[0].dim_value = 7
@@ -79,3 +80,42 @@ def test_a_pool_of_padding_alone_is_refused() -> None:
     model = b.model(b.op("MaxPool", b.image(), kernel_shape=[3, 3], pads=[0, 3, 0, 0], name="pool"))
     reason = "pads must be smaller than the dilated kernel 3, not (0, 3, 0, 0)"
     assert_refused(model, f"pool: inputs of MaxPool must fit, not (None, 3, 8, 8): {reason}")
+
+
+@pytest.mark.parametrize("op", ["Resize", "Pad", "Conv", "ConvTranspose"])
+def test_tensors_that_no_machine_holds_are_refused(op: str) -> None:
+    b = ModelBuilder(("N", 1, 8, 8))
+    if op == "Resize":
+        x = b.op(op, b.image(), "", b.constant([1, 1, 1 << 14, 1 << 10]), name="large")
+        numbers = 1 << 30
+    elif op == "Pad":
+        x = b.op(op, b.image(), b.constant([0, 0, 1 << 21, 0, 0, 0, -(1 << 21), 0], np.int64), name="large")
+        numbers = 64 * ((1 << 21) + 1)
+    else:
+        window = {"dilations": [1 << 14, 1 << 14], "pads": [9000] * 4, "name": "large"}
+        x = b.op(op, b.image(), b.weights(np.ones((1, 1, 2, 2))), **window)
+        numbers = 18008**2 if op == "Conv" else ((1 << 14) + 8) ** 2
+    found = str(numbers) + "; use smaller images, or export with a symbolic height and width"
+    with pytest.raises(CompileError) as caught:
+        after(b.model(x), "infer_shapes")
+    sentence = str(caught.value)
+    assert sentence.startswith(f"large: inputs of {op} must fit, not ")
+    assert sentence.endswith(f": a tensor must have at most 134217728 numbers an image, not {found}")
+
+
+def test_an_image_that_no_machine_holds_is_refused() -> None:
+    b = ModelBuilder(("N", 3, 1 << 20, 1 << 20))
+    assert_refused(
+        b.model(b.image()),
+        "image: a tensor must have at most 134217728 numbers an image, not 3298534883328; "
+        "use smaller images, or export with a symbolic height and width",
+    )
+
+
+def test_the_arithmetic_of_shapes_is_that_of_few_axes() -> None:
+    b = ModelBuilder()
+    shape = b.op("Shape", "image")
+    for _ in range(5):
+        shape = b.op("Concat", shape, shape, axis=0, name="twice")
+    with pytest.raises(CompileError, match=r"a shape must have at most 64 axes, not 128$"):
+        after(b.model(b.op("Reshape", b.image(), shape)), "infer_shapes")

@@ -74,3 +74,9 @@ def test_moved_axes_are_refused() -> None:
     b = Sequences(("N", 3, 8))
     x = b.op("Transpose", b.fake("image", 1 / 255), perm=[0, 2, 1], name="t")
     assert_refused(b.model(x), "t: Transpose must not act on a sequence (N, C, L); export the model with maps")
+
+
+def test_windows_of_two_axes_are_refused() -> None:
+    b = Sequences(("N", 3, 8))
+    x = b.op("MaxPool", b.fake("image", 1 / 255), kernel_shape=[2], pads=[0, 0, 0, 0], name="pool")
+    assert_refused(b.model(x), "pool: pads of a sequence must be those of one axis, not (0, 0, 0, 0)")
