@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from bitlens.graph.execute import Tensor, execute, execute_node
 from bitlens.graph.graph import Graph, Node
@@ -15,7 +15,7 @@ from bitlens.graph.spec import IMPORTED_OPS, REQUIRED, CompileError
 from bitlens.qonnx.dialect import DOMAIN
 from bitlens.qonnx.read import read
 from exactness import assert_exact
-from onnx_runtime import assert_operators
+from onnx_runtime import assert_operators, evaluate_node
 from qonnx_models import ModelBuilder
 from random_models import random_model
 
@@ -189,7 +189,7 @@ def test_softmaxes_and_argmax() -> None:
 def test_argmax_is_that_of_onnx_runtime(axis: int, attrs: dict[str, int]) -> None:
     x = np.random.default_rng(0).integers(0, 3, (4, 3, 5)).astype(np.float32)  # with equals
     node = helper.make_node("ArgMax", ["x"], ["y"], axis=axis, **attrs)
-    assert np.array_equal(run("ArgMax", Tensor(x), axis=axis, **attrs).real, evaluated(node, [x], 17))
+    assert np.array_equal(run("ArgMax", Tensor(x), axis=axis, **attrs).real, evaluate_node(node, [x], 17))
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])
@@ -201,10 +201,10 @@ def test_top_k_and_hardmax_are_those_of_onnx_runtime(axis: int, largest: int) ->
         run("TopK", Tensor(x), Tensor(count), axis=axis, largest=largest, part=part, parts=2).real for part in (0, 1)
     )
     node = helper.make_node("TopK", ["x", "count"], ["values", "places"], axis=axis, largest=largest)
-    assert np.array_equal(values, evaluated(node, [x, count], 17))
+    assert np.array_equal(values, evaluate_node(node, [x, count], 17))
     assert np.array_equal(np.take_along_axis(x, places, axis), values)
     node = helper.make_node("Hardmax", ["x"], ["y"], axis=axis)
-    assert np.array_equal(run("Hardmax", Tensor(x), axis=axis).real, evaluated(node, [x], 17))
+    assert np.array_equal(run("Hardmax", Tensor(x), axis=axis).real, evaluate_node(node, [x], 17))
 
 
 @pytest.mark.parametrize(
