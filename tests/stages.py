@@ -38,10 +38,10 @@ def only(graph: Graph, op: str) -> Node:
     return node
 
 
-def assert_refused(model: onnx.ModelProto, sentence: str) -> None:
+def assert_refused(model: onnx.ModelProto, sentence: str, *, float_islands: bool = False) -> None:
     """Compiling fails with this sentence."""
     with pytest.raises(CompileError, match=rf"\A{re.escape(sentence)}\Z"):
-        bitlens.compile(model)
+        bitlens.compile(model, float_islands=float_islands)
 
 
 def assert_moves(

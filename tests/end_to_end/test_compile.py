@@ -153,7 +153,8 @@ def test_tails_stay_outside_and_are_named() -> None:
         (
             lambda: _join("Add", 0.5, float_branch=True),
             "join: input must be integers, not real values (relu_4); "
-            "quantize both branches onto one shared grid before the sum, or allow it (--allow-requantize)",
+            "quantize both branches onto one shared grid before the sum, or allow it (--allow-requantize), "
+            "or run it in float on the host with --float-islands",
         ),
         (
             lambda: _join("Concat", 0.3),
@@ -174,14 +175,19 @@ def test_tails_stay_outside_and_are_named() -> None:
             "image: input must go into one quantizer, not into conv; "
             "quantize it first, 8 bits unsigned with scale 1/255 for images",
         ),
-        (_float_features, "second: input must be integers, not real values (relu_3); put a quantizer before it"),
+        (
+            _float_features,
+            "second: input must be integers, not real values (relu_3); put a quantizer before it, "
+            "or run it in float on the host with --float-islands",
+        ),
         (
             _wide_features,
             "second: input must have at most 8 bits, not 9; quantize it to fewer bits, or allow it (--allow-requantize)",
         ),
         (
             _float_end,
-            "relu: output must be a sum with scale and offset, not end in Relu; quantize it, or cut the model before it",
+            "relu: output must be a sum with scale and offset, not end in Relu; quantize it, or cut the model before it, "
+            "or run it in float on the host with --float-islands",
         ),
         (
             _unsettled_pool,

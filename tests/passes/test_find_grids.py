@@ -67,14 +67,22 @@ def test_real_values_in_front_of_a_layer_are_refused() -> None:
     b = ModelBuilder()
     x = b.op("Relu", b.conv(b.image(), np.ones((2, 3, 1, 1))))
     model = b.model(b.conv(x, np.ones((1, 2, 1, 1)), name="second"))
-    assert_refused(model, f"second: input must be integers, not real values ({x}); put a quantizer before it")
+    assert_refused(
+        model,
+        f"second: input must be integers, not real values ({x}); put a quantizer before it, "
+        "or run it in float on the host with --float-islands",
+    )
 
 
 def test_real_values_in_an_average_are_refused() -> None:
     b = ModelBuilder()
     x = b.op("Relu", b.conv(b.image(), np.ones((2, 3, 1, 1))))
     model = b.model(b.quant(b.op("GlobalAveragePool", x, name="mean"), 1, 4))
-    assert_refused(model, f"mean: input must be integers, not real values ({x}); put a quantizer before it")
+    assert_refused(
+        model,
+        f"mean: input must be integers, not real values ({x}); put a quantizer before it, "
+        "or run it in float on the host with --float-islands",
+    )
 
 
 def test_a_float_sum_is_refused() -> None:
@@ -84,7 +92,8 @@ def test_a_float_sum_is_refused() -> None:
     assert_refused(
         model,
         f"sum: input must be integers, not real values ({x}); "
-        "quantize both branches onto one shared grid before the sum, or allow it (--allow-requantize)",
+        "quantize both branches onto one shared grid before the sum, or allow it (--allow-requantize), "
+        "or run it in float on the host with --float-islands",
     )
 
 

@@ -68,7 +68,8 @@ def test_an_output_of_real_values_is_refused() -> None:
     x = b.op("Relu", b.conv(b.image(), np.ones((1, 3, 1, 1))), name="relu")
     assert_refused(
         b.model(x),
-        "relu: output must be a sum with scale and offset, not end in Relu; quantize it, or cut the model before it",
+        "relu: output must be a sum with scale and offset, not end in Relu; quantize it, or cut the model before it, "
+        "or run it in float on the host with --float-islands",
     )
 
 

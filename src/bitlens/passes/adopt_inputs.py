@@ -32,7 +32,7 @@ from bitlens.graph.quantizer import rename_unit
 from bitlens.graph.rewrite import replace_tensor
 from bitlens.graph.spec import CompileError
 
-__all__ = ["adopt_inputs"]
+__all__ = ["adopt_inputs", "input_rounding"]
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
@@ -169,4 +169,9 @@ def _rounding(quantizer: Quantize | Count) -> str:
     """How users' real values are rounded, as the model's quantizer does; a sign is the nearest of -1 and 1."""
     if isinstance(quantizer, Count):
         return "NEAREST"
-    return {"SIGN": "NEAREST", "HALF_EVEN": "ROUND"}.get(quantizer.rounding, quantizer.rounding)
+    return input_rounding(quantizer.rounding)
+
+
+def input_rounding(rounding: str) -> str:
+    """The name that an input's record has for a quantizer's rounding."""
+    return {"SIGN": "NEAREST", "HALF_EVEN": "ROUND"}.get(rounding, rounding)

@@ -14,14 +14,14 @@ from bitlens.graph.graph import Graph, GraphError, Value
 from bitlens.graph.interpret import interpret
 from bitlens.graph.spec import CompileError
 
-__all__ = ["verify_program"]
+__all__ = ["CLOSE", "SIZES", "as_imported", "verify_program"]
 
 IntArray = npt.NDArray[np.int64]
 
 _IMAGES = 2
-_SIZES = (16, 24, 32, 48, 64, 96, 128, 224)  # tried for symbolic heights and widths
+SIZES = (16, 24, 32, 48, 64, 96, 128, 224)  # tried for symbolic heights and widths
 _NEAREST = ("NEAREST", "ROUND", "HALF_UP", "HALF_DOWN")
-_CLOSE = 1e-4  # relative, of real outputs
+CLOSE = 1e-4  # relative, of real outputs
 
 
 def verify_program(imported: Graph, program: Graph, names: Mapping[str, str], outputs: Sequence[str]) -> dict[str, int]:
@@ -41,7 +41,7 @@ def verify_program(imported: Graph, program: Graph, names: Mapping[str, str], ou
     """
     inputs = _sample_inputs(program)
     wanted = execute(
-        imported, {name: _as_imported(program.value(name), imported, array) for name, array in inputs.items()}
+        imported, {name: as_imported(program.value(name), imported, array) for name, array in inputs.items()}
     )
     found = {**interpret(program, inputs, keep=True)}
     compared: dict[str, int] = {}
@@ -55,7 +55,7 @@ def verify_program(imported: Graph, program: Graph, names: Mapping[str, str], ou
 
 
 def _sample_inputs(program: Graph) -> dict[str, IntArray]:
-    for size in _SIZES:
+    for size in SIZES:
         rng = np.random.default_rng(0)
         arrays = {}
         for name in program.inputs:
@@ -73,11 +73,11 @@ def _sample_inputs(program: Graph) -> dict[str, IntArray]:
             raise
         return arrays
     raise CompileError(
-        f"{program.inputs[0]}: height and width must fit the net at one of {_SIZES}; export with a fixed size"
+        f"{program.inputs[0]}: height and width must fit the net at one of {SIZES}; export with a fixed size"
     )
 
 
-def _as_imported(value: Value, imported: Graph, integers: IntArray) -> npt.NDArray[np.generic]:
+def as_imported(value: Value, imported: Graph, integers: IntArray) -> npt.NDArray[np.generic]:
     """(N, H, W, C) integers as the model takes them: real values in its own order of axes."""
     rank = len(imported.value(value.name).shape or ())
     moved = integers.transpose(0, 3, 1, 2) if rank == 4 else integers.reshape((len(integers), -1)[:rank])
@@ -143,5 +143,5 @@ def _compare_real(value: Value, wanted: Tensor, found: IntArray) -> None:
     ours = found.astype(np.float64) * value.scale + value.offset
     if not np.all(np.isfinite(real)):
         raise CompileError(f"{value.name}: output must be finite, not inf or nan; repair the scales of the model")
-    if real.shape != ours.shape or np.any(np.abs(ours - real) > _CLOSE * np.abs(real).max(initial=0)):
+    if real.shape != ours.shape or np.any(np.abs(ours - real) > CLOSE * np.abs(real).max(initial=0)):
         raise CompileError(f"{value.name}: output must equal the model's, not differ; this is a bug")

@@ -18,9 +18,10 @@ import numpy as np
 from bitlens.graph.execute.arithmetic import ARITHMETIC
 from bitlens.graph.execute.codes import CODES
 from bitlens.graph.execute.elementwise import ELEMENTWISE
+from bitlens.graph.execute.floats import FLOATS
 from bitlens.graph.execute.places import PLACES
 from bitlens.graph.execute.products import PRODUCTS
-from bitlens.graph.execute.tensor import Array, Rule, Tensor
+from bitlens.graph.execute.tensor import Array, Rule, Tensor, across_channels
 from bitlens.graph.execute.windows import WINDOWS
 from bitlens.graph.graph import Graph, Node
 from bitlens.graph.quantizer import Quantizer, read_quantizer
@@ -28,16 +29,17 @@ from bitlens.graph.spec import CompileError
 
 __all__ = ["Tensor", "execute", "execute_node"]
 
-_NEEDS_INTEGERS = (*PRODUCTS, "AveragePool", "GlobalAveragePool", "ReduceMean")
 _RULES: dict[str, Rule] = {**PRODUCTS, **CODES, **WINDOWS, **ARITHMETIC, **ELEMENTWISE, **PLACES}
+_FLOAT_RULES: dict[str, Rule] = {**_RULES, **FLOATS}
 
 
-def execute(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Tensor]:
+def execute(graph: Graph, inputs: Mapping[str, Array], *, floats: bool = False) -> dict[str, Tensor]:
     """Run a graph.
 
     Args:
         graph: at the imported stage.
         inputs: float32 arrays in the model's order of axes, by input name; integers for inputs that have a grid.
+        floats: run products and means of real values too, as float islands do; otherwise they are refused.
 
     Returns:
         Every tensor by name, constants left out.
@@ -51,9 +53,10 @@ def execute(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Tensor]:
         given = np.asarray(inputs[name])
         tensors[name] = Tensor(given.astype(np.float32))
         if value.grid is not None:
-            tensors[name] = Tensor.quantized(given.astype(np.int64), value.scale)
+            tensors[name] = Tensor.quantized(given.astype(np.int64), across_channels(value.scale, given.ndim))
+    rules = _FLOAT_RULES if floats else _RULES
     for node in graph.nodes:
-        tensors[node.outputs[0]] = execute_node(graph, node, [tensors.get(name) for name in node.inputs])
+        tensors[node.outputs[0]] = execute_node(graph, node, [tensors.get(name) for name in node.inputs], rules)
     return {name: tensor for name, tensor in tensors.items() if name not in graph.constants}
 
 
@@ -62,20 +65,20 @@ def _constant(graph: Graph, name: str) -> Tensor:
     return Tensor(array) if value.grid is None else Tensor.quantized(array, value.scale)
 
 
-def execute_node(graph: Graph, node: Node, operands: list[Tensor | None]) -> Tensor:
+def execute_node(graph: Graph, node: Node, operands: list[Tensor | None], rules: Mapping[str, Rule] = _RULES) -> Tensor:
     """Run one operator; None stands for an input left out.
 
     Raises:
         CompileError: the operator has no rule here, or its operands do not fit each other.
     """
     quantizer = read_quantizer(graph, node) if node.op in ("Quant", "BipolarQuant") else None
-    if quantizer is None and node.op not in _RULES:
+    if quantizer is None and node.op not in rules:
         raise CompileError(f"{node.name}: operator must be one that reference arithmetic knows, not {node.op}")
     try:
         with np.errstate(all="ignore"):  # what is not finite is refused where it meets a quantizer or an output
             if quantizer is not None:
                 return _quantize(node, quantizer, operands[0])
-            return _RULES[node.op](node, _exact(operands) if node.op in _NEEDS_INTEGERS else operands)
+            return rules[node.op](node, _exact(operands) if node.op in FLOATS else operands)
     except CompileError:
         raise
     except (ValueError, IndexError, TypeError) as error:

@@ -8,6 +8,7 @@ import numpy as np
 from bitlens.graph.execute.tensor import Array, Rule, Tensor, integers_of, same
 from bitlens.graph.graph import Node
 from bitlens.graph.resize import nearest_pixels, resize_scales
+from bitlens.graph.spec import CompileError
 from bitlens.graph.units import common_unit
 
 __all__ = ["PLACES"]
@@ -67,7 +68,7 @@ def _resize(node: Node, operands: list[Tensor | None]) -> Tensor:
     assert x is not None
     names = {name: operand.real for name, operand in zip(node.inputs, operands, strict=True) if operand is not None}
     if node.attrs["mode"] != "nearest":
-        raise ValueError(f"mode must be nearest, not {node.attrs['mode']}")
+        raise CompileError(f"{node.name}: mode of {node.op} must be nearest, not {node.attrs['mode']}; resize outside")
     scales = resize_scales(node, x.real.shape, names)
     picked = [nearest_pixels(node, size, scale or 1.0) for size, scale in zip(x.real.shape, scales, strict=True)]
 
@@ -84,7 +85,7 @@ def _pad(node: Node, operands: list[Tensor | None]) -> Tensor:
     x, pads, value, axes = (*operands, None, None)[:4]
     assert x is not None and pads is not None
     if node.attrs["mode"] != "constant" or (value is not None and np.any(value.real)):
-        raise ValueError("only zeros are added")
+        raise CompileError(f"{node.name}: Pad must add zeros, not other numbers; pad with the constant 0")
     rank = x.real.ndim
     where = range(rank) if axes is None else [int(axis) % rank for axis in axes.real.reshape(-1)]
     numbers = [int(number) for number in pads.real.reshape(-1)]

@@ -6,6 +6,9 @@ N batch, C input channels, O output channels, H height, W width.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -14,7 +17,9 @@ from bitlens.graph.execute.windows import windows
 from bitlens.graph.graph import Node
 from bitlens.graph.transposed import transposed_pads
 
-__all__ = ["PRODUCTS"]
+__all__ = ["PRODUCTS", "convolve", "convolve_transposed", "inserts_zeros"]
+
+FloatArray = npt.NDArray[np.float64]
 
 
 def _scaled(sums: npt.NDArray[np.int64], x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -40,19 +45,25 @@ def _per_output(unit: npt.NDArray[np.float32], outputs: int) -> npt.NDArray[np.f
     return np.repeat(flat, outputs // len(flat))
 
 
+def convolve(xs: FloatArray, ws: FloatArray, attrs: Mapping[str, Any]) -> FloatArray:
+    """(N, C, H, W) with (O, C/groups, kh, kw) -> (N, O, H', W'), in float64."""
+    groups = attrs["group"]
+    seen = windows(xs, attrs, ws.shape[2:], 0)  # (N, C, H', W', kh, kw)
+    n, _, height, width = seen.shape[:4]
+    out = []
+    for part, taps in zip(np.split(seen, groups, axis=1), np.split(ws, groups), strict=True):
+        patches = part.transpose(0, 2, 3, 1, 4, 5).reshape(n * height * width, -1)
+        sums = patches @ taps.reshape(len(taps), -1).T
+        out.append(sums.reshape(n, height, width, len(taps)).transpose(0, 3, 1, 2))
+    return np.concatenate(out, axis=1)
+
+
 def _conv(node: Node, operands: list[Tensor | None]) -> Tensor:
     x, weight, bias = (*operands, None)[:3]
     xs, ws = integers_of(node, x, weight)
     assert x is not None and weight is not None
-    groups = node.attrs["group"]
-    seen = windows(xs.astype(np.float64), node.attrs, ws.shape[2:], 0)  # (N, C, H', W', kh, kw)
-    n, _, height, width = seen.shape[:4]
-    out = []
-    for part, taps in zip(np.split(seen, groups, axis=1), np.split(ws.astype(np.float64), groups), strict=True):
-        patches = part.transpose(0, 2, 3, 1, 4, 5).reshape(n * height * width, -1)
-        sums = patches @ taps.reshape(len(taps), -1).T  # exact below 2^53
-        out.append(sums.reshape(n, height, width, len(taps)).transpose(0, 3, 1, 2))
-    return _scaled(np.concatenate(out, axis=1).astype(np.int64), x, weight, bias)
+    sums = convolve(xs.astype(np.float64), ws.astype(np.float64), node.attrs)  # exact below 2^53
+    return _scaled(sums.astype(np.int64), x, weight, bias)
 
 
 def _gemm(node: Node, operands: list[Tensor | None]) -> Tensor:
@@ -70,37 +81,45 @@ def _gemm(node: Node, operands: list[Tensor | None]) -> Tensor:
     return _scaled(sums, x, Tensor(weight.real, ws, unit), bias)
 
 
-def _conv_transpose(node: Node, operands: list[Tensor | None]) -> Tensor:
-    """Every input pixel adds its multiple of the kernel to the result, which is then cut."""
-    x, weight, bias = (*operands, None)[:3]
-    assert x is not None and weight is not None
-    attrs, groups, kernel = node.attrs, node.attrs["group"], weight.real.shape[2:]
+def convolve_transposed(xs: Array, ws: Array, attrs: Mapping[str, Any]) -> Array:
+    """(N, C, H, W) with (C, O/groups, kh, kw) -> (N, O, H', W'), in the dtype of the map.
+
+    Every input pixel adds its multiple of the kernel to the result, which is then cut.
+    """
+    n, _, height, width = xs.shape
+    groups, kernel, outputs = attrs["group"], ws.shape[2:], ws.shape[1]
     strides, dilations = (attrs[name] or (1, 1) for name in ("strides", "dilations"))
     extra = attrs["output_padding"] or (0, 0)
-    top, left, bottom, right = transposed_pads(attrs, x.real.shape[2:], kernel)
+    top, left, bottom, right = transposed_pads(attrs, xs.shape[2:], kernel)
     full = [
-        strides[i] * (size - 1) + dilations[i] * (kernel[i] - 1) + 1 + extra[i]
-        for i, size in enumerate(x.real.shape[2:])
+        strides[i] * (size - 1) + dilations[i] * (kernel[i] - 1) + 1 + extra[i] for i, size in enumerate(xs.shape[2:])
     ]
+    found = np.zeros((n, groups * outputs, *full), xs.dtype)
+    for g, (part, taps) in enumerate(zip(np.split(xs, groups, axis=1), np.split(ws, groups), strict=True)):
+        pixels = part.transpose(0, 2, 3, 1).reshape(-1, part.shape[1])  # (N*H*W, C/g)
+        for i in range(kernel[0]):
+            for j in range(kernel[1]):
+                sums = (pixels @ taps[:, :, i, j]).reshape(n, height, width, outputs).transpose(0, 3, 1, 2)
+                rows = slice(i * dilations[0], i * dilations[0] + strides[0] * (height - 1) + 1, strides[0])
+                columns = slice(j * dilations[1], j * dilations[1] + strides[1] * (width - 1) + 1, strides[1])
+                found[:, g * outputs : (g + 1) * outputs, rows, columns] += sums
+    return found[:, :, top : full[0] - bottom, left : full[1] - right]
 
-    def spread(xs: Array, ws: Array) -> Array:
-        n, _, height, width = xs.shape
-        outputs = ws.shape[1]
-        found = np.zeros((n, groups * outputs, *full), xs.dtype)
-        for g, (part, taps) in enumerate(zip(np.split(xs, groups, axis=1), np.split(ws, groups), strict=True)):
-            pixels = part.transpose(0, 2, 3, 1).reshape(-1, part.shape[1])  # (N*H*W, C/g)
-            for i in range(kernel[0]):
-                for j in range(kernel[1]):
-                    sums = (pixels @ taps[:, :, i, j]).reshape(n, height, width, outputs).transpose(0, 3, 1, 2)
-                    rows = slice(i * dilations[0], i * dilations[0] + strides[0] * (height - 1) + 1, strides[0])
-                    columns = slice(j * dilations[1], j * dilations[1] + strides[1] * (width - 1) + 1, strides[1])
-                    found[:, g * outputs : (g + 1) * outputs, rows, columns] += sums
-        return found[:, :, top : full[0] - bottom, left : full[1] - right]
 
-    if weight.integers is None and np.all(weight.real == 1) and weight.real.shape == (groups, 1, 1, 1) and bias is None:
-        return x.spread(lambda array: spread(array, weight.real.astype(array.dtype)))  # zero insertion alone
+def inserts_zeros(node: Node, weight: Tensor, bias: Tensor | None) -> bool:
+    """Whether a transposed convolution only spreads the pixels: its kernel is a float 1."""
+    ones = weight.integers is None and weight.real.shape == (node.attrs["group"], 1, 1, 1) and np.all(weight.real == 1)
+    return bool(ones) and bias is None
+
+
+def _conv_transpose(node: Node, operands: list[Tensor | None]) -> Tensor:
+    x, weight, bias = (*operands, None)[:3]
+    assert x is not None and weight is not None
+    attrs, groups = node.attrs, node.attrs["group"]
+    if inserts_zeros(node, weight, bias):
+        return x.spread(lambda array: convolve_transposed(array, weight.real.astype(array.dtype), attrs))
     xs, ws = integers_of(node, x, weight)
-    sums = spread(xs.astype(np.float64), ws.astype(np.float64)).astype(np.int64)  # exact below 2^53
+    sums = convolve_transposed(xs.astype(np.float64), ws.astype(np.float64), attrs).astype(np.int64)  # exact below 2^53
     unit = weight.unit
     if unit is not None and unit.ndim:  # (C, O/g, kh, kw): one number for each output
         unit = np.broadcast_to(unit, ws.shape).reshape(groups, -1, *ws.shape[1:])[:, 0, :, 0, 0].reshape(-1)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from bitlens.graph.graph import Node
 from bitlens.graph.spec import CompileError
 
-__all__ = ["Array", "Rule", "Tensor", "alike", "each", "integers_of", "same"]
+__all__ = ["Array", "Rule", "Tensor", "across_channels", "alike", "each", "integers_of", "same"]
 
 Array = npt.NDArray[Any]
 
@@ -77,6 +77,11 @@ def _narrowed(unit: Array) -> Array:
         first = unit.take([0], axis) if unit.shape[axis] else unit
         unit = first if np.array_equal(np.broadcast_to(first, unit.shape), unit) else unit
     return unit
+
+
+def across_channels(numbers: npt.NDArray[np.float32], rank: int) -> npt.NDArray[np.float32]:
+    """One number () or one per channel (C,), shaped to meet a tensor (N, C, ...) of this rank."""
+    return numbers if numbers.ndim == 0 else numbers.reshape(-1, *(1,) * (rank - 2))
 
 
 Rule = Callable[[Node, list[Tensor | None]], Tensor]

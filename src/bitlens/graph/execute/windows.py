@@ -16,9 +16,9 @@ from bitlens.graph.ceil_mode import whole_pads
 from bitlens.graph.execute.tensor import Array, Rule, Tensor, integers_of
 from bitlens.graph.graph import Node
 
-__all__ = ["WINDOWS", "windows"]
+__all__ = ["GLOBAL", "WINDOWS", "windows"]
 
-_GLOBAL: dict[str, Any] = {"auto_pad": "NOTSET", "dilations": None, "pads": None, "strides": None}
+GLOBAL: dict[str, Any] = {"auto_pad": "NOTSET", "dilations": None, "pads": None, "strides": None}
 
 
 def windows(x: Array, attrs: Mapping[str, Any], kernel: tuple[int, ...], fill: float) -> Array:
@@ -54,7 +54,7 @@ def _max_pool(node: Node, operands: list[Tensor | None]) -> Tensor:
     x = operands[0]
     assert x is not None
     kernel = node.attrs.get("kernel_shape", x.real.shape[2:])
-    attrs = {**_GLOBAL, **node.attrs}
+    attrs = {**GLOBAL, **node.attrs}
     if x.integers is not None and x.unit is not None:
         return _kept(node, Tensor.quantized(windows(x.integers, attrs, kernel, -(1 << 40)).max(axis=(4, 5)), x.unit))
     return _kept(node, Tensor(windows(x.real, attrs, kernel, -np.inf).max(axis=(4, 5))))
@@ -70,7 +70,7 @@ def _average(node: Node, operands: list[Tensor | None]) -> Tensor:
     x = operands[0]
     (integers,) = integers_of(node, x)
     assert x is not None and x.unit is not None
-    kernel, attrs = node.attrs.get("kernel_shape", integers.shape[2:]), {**_GLOBAL, **node.attrs}
+    kernel, attrs = node.attrs.get("kernel_shape", integers.shape[2:]), {**GLOBAL, **node.attrs}
     strides, dilations, pads = _window_of({**attrs, "ceil_mode": 0}, integers.shape[2:], kernel)
     attrs |= {"strides": strides, "dilations": dilations, "pads": pads}
     attrs["ceil_mode"] = attrs["auto_pad"] == "NOTSET" and attrs.get("ceil_mode", 0)

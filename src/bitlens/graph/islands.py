@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs with float islands: integer programs for the engine, and between them parts that run on the host in float.
+
+What crosses from a program to an island are integers with their unit; what goes back are the codes of the island's
+quantizers. Arrays at the borders are channels last: (N, H, W, C), or (N, 1, 1, C) for a vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlens.core.inputs import InputError, check_integers, check_names, to_integers
+from bitlens.graph.execute import Tensor, execute
+from bitlens.graph.file import Program
+from bitlens.graph.graph import Graph, GraphError, Value
+
+__all__ = ["Arrays", "Island", "IslandProgram", "Part", "in_model_order", "results"]
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Island:
+    """A part of a model that runs on the host, in reference arithmetic.
+
+    Args:
+        graph: at the imported stage. An input with a grid holds integers with a unit, one without real values; so do outputs.
+        reasons: by the name of a layer, why no integers can say it. The others stand between such layers.
+    """
+
+    graph: Graph
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> Arrays:
+        """Run a batch, image by image, so that no result depends on the batch.
+
+        Args:
+            inputs: channels last, by tensor name; int64, or float32 where the input is real.
+
+        Returns:
+            Channels last, by tensor name; int64 where the output has a grid, else float32.
+
+        Raises:
+            CompileError: operands do not fit each other, as in a file that somebody has changed.
+        """
+        count = max((len(array) for array in inputs.values()), default=0)
+        moved = {name: in_model_order(self.graph.value(name), array) for name, array in inputs.items()}
+        images = []
+        for i in range(max(count, 1)):
+            image = {name: array[i : i + 1] if count else _nothing(array) for name, array in moved.items()}
+            tensors = execute(self.graph, image, floats=True)
+            images.append([self._result(name, tensors[name]) for name in self.graph.outputs])
+        whole = [np.concatenate(parts)[:count] for parts in zip(*images, strict=True)]
+        return {name: _channels_last(array) for name, array in zip(self.graph.outputs, whole, strict=True)}
+
+    def _result(self, name: str, tensor: Tensor) -> npt.NDArray[Any]:
+        if self.graph.value(name).grid is None:
+            return tensor.real.astype(np.float32)
+        if tensor.integers is None:
+            raise GraphError(f"{name}: output of the island must be quantized, not float")
+        return tensor.integers
+
+
+@dataclass(frozen=True)
+class IslandProgram:
+    """Integer programs and float islands, in order of execution.
+
+    Args:
+        inputs: in the model's order of axes; one without a grid is real, for islands alone.
+        parts: each reads inputs and the results of parts in front of it, by tensor name.
+        outputs: tensor by the name that users see.
+        metadata: strings as in `Program`.
+    """
+
+    inputs: Sequence[Value]
+    parts: Sequence[Program | Island]
+    outputs: Mapping[str, str]
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        names = [value.name for value in self.inputs]
+        born = {value.name: value for value in self.inputs}
+        if len({*names}) < len(names) or not self.parts or not self.outputs:
+            raise GraphError("program: must have inputs of different names, parts and outputs")
+        for part in self.parts:
+            for name in part.graph.inputs:
+                _check_border(name, born.get(name), part)
+            born |= results(part)
+        missing = [tensor for tensor in self.outputs.values() if tensor not in born or tensor in names]
+        if missing:
+            raise GraphError(f"{missing[0]}: output must be born in a part")
+
+    @property
+    def islands(self) -> list[Island]:
+        """The parts that run on the host."""
+        return [part for part in self.parts if isinstance(part, Island)]
+
+    def described_outputs(self) -> dict[str, Value]:
+        """What is known of each output, by the name users see; real where it has no grid."""
+        born = {name: value for part in self.parts for name, value in results(part).items()}
+        return {user: born[tensor] for user, tensor in self.outputs.items()}
+
+    def entered(self, x: npt.ArrayLike | Mapping[str, npt.ArrayLike]) -> Arrays:
+        """Check a user's arrays (N, H, W, C); integers for inputs that have a grid, else float32.
+
+        Raises:
+            InputError: an input is missing, or its shape or dtype does not fit.
+        """
+        values = {value.name: value for value in self.inputs}
+        if not isinstance(x, Mapping):
+            if len(values) != 1:
+                raise InputError(f"inputs: must be given by name ({', '.join(values)}), not as one array")
+            x = dict.fromkeys(values, x)
+        check_names(values, x)
+        arrays = {name: _entered(value, np.asarray(x[name])) for name, value in values.items()}
+        counts = {name: len(array) for name, array in arrays.items()}
+        if len({*counts.values()}) > 1:
+            raise InputError(f"inputs: all must have one batch size, not {counts}")
+        return arrays
+
+    def steps(
+        self,
+        x: npt.ArrayLike | Mapping[str, npt.ArrayLike],
+        run: Callable[[int, Arrays], Mapping[str, npt.NDArray[Any]]],
+    ) -> Arrays:
+        """Run the parts one after the other.
+
+        Args:
+            x: as `run` takes it.
+            run: called with the place of an integer program among the parts and its inputs; gives its outputs, and any
+                other tensors under their names.
+
+        Returns:
+            Every array that crossed a border, and what `run` gave besides.
+        """
+        arrays = self.entered(x)
+        for place, part in enumerate(self.parts):
+            inputs = {name: arrays[name] for name in part.graph.inputs}
+            arrays |= part.run(inputs) if isinstance(part, Island) else run(place, inputs)
+        return arrays
+
+    def run(self, x: npt.ArrayLike | Mapping[str, npt.ArrayLike], *, real: bool = False, keep: bool = False) -> Arrays:
+        """Run the integer programs by the golden interpreter and the islands on the host.
+
+        Args:
+            x: one array (N, H, W, C), or one per input name. Integers are taken as the integers of the input's grid; floats
+                are real values, which an input with a grid quantizes.
+            real: give real values where an output is integers.
+            keep: return every tensor.
+
+        Returns:
+            By output name int64 (N, H, W, C), float32 for outputs of islands that no quantizer ends.
+        """
+        arrays = self.steps(x, lambda place, inputs: self._golden(place, inputs, keep))
+        return self.finished(arrays, real=real) | ({name: array for name, array in arrays.items() if keep})
+
+    def _golden(self, place: int, inputs: Arrays, keep: bool) -> Arrays:
+        part = self.parts[place]
+        assert isinstance(part, Program)
+        return dict(part.run(inputs, keep=keep))
+
+    def finished(self, arrays: Mapping[str, npt.NDArray[Any]], *, real: bool) -> Arrays:
+        """The outputs among the arrays of `steps`, under the names that users see."""
+        values = self.described_outputs()
+        found = {user: arrays[tensor] for user, tensor in self.outputs.items()}
+        if not real:
+            return found
+        return {
+            user: array if values[user].grid is None else _real(array, values[user]) for user, array in found.items()
+        }
+
+
+Part = Program | Island
+
+
+def results(part: Part) -> dict[str, Value]:
+    """What is known of a part's outputs, by the names that other parts use."""
+    graph = part.graph
+    return {graph.output_names.get(name, name): graph.value(name) for name in graph.outputs}
+
+
+def _check_border(name: str, value: Value | None, part: Part) -> None:
+    if value is None:
+        raise GraphError(f"{name}: input of a part must be born in front of it")
+    wanted = part.graph.value(name)
+    if (wanted.grid is None) != (value.grid is None):
+        raise GraphError(f"{name}: a border must be integers on both sides, or real on both")
+    if wanted.grid is None or value.grid is None:
+        return
+    if not wanted.grid.covers(value.grid):
+        raise GraphError(f"{name}: integers must be on the grid {wanted.grid} of the next part, not {value.grid}")
+    if not np.array_equal(wanted.scale.reshape(-1), value.scale.reshape(-1)):
+        raise GraphError(f"{name}: unit of the integers must be the same on both sides of a border")
+
+
+def _entered(value: Value, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    sizes = (value.shape or ())[1:]
+    shape = (*sizes[1:], sizes[0]) if len(sizes) == 3 else (1, 1, *sizes)  # (C, H, W) -> (H, W, C)
+    fits = array.ndim == 4 and all(size in (None, given) for size, given in zip(shape, array.shape[1:], strict=True))
+    if not fits:
+        text = ", ".join("any" if size is None else str(size) for size in shape)
+        raise InputError(f"{value.name}: shape must be (N, {text}), not {array.shape}")
+    if value.grid is None:
+        if array.dtype.kind != "f":
+            raise InputError(
+                f"{value.name}: dtype must be a float type, not {array.dtype}: a float island reads real values"
+            )
+        if not np.isfinite(array).all():
+            raise InputError(f"{value.name}: every number must be finite, not inf or nan")
+        return array.astype(np.float32)
+    array = to_integers(value.name, array, value.grid, value.scale, value.offset, value.rounding)
+    check_integers(value.name, array, value.grid)
+    return np.asarray(array, np.int64)
+
+
+def in_model_order(value: Value, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Channels last -> the model's own order of axes."""
+    rank = len(value.shape or ())
+    if rank not in (2, 4) or array.ndim != 4:
+        return array
+    moved = array.transpose(0, 3, 1, 2)  # (N, H, W, C) -> (N, C, H, W)
+    return np.asarray(moved if rank == 4 else moved.reshape(len(array), int(np.prod(moved.shape[1:]))))
+
+
+def _channels_last(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The model's own order -> channels last; arrays of other ranks stay, for islands alone."""
+    if array.ndim == 4:
+        return np.ascontiguousarray(array.transpose(0, 2, 3, 1))
+    return array[:, None, None] if array.ndim == 2 else array  # (N, C) -> (N, 1, 1, C)
+
+
+def _nothing(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """One image of zeros, which tells the shapes of an empty batch."""
+    return np.zeros((1, *array.shape[1:]), array.dtype)
+
+
+def _real(array: npt.NDArray[Any], value: Value) -> npt.NDArray[np.float32]:
+    return np.asarray(array.astype(np.float32) * value.scale + value.offset, np.float32)
