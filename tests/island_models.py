@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from bitlens.qonnx.dialect import DOMAIN
 from qonnx_models import ModelBuilder
 
 __all__ = ["ISLANDS", "Nets", "float_ends", "quantized_chain"]
@@ -168,6 +169,14 @@ def _qdq() -> onnx.ModelProto:
     return b.model(b.float_linear(y, 4 * 9, 5, "last"))
 
 
+def _thresholds() -> onnx.ModelProto:
+    b = Nets()
+    y = b.float_conv("image", (4, 3, 3, 3), "one")
+    thresholds = b.constant(np.sort(b.rng.normal(size=(4, 3)), axis=1))
+    y = b.op("MultiThreshold", y, thresholds, name="quant", domain=DOMAIN, out_scale=0.5, out_bias=-0.75, out_dtype="")
+    return b.model(b.sums(y, (2, 4, 3, 3), "two"))
+
+
 def _softmax_inside() -> onnx.ModelProto:
     b = Nets()
     y = b.op("Softmax", b.sums(b.image(), (4, 3, 3, 3), "one"), axis=1, name="softmax")
@@ -291,6 +300,7 @@ ISLANDS: dict[str, tuple[Callable[[], onnx.ModelProto], Layers]] = {
             ("host", ["flat", "last"]),
         ],
     ),
+    "thresholds": (_thresholds, [("host", ["one", "quant"]), ("engine", ["two"])]),
     "softmax between layers": (
         _softmax_inside,
         [("engine", ["one"]), ("host", ["softmax", "quant"]), ("engine", ["two"])],

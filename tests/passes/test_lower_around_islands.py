@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Partially quantized models: equal to the model in reference arithmetic, close to ONNX Runtime, or refused."""
 
+import re
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from onnx import TensorProto, helper
 
 import bitlens
 import onnx_runtime
 from bitlens.graph.execute import execute
 from bitlens.graph.file import Program
 from bitlens.graph.islands import Island, IslandProgram
+from bitlens.graph.spec import CompileError
 from bitlens.passes.fold_constants import fold_constants
 from bitlens.passes.infer_shapes import infer_shapes
 from bitlens.passes.pipeline import ONE_FORM
@@ -130,6 +133,18 @@ def test_a_float_model_is_refused_with_advice() -> None:
         "made: at least one layer must be quantized, weights and input, for float islands, not none "
         "(one: weights must be quantized, not float (c0)); quantize the layers that cost most",
     )
+
+
+def test_a_recurrent_step_is_refused() -> None:
+    sentence = (
+        "image: state of a recurrent step must stay with the engine, not beside float islands; "
+        "quantize every layer of the step"
+    )
+    b = Nets()
+    b.inputs.append(helper.make_tensor_value_info("word", TensorProto.FLOAT, ("N", 3, 8, 8)))
+    y = b.float_conv(b.op("Add", "image", "word"), (3, 3, 1, 1), "one")
+    with pytest.raises(CompileError, match=rf"\A{re.escape(sentence)}\Z"):
+        bitlens.compile(b.model(y), states={"image": y}, float_islands=True)
 
 
 def test_an_operator_that_the_host_does_not_know_is_refused_by_name() -> None:

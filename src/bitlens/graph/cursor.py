@@ -11,12 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlens.core.grid import Grid, GridError
-from bitlens.graph.encode import HEADER, VERSION
+from bitlens.graph.encode import HEADER, ISLANDS_MAGIC, LONGEST_TEXT, VERSION
 from bitlens.graph.graph import GraphError
 
 __all__ = ["Cursor", "FormatError", "opened"]
-
-_LONGEST_TEXT = 512
 
 
 class FormatError(GraphError):
@@ -52,7 +50,7 @@ class Cursor:
         """The next `count` numbers."""
         return np.frombuffer(self.take(np.dtype(dtype).itemsize * count), dtype)
 
-    def text(self, longest: int = _LONGEST_TEXT) -> str:
+    def text(self, longest: int = LONGEST_TEXT) -> str:
         """The next short text, without control characters."""
         start = self.at
         length = self.number("H")
@@ -99,6 +97,11 @@ def opened(data: bytes, magic: bytes) -> Cursor:
     Raises:
         FormatError: the bytes are truncated, changed or of another version.
     """
+    if data[:8] != magic and data[:8] == ISLANDS_MAGIC:
+        raise FormatError(
+            "file: program must be of integers alone, not have float islands on the host; open it with bitlens.Session, or "
+            "compile it without --float-islands"
+        )
     if data[:8] != magic:
         found = data[:8].hex(" ") or "none"
         raise FormatError(f"file: the first 8 bytes must be {magic.hex(' ')} (.bitlens), not {found}")

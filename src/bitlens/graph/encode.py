@@ -14,13 +14,26 @@ from bitlens.core.grid import Grid
 from bitlens.core.inputs import ROUNDINGS
 from bitlens.core.planes import pack_planes
 from bitlens.core.steps import NEVER
-from bitlens.graph.graph import Graph, Node, Value
+from bitlens.graph.graph import Graph, GraphError, Node, Value
 from bitlens.graph.ops import INTEGER_OPS
 
-__all__ = ["HEADER", "MAGIC", "VERSION", "encode", "seal", "table_bytes"]
+__all__ = [
+    "HEADER",
+    "ISLANDS_MAGIC",
+    "LONGEST_TEXT",
+    "MAGIC",
+    "VERSION",
+    "encode",
+    "grid_bytes",
+    "seal",
+    "table_bytes",
+    "text_bytes",
+]
 
 MAGIC = b"\x89BITLENS"
+ISLANDS_MAGIC = b"\x89BITISLE"  # of programs with float islands
 VERSION = 1
+LONGEST_TEXT = 512
 HEADER = struct.Struct("<8sIIQ")  # magic, version, CRC-32 of bytes 16.., length of the file
 
 _REGULAR, _WORDS, _BYTES = 0, 1, 2  # how a step table's values are stored
@@ -32,22 +45,22 @@ def encode(graph: Graph, metadata: dict[str, str]) -> bytes:
     out += struct.pack("<H", len(metadata))
     for key, text in metadata.items():
         raw = text.encode()
-        out += _text(key) + struct.pack("<I", len(raw)) + raw
+        out += text_bytes(key) + struct.pack("<I", len(raw)) + raw
     number = {name: i for i, name in enumerate([*graph.inputs, *(node.output for node in graph.nodes)])}
     out += struct.pack("<H", len(graph.inputs))
     for name in graph.inputs:
         value = graph.value(name)
-        out += _text(name) + struct.pack("<5I", *(size or 0 for size in value.shape or ()), *value.multiples)
-        out += _grid(value.grid) + _real(value) + struct.pack("<B", [*ROUNDINGS].index(value.rounding))
+        out += text_bytes(name) + struct.pack("<5I", *(size or 0 for size in value.shape or ()), *value.multiples)
+        out += grid_bytes(value.grid) + _real(value) + struct.pack("<B", [*ROUNDINGS].index(value.rounding))
     out += struct.pack("<I", len(graph.nodes))
     for node in graph.nodes:
         value = graph.value(node.output)
-        out += struct.pack("<B", INTEGER_OPS[node.op].opcode) + _text(node.name)
+        out += struct.pack("<B", INTEGER_OPS[node.op].opcode) + text_bytes(node.name)
         out += struct.pack(f"<B{len(node.inputs)}I", len(node.inputs), *(number[name] for name in node.inputs))
-        out += _grid(value.grid) + _real(value) + _PAYLOADS.get(node.op, _nothing)(node)
+        out += grid_bytes(value.grid) + _real(value) + _PAYLOADS.get(node.op, _nothing)(node)
     out += struct.pack("<H", len(graph.outputs))
     for name in graph.outputs:
-        out += _text(graph.output_names.get(name, name)) + struct.pack("<I", number[name])
+        out += text_bytes(graph.output_names.get(name, name)) + struct.pack("<I", number[name])
     users = [graph.output_names.get(name, name) for name in graph.outputs]
     out += struct.pack("<H", len(graph.states))
     for state in graph.states:
@@ -63,12 +76,20 @@ def seal(data: bytes) -> bytes:
     return data[:12] + struct.pack("<I", zlib.crc32(body)) + body
 
 
-def _text(text: str) -> bytes:
+def text_bytes(text: str) -> bytes:
+    """A short text as a file has it.
+
+    Raises:
+        GraphError: it is longer than readers take.
+    """
     raw = text.encode()
+    if len(raw) > LONGEST_TEXT:
+        raise GraphError(f"{text[:40]}...: name must have at most {LONGEST_TEXT} bytes, not {len(raw)}; rename it")
     return struct.pack("<H", len(raw)) + raw
 
 
-def _grid(grid: Grid | None) -> bytes:
+def grid_bytes(grid: Grid | None) -> bytes:
+    """A grid as a file has it."""
     assert grid is not None  # check_program has seen to it
     return struct.pack("<iiB", grid.lo, grid.hi, grid.step)
 
@@ -93,7 +114,7 @@ def _conv(node: Node) -> bytes:
     attrs = node.attrs
     grid: Grid = attrs["weight_grid"]
     weights = pack_planes(grid.encode(attrs["weights"]), grid.bits)
-    out = _window(node) + struct.pack("<II", attrs["groups"], len(attrs["weights"])) + _grid(grid) + weights
+    out = _window(node) + struct.pack("<II", attrs["groups"], len(attrs["weights"])) + grid_bytes(grid) + weights
     if attrs["bias"] is None:
         return out + b"\0"
     return out + b"\1" + np.asarray(attrs["bias"], "<i4").tobytes()
@@ -163,7 +184,7 @@ def _depth_to_space(node: Node) -> bytes:
 
 def _lookup(node: Node) -> bytes:
     table, grid = node.attrs["table"], node.attrs["table_grid"]
-    return struct.pack("<2I", *table.shape) + _grid(grid) + pack_planes(grid.encode(table), grid.bits)
+    return struct.pack("<2I", *table.shape) + grid_bytes(grid) + pack_planes(grid.encode(table), grid.bits)
 
 
 def _nothing(node: Node) -> bytes:

@@ -7,6 +7,7 @@ quantizers. Arrays at the borders are channels last: (N, H, W, C), or (N, 1, 1, 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitlens.core.files import write_atomically
 from bitlens.core.inputs import InputError, check_integers, check_names, to_integers
 from bitlens.graph.execute import Tensor, execute
 from bitlens.graph.file import Program
@@ -53,7 +55,11 @@ class Island:
         images = []
         for i in range(max(count, 1)):
             image = {name: array[i : i + 1] if count else _nothing(array) for name, array in moved.items()}
-            tensors = execute(self.graph, image, floats=True)
+            try:
+                tensors = execute(self.graph, image, floats=True)
+            except MemoryError:
+                layer = self.graph.nodes[0].name
+                raise GraphError(f"{layer}: island must fit memory; use smaller images, or repair the file") from None
             images.append([self._result(name, tensors[name]) for name in self.graph.outputs])
         whole = [np.concatenate(parts)[:count] for parts in zip(*images, strict=True)]
         return {name: _channels_last(array) for name, array in zip(self.graph.outputs, whole, strict=True)}
@@ -99,6 +105,24 @@ class IslandProgram:
     def islands(self) -> list[Island]:
         """The parts that run on the host."""
         return [part for part in self.parts if isinstance(part, Island)]
+
+    def to_bytes(self) -> bytes:
+        """The `.bitlens` file of this program.
+
+        Raises:
+            GraphError: it would be too large.
+        """
+        from bitlens.graph.island_file import encode_islands
+
+        return encode_islands(self)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the file; it appears whole or not at all.
+
+        Raises:
+            OSError: the disk is full or the folder cannot be written; nothing is left behind.
+        """
+        write_atomically(path, self.to_bytes())
 
     def described_outputs(self) -> dict[str, Value]:
         """What is known of each output, by the name users see; real where it has no grid."""

@@ -18,7 +18,7 @@ from bitlens.graph.graph import Graph, Node
 
 __all__ = ["PRODUCTS", "QUANTIZERS", "Part", "cut_islands"]
 
-QUANTIZERS = ("Quant", "BipolarQuant")
+QUANTIZERS = ("Quant", "BipolarQuant", "MultiThreshold", "Trunc")
 PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _MEANS = ("AveragePool", "GlobalAveragePool", "ReduceMean")
 _MOVES = (
@@ -27,10 +27,7 @@ _MOVES = (
 )
 _AFFINE = ("Mul", "Add", "Sub", "Div", "Neg")  # by constants
 _JOINS = ("Add", "Sub", "Mul")  # of two integer tensors
-_ACTIVATIONS = (
-    *("Abs", "Relu", "LeakyRelu", "PRelu", "Clip", "HardTanh", "HardSigmoid", "Sign", "Sigmoid", "Tanh"),
-    *("MultiThreshold", "Trunc"),
-)
+_ACTIVATIONS = (*("Abs", "Relu", "LeakyRelu", "PRelu", "Clip", "HardTanh", "HardSigmoid", "Sign", "Sigmoid", "Tanh"),)
 
 Who = Literal["engine", "host", "either"]
 _Held = Literal["integers", "affine", "real", "codes", "shape"]  # affine: integers that constants scale and shift

@@ -24,7 +24,7 @@ from bitlens.passes.detach_tails import detach_tails
 from bitlens.passes.expand_integer_products import expand_integer_products
 from bitlens.passes.fold_constants import fold_constants
 from bitlens.passes.infer_shapes import infer_shapes
-from bitlens.passes.lower_elementwise import channel_vector
+from bitlens.passes.lower_elementwise import lower_elementwise
 from bitlens.passes.pair_quantizers import pair_quantizers
 from bitlens.passes.pipeline import ONE_FORM, lower_to_integers
 from bitlens.passes.settle_layouts import expand_channels_last
@@ -37,7 +37,6 @@ _FLOAT = (  # what refusals of float layers begin with
     "weights must be quantized, not float",
     "weights must be a constant, not computed",
     "input must be integers, not real values",
-    "input must go into one quantizer",
     "operator must have an integer form",
     "output must be a sum with scale and offset",
 )
@@ -70,6 +69,11 @@ def lower_around_islands(
     Raises:
         CompileError: no layer is left for the engine, or an operator is unknown to the host too.
     """
+    if graph.states:
+        raise CompileError(
+            f"{graph.states[0].input}: state of a recurrent step must stay with the engine, not beside float islands; "
+            "quantize every layer of the step"
+        )
     imported = _in_one_form(graph)
     cuttable = prepared(graph)
     forced: dict[str, str] = {}
@@ -90,7 +94,7 @@ def lower_around_islands(
 
 def islands_help(graph: Graph, sentence: str) -> bool:
     """Whether a model was refused for something float, and has layers for the engine beside it."""
-    if not sentence.partition(": ")[2].startswith(_FLOAT):
+    if graph.states or not sentence.partition(": ")[2].startswith(_FLOAT):
         return False
     try:
         return _gains(cut_islands(prepared(graph), {}))
@@ -159,10 +163,10 @@ def _adopt(graph: Graph, name: str) -> None:
             return
         if readers[0].output in graph.outputs:
             return
-    elif node.op not in QUANTIZERS or node.inputs[0] != name:
+    elif node.op not in ("Quant", "BipolarQuant") or node.inputs[0] != name:
         return
     grid, scale = _quantized(graph, node)
-    rounding = read_quantizer(graph, node).rounding if node.op in QUANTIZERS else "ROUND"
+    rounding = read_quantizer(graph, node).rounding if node.op != "DequantizeLinear" else "ROUND"
     graph.values[name] = graph.value(name).with_(grid=grid, scale=scale, rounding=input_rounding(rounding))
     graph.nodes = [other for other in graph.nodes if other is not node and other is not readers[0]]
     replace_tensor(graph, node.output, name)
@@ -171,21 +175,23 @@ def _adopt(graph: Graph, name: str) -> None:
 
 def _quantized(graph: Graph, node: Node) -> tuple[Grid, npt.NDArray[np.float32]]:
     """The grid of what a quantizer yields, and the real value of one unit, () or (C,)."""
-    shape = graph.value(node.output).shape or ()
-    if node.op in QUANTIZERS:
-        quantizer = read_quantizer(graph, node)
-        return quantizer.grid, channel_vector(quantizer.unit, node, "scale", shape)
-    paired = graph.copy()
-    pair_quantizers(paired)
-    maker = paired.producer(node.output)
-    while maker is not None and maker.op != "QuantizeLinear":  # what moves codes keeps their grid
-        maker = paired.producer(maker.inputs[0])
-    if maker is None:
-        raise CompileError(
-            f"{node.name}: codes must come from QuantizeLinear, not from outside; quantize in front of it"
-        )
-    unit = channel_vector(np.asarray(maker.attrs["unit"]), node, "scale", shape)
-    return read_quantizer(paired, maker).grid, unit
+    source, maker = graph, node
+    if node.op == "DequantizeLinear":
+        source = graph.copy()
+        pair_quantizers(source)
+        found = source.producer(node.output)
+        while found is not None and found.op != "QuantizeLinear":  # what moves codes keeps their grid
+            found = source.producer(found.inputs[0])
+        if found is None:
+            raise CompileError(
+                f"{node.name}: codes must come from QuantizeLinear, not from outside; quantize in front of it"
+            )
+        maker = found
+    alone = Graph(maker.inputs[:1], maker.outputs[:1], [maker], source.constants, source.values).copy()
+    lower_elementwise(alone)
+    value = alone.value(maker.outputs[0])
+    assert value.grid is not None
+    return value.grid, value.scale
 
 
 def _check_gain(graph: Graph, parts: Sequence[Part]) -> None:

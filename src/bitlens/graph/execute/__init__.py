@@ -27,8 +27,9 @@ from bitlens.graph.graph import Graph, Node
 from bitlens.graph.quantizer import Quantizer, read_quantizer
 from bitlens.graph.spec import CompileError
 
-__all__ = ["Tensor", "execute", "execute_node"]
+__all__ = ["Tensor", "can_execute", "execute", "execute_node"]
 
+_QUANTIZERS = ("Quant", "BipolarQuant")
 _RULES: dict[str, Rule] = {**PRODUCTS, **CODES, **WINDOWS, **ARITHMETIC, **ELEMENTWISE, **PLACES}
 _FLOAT_RULES: dict[str, Rule] = {**_RULES, **FLOATS}
 
@@ -65,13 +66,18 @@ def _constant(graph: Graph, name: str) -> Tensor:
     return Tensor(array) if value.grid is None else Tensor.quantized(array, value.scale)
 
 
+def can_execute(op: str) -> bool:
+    """Whether reference arithmetic has a rule for an operator, floats among its operands or not."""
+    return op in _FLOAT_RULES or op in _QUANTIZERS
+
+
 def execute_node(graph: Graph, node: Node, operands: list[Tensor | None], rules: Mapping[str, Rule] = _RULES) -> Tensor:
     """Run one operator; None stands for an input left out.
 
     Raises:
         CompileError: the operator has no rule here, or its operands do not fit each other.
     """
-    quantizer = read_quantizer(graph, node) if node.op in ("Quant", "BipolarQuant") else None
+    quantizer = read_quantizer(graph, node) if node.op in _QUANTIZERS else None
     if quantizer is None and node.op not in rules:
         raise CompileError(f"{node.name}: operator must be one that reference arithmetic knows, not {node.op}")
     try:
