@@ -7,6 +7,7 @@ from bitlens.data.cifar10 import cifar10
 from bitlens.data.crops import central_box, cut, random_box
 from bitlens.data.dataset import DataError, Dataset, Split
 from bitlens.data.digits import digits
+from bitlens.data.faces import FacePicture, LabelledFace, faces
 from bitlens.data.idx import read_idx
 from bitlens.data.imagefolder import FileDataset, FileSplit, imagefolder, read_picture
 from bitlens.data.mnist import mnist
@@ -17,8 +18,10 @@ __all__ = [
     "Corpus",
     "DataError",
     "Dataset",
+    "FacePicture",
     "FileDataset",
     "FileSplit",
+    "LabelledFace",
     "MaskedDataset",
     "MaskedSplit",
     "Split",
@@ -28,6 +31,7 @@ __all__ = [
     "cifar10",
     "cut",
     "digits",
+    "faces",
     "imagefolder",
     "mnist",
     "ptb",
