@@ -185,7 +185,7 @@ class Planner {
     const bool bytes = op.weight_grid.levels() <= 256;
     std::vector<uint32_t> row(op.weights_per_output());
     std::vector<uint8_t> small;
-    std::vector<int32_t> large;
+    std::vector<uint32_t> large;
     for (uint32_t number = 0; number < op.out_channels; ++number) {
       read_codes(op, number, row.data());
       if (bytes) {

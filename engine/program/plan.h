@@ -108,7 +108,7 @@ struct PlanEpilogue {
   int32_t levels, scale, unused;
 };
 
-// lookup: rows of codes one after the other, bytes where they fit, else int32. The integer is lo + step * code.
+// lookup: rows of codes one after the other, bytes where they fit, else uint32. The integer is lo + step * code.
 struct PlanTable {
   uint64_t codes;
   int32_t code_bytes, lo, step, unused;

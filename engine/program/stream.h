@@ -19,7 +19,6 @@ class Stream {
   // One view and one array for each input and output that is no state. When a step is refused, none has been taken.
   void run(size_t steps, const bitlens_view* inputs, int32_t* const* outputs);
 
-  size_t elements(size_t state) const { return now_[state].size(); }
   void read_state(size_t state, int32_t* integers);
   // Throws Error (kInput) when an integer is not on the state's grid; nothing has changed then.
   void write_state(size_t state, const int32_t* integers);

@@ -97,18 +97,20 @@ class Strip {
     if (step_.table.code_bytes == 1) {
       read_rows<uint8_t>();
     } else {
-      read_rows<int32_t>();
+      read_rows<uint32_t>();
     }
   }
 
-  // Row numbers lie in the second tile.
+  // Row numbers lie in the second tile. Unsigned arithmetic: step * code of a wide grid may pass 31 bits, the sum never
+  // does.
   template <typename Code>
   void read_rows() {
     const PlanTable& table = step_.table;
+    const auto lo = static_cast<uint32_t>(table.lo), step = static_cast<uint32_t>(table.step);
     const auto* codes = reinterpret_cast<const Code*>(job_.plan + table.codes) + channel_;
     for (int32_t p = 0; p < job_.pixels; ++p) {
       const Code* row = codes + int64_t{second_[p * kBlock]} * out_.channels;
-      for (int32_t n = 0; n < channels_; ++n) sums_[p * kBlock + n] = table.lo + table.step * int32_t{row[n]};
+      for (int32_t n = 0; n < channels_; ++n) sums_[p * kBlock + n] = static_cast<int32_t>(lo + step * row[n]);
     }
   }
 

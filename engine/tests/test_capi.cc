@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The C API on a program written by hand: views with strides, a lent arena, messages.
+// The C API on programs written by hand: views with strides, a lent arena, streams, messages.
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <new>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/crc32.h"
@@ -78,15 +80,32 @@ std::vector<uint8_t> sums_program(uint32_t height = 4) {
   w.number(1, 4).number(5, 1).text("sums").number(1, 1).number(0, 4).grid(0, 1020).window(
       {2, 2, 2, 2, 0, 0, 0, 0, 1, 1});
   w.number(1, 2).text("out").number(1, 4);  // outputs
+  w.number(0, 2);                           // states
+  return w.seal();
+}
+
+// One step of a clipped sum: next = min(x + s, 7) of x in 0..3 and the state s in 0..7, which begins at (5, 1).
+std::vector<uint8_t> step_program() {
+  Writer w;
+  w.number(0, 2);  // metadata
+  w.number(2, 2);
+  w.text("x").number(1, 4).number(1, 4).number(2, 4).number(1, 4).number(1, 4).grid(0, 3).number(0, 1);
+  w.text("s").number(1, 4).number(1, 4).number(2, 4).number(1, 4).number(1, 4).grid(0, 7).number(0, 1);
+  w.number(2, 4);
+  w.number(6, 1).text("sum").number(2, 1).number(0, 4).number(1, 4).grid(0, 10);
+  w.number(3, 1).text("clipped").number(1, 1).number(2, 4).grid(0, 7);
+  w.number(1, 4).number(1, 4).number(0, 8).number(0, 1);  // (1 * x + 0) >> 0
+  w.number(2, 2).text("next").number(3, 4).text("total").number(2, 4);
+  w.number(1, 2).number(1, 2).number(0, 2).number(2, 4).number(5, 4).number(1, 4);  // s is next, (5, 1) at first
   return w.seal();
 }
 
 struct Fixture {
-  std::vector<uint8_t> file = sums_program();
+  std::vector<uint8_t> file;
   bitlens_model* model = nullptr;
   bitlens_status status{};
 
-  explicit Fixture(int threads = 1) {
+  explicit Fixture(int threads = 1, std::vector<uint8_t> program = sums_program()) : file(std::move(program)) {
     bitlens_options options{};
     options.threads = threads;
     const bitlens_code code = bitlens_open(file.data(), file.size(), &options, &model, &status);
@@ -239,6 +258,134 @@ void test_errors_of_many_images() {
   }
 }
 
+using Integers = std::vector<int32_t>;
+
+// A stream of `step_program`, and what it must do.
+struct Sequence {
+  bitlens_stream* stream = nullptr;
+  bitlens_status status{};
+  Integers state{5, 1};
+
+  explicit Sequence(bitlens_model* model) {
+    CHECK(bitlens_open_stream(model, &stream, &status) == BITLENS_OK, "open: %s", status.message);
+  }
+  ~Sequence() { bitlens_close_stream(stream); }
+  Sequence(const Sequence&) = delete;
+  Sequence& operator=(const Sequence&) = delete;
+
+  bitlens_code step(const Integers& x, Integers* totals) {
+    totals->assign(x.size(), -1);
+    int32_t* outputs[] = {totals->data()};
+    const bitlens_view view{x.data(), BITLENS_I32, 2, 2, 2};
+    return bitlens_step(stream, x.size() / 2, &view, outputs, &status);
+  }
+
+  // Takes steps, and compares totals and state with a loop.
+  void expect(const Integers& x) {
+    Integers totals, want(x.size());
+    for (size_t i = 0; i < x.size(); ++i) {
+      want[i] = x[i] + state[i % 2];
+      state[i % 2] = std::min(want[i], 7);
+    }
+    CHECK(step(x, &totals) == BITLENS_OK, "%s", status.message);
+    CHECK(totals == want, "totals of %zu steps", x.size() / 2);
+    CHECK(read() == state, "the state after %zu steps", x.size() / 2);
+  }
+
+  Integers read() {
+    Integers found(2, -1);
+    CHECK(bitlens_read_state(stream, 0, found.data(), &status) == BITLENS_OK, "%s", status.message);
+    return found;
+  }
+};
+
+void test_steps() {
+  Fixture f(1, step_program());
+  CHECK(bitlens_state_count(f.model) == 1, "one state");
+  CHECK(bitlens_state_at(f.model, 0).input == 1 && bitlens_state_at(f.model, 0).output == 0, "its places");
+  Sequence one(f.model), other(f.model);
+  CHECK(one.read() == (Integers{5, 1}), "the initial integers");
+  one.expect({1, 0, 3, 2, 0, 3});
+  other.expect({0, 1});  // a sequence of its own
+  one.expect({0, 0});
+  other.expect({3, 3, 1, 0});
+  one.expect({});  // no step
+  CHECK(bitlens_reset(one.stream, &one.status) == BITLENS_OK, "%s", one.status.message);
+  one.state = {5, 1};
+  one.expect({0, 0, 0, 1});
+  const Integers given{0, 7};
+  CHECK(bitlens_write_state(one.stream, 0, given.data(), &one.status) == BITLENS_OK, "%s", one.status.message);
+  one.state = given;
+  one.expect({2, 1, 0, 0});
+}
+
+void test_refused_steps() {
+  Fixture f(1, step_program());
+  Sequence s(f.model);
+  s.expect({1, 1});
+  Integers totals;
+  CHECK(s.step({1, 1, 2, 4, 0, 0}, &totals) == BITLENS_INPUT, "4 is not on the grid");
+  CHECK(std::string(s.status.message) == "x: every integer must be on the grid [0, 3] by 1, not 4", "%s",
+        s.status.message);
+  s.expect({0, 0});  // as if the refused steps had not been
+  const Integers bad{1, 8};
+  CHECK(bitlens_write_state(s.stream, 0, bad.data(), &s.status) == BITLENS_INPUT, "8 is not on the grid");
+  CHECK(std::string(s.status.message) == "s: every integer must be on the grid [0, 7] by 1, not 8", "%s",
+        s.status.message);
+  s.expect({0, 1});
+  Fixture none;
+  CHECK(bitlens_state_count(none.model) == 0, "no state");
+  bitlens_stream* stream;
+  CHECK(bitlens_open_stream(none.model, &stream, &f.status) == BITLENS_ARGUMENT && stream == nullptr, "no stream");
+  CHECK(std::string(f.status.message) == "stream: program must have states, not none; run it image by image", "%s",
+        f.status.message);
+}
+
+// One stream serves one thread at a time: a step is taken, or the caller is told, and nothing in between.
+void test_busy_stream() {
+  Fixture f(1, step_program());
+  Sequence s(f.model);
+  std::atomic<int> wrong{0};
+  const auto work = [&] {
+    const Integers x(2 * 500, 1);
+    Integers totals(x.size());
+    for (int round = 0; round < 100; ++round) {
+      int32_t* outputs[] = {totals.data()};
+      const bitlens_view view{x.data(), BITLENS_I32, 2, 2, 2};
+      bitlens_status status;
+      const bitlens_code code = bitlens_step(s.stream, 500, &view, outputs, &status);
+      if (code == BITLENS_OK ? totals.back() != 8 : code != BITLENS_BUSY) ++wrong;
+      if (code == BITLENS_BUSY && std::string(status.message) != "stream: must not be used by two threads at once") {
+        ++wrong;
+      }
+    }
+  };
+  std::thread one(work), two(work);
+  one.join();
+  two.join();
+  CHECK(wrong == 0, "%d calls were neither right nor busy", wrong.load());
+  CHECK(s.read() == (Integers{7, 7}), "the state after all steps");
+}
+
+// Memory that runs out at any allocation of a step is told, and no step has been taken.
+void test_exhausted_memory_of_a_stream() {
+  for (int spare = 0; spare < 64; ++spare) {
+    Fixture f(1, step_program());
+    Sequence s(f.model);
+    const Integers x{1, 2, 0, 1};
+    Integers totals(4);
+    int32_t* outputs[] = {totals.data()};
+    const bitlens_view view{x.data(), BITLENS_I32, 2, 2, 2};
+    spare_allocations = spare;
+    const bitlens_code starved = bitlens_step(s.stream, 2, &view, outputs, &s.status);
+    spare_allocations = kEndless;
+    CHECK(starved == BITLENS_OK || starved == BITLENS_MEMORY, "%s", s.status.message);
+    if (starved == BITLENS_OK) return;
+    s.expect(x);
+  }
+  CHECK(false, "a step must need fewer than 64 allocations");
+}
+
 }  // namespace
 }  // namespace bitlens
 
@@ -251,5 +398,9 @@ int main() {
   bitlens::test_exhausted_memory(false);
   bitlens::test_exhausted_memory(true);
   bitlens::test_errors_of_many_images();
+  bitlens::test_steps();
+  bitlens::test_refused_steps();
+  bitlens::test_busy_stream();
+  bitlens::test_exhausted_memory_of_a_stream();
   return bitlens::failures == 0 ? 0 : 1;
 }
