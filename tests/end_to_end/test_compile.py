@@ -13,7 +13,8 @@ from bitlens.graph.execute import execute
 from bitlens.graph.spec import CompileError
 from bitlens.qonnx.read import read
 from bitlens.runtime import Session
-from exactness import ISAS, assert_exact, assert_output
+from exactness import assert_exact, assert_output
+from processors import ISAS
 from qonnx_models import ModelBuilder
 
 

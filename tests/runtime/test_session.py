@@ -15,20 +15,10 @@ from bitlens.core.grid import Grid
 from bitlens.graph.file import Program
 from bitlens.graph.ops import window_attrs
 from bitlens.runtime import Layer, Session, SessionError
+from processors import ISAS
 
 from programs import WEIGHT_GRIDS, Builder, chain_program, random_inputs, random_program
 from wide_programs import wide_program
-
-
-def supported(isa: str) -> bool:
-    try:
-        Session(chain_program(0), isa=isa)
-    except SessionError:
-        return False
-    return True
-
-
-ISAS = [isa for isa in ("portable", "avx2", "avx512", "neon") if supported(isa)]
 
 
 def assert_like_golden(program: Program, seed: int, **options: object) -> None:

@@ -59,6 +59,7 @@ class RecurrentStep(nn.Module):
             assert cell.cell_quantizer is not None
             quantizers.append(cell.cell_quantizer)
         self.state_quantizers = nn.ModuleList(quantizers)
+        self.training = self.state_quantizers.training = net.training
 
     @property
     def state_names(self) -> tuple[str, ...]:
@@ -67,11 +68,14 @@ class RecurrentStep(nn.Module):
 
     def forward(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """Run one step: x (N, I), or numbers (N,) of a language model, and tensors (N, H)."""
-        if isinstance(self.net, QuantRecurrent):
+        bare = isinstance(self.net, QuantRecurrent)
+        if bare:
             x = self.state_quantizers[0](x)
         known = tuple(quantizer(s) for quantizer, s in zip(self.state_quantizers, state, strict=True))
         assert isinstance(self.net, HasStep)
         scores, following = self.net.step(x, known)
+        if bare:  # h is an output and the state: two tensors, so that each has a name
+            scores = self.state_quantizers[0](scores)
         return scores, *following
 
     def example(self, x: Tensor) -> tuple[Tensor, ...]:

@@ -83,7 +83,7 @@ def export(module: nn.Module, example: torch.Tensor, *, symbolic: bool = False) 
 
 def _step_of(net: nn.Module) -> RecurrentStep:
     try:
-        return RecurrentStep(net).eval()
+        return RecurrentStep(net)
     except QuantError as error:
         raise ExportError(str(error)) from error
 
