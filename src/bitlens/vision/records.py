@@ -8,7 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Box", "Face"]
+__all__ = ["Box", "Face", "VisionError"]
+
+
+class VisionError(ValueError):
+    """What vision was given breaks a rule; one sentence."""
 
 
 @dataclass(frozen=True)
