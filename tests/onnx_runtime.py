@@ -12,6 +12,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 from bitlens.graph.execute import execute
 from bitlens.passes.fold_constants import constant_tensor, fold_constants
 from bitlens.passes.infer_shapes import infer_shapes
+from bitlens.passes.settle_layouts import expand_channels_last
 from bitlens.qonnx.dialect import STANDARD_DOMAINS
 from bitlens.qonnx.read import read
 
@@ -53,6 +54,7 @@ def assert_operators(model: onnx.ModelProto, seed: int, *, broken: bool = False)
     What it refuses in a broken model is left out.
     """
     graph, count = read(model), 0
+    expand_channels_last(graph)
     infer_shapes(graph)
     folded = graph.copy()
     fold_constants(folded)

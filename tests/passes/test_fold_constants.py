@@ -3,6 +3,8 @@ import numpy as np
 import pytest
 
 from bitlens.core.grid import Grid
+from bitlens.graph.spec import CompileError
+from bitlens.qonnx.dialect import DOMAIN
 from qonnx_models import ModelBuilder
 from stages import after, assert_refused, only
 
@@ -67,3 +69,11 @@ def test_weights_that_are_not_finite_are_refused() -> None:
     weights = b.quant(b.constant([[np.nan]]), 1, 4, name="wq")
     model = b.model(b.op("Gemm", b.image(), weights, transB=1))
     assert_refused(model, "wq: numbers to quantize must be finite, not inf or nan; repair the model")
+
+
+def test_integers_beyond_32_bits_are_refused() -> None:
+    b = ModelBuilder()
+    numbers = (b.constant(number) for number in (1e-3, 0, 8, 4))
+    x = b.op("Trunc", b.constant([1e9]), *numbers, domain=DOMAIN, rounding_mode="FLOOR", name="trunc")
+    with pytest.raises(CompileError, match=r"^trunc: integers must fit 32 bits, not reach .*; repair the file$"):
+        after(b.model(b.op("Mul", b.image(), x)), "fold_constants")

@@ -6,6 +6,7 @@ import onnx
 import pytest
 
 import bitlens
+from bitlens.graph.spec import CompileError
 from onnx_runtime import evaluate
 from qonnx_models import ModelBuilder
 
@@ -80,3 +81,10 @@ def test_operators_of_the_channels_last_domain() -> None:
     assert [node.op for node in program.graph] == ["conv", "steps", "max_pool"]
     assert program.graph.value("image").shape == (6, 5, 3)
     assert np.array_equal(program.graph.nodes[0].attrs["weights"], integers)
+
+
+def test_an_operator_of_that_domain_needs_its_operands() -> None:
+    b = Last()
+    x = b.op("Conv", b.image(), domain="qonnx.custom_op.channels_last", name="conv")
+    with pytest.raises(CompileError, match=r"^conv: Conv must have 2 inputs, not 1$"):
+        bitlens.compile(b.model(x))

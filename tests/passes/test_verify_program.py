@@ -92,3 +92,15 @@ def test_a_net_for_larger_maps_than_any_that_is_tried_is_refused() -> None:
         model,
         "image: height and width must fit the net at one of (16, 24, 32, 48, 64, 96, 128, 224); export with a fixed size",
     )
+
+
+def test_programs_that_no_machine_verifies_are_refused() -> None:
+    b = ModelBuilder(("N", 1, 1 << 12, 1 << 12))
+    x = b.image()
+    for _ in range(33):
+        x = b.op("MaxPool", x, kernel_shape=[1, 1], strides=[1, 1])
+    assert_refused(
+        b.model(x),
+        "image: all tensors of an image must have at most 536870912 numbers, not 553648128; "
+        "use smaller images, or export with a symbolic height and width",
+    )

@@ -18,6 +18,7 @@ from bitlens.core.inputs import InputError, as_maps, check_integers, check_names
 from bitlens.core.rescale import Rescale
 from bitlens.core.steps import StepTable
 from bitlens.graph.graph import Graph, GraphError, Node
+from bitlens.graph.patches import row_blocks
 
 __all__ = ["interpret", "interpret_sequence", "run_node"]
 
@@ -50,6 +51,8 @@ def interpret(graph: Graph, inputs: Mapping[str, npt.ArrayLike], *, keep: bool =
         _run({name: array[begin : begin + _BATCH] for name, array in arrays.items()}, graph, keep)
         for begin in range(0, max(1, count), _BATCH)
     ]
+    if len(parts) == 1:
+        return parts[0]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -135,17 +138,19 @@ def _windows(x: IntArray, attrs: Mapping[str, Any], fill: int) -> IntArray:
 
 def _conv(attrs: Mapping[str, Any], operands: list[IntArray]) -> IntArray:
     weights, groups = attrs["weights"], attrs["groups"]
-    out_channels, kh, kw, depth = weights.shape
+    out_channels, depth = len(weights), weights.shape[3]
     (x,) = operands
     windows = _windows(x.astype(np.float64), attrs, 0)  # (N, H', W', C, kh, kw)
     n, height, width = windows.shape[:3]
     per_group = out_channels // groups
     out = np.empty((n, height, width, out_channels), np.int64)
     for g in range(groups):
-        patches = windows[..., g * depth : (g + 1) * depth, :, :].reshape(n * height * width, depth * kh * kw)
         taps = weights[g * per_group : (g + 1) * per_group].transpose(0, 3, 1, 2).reshape(per_group, -1)
-        sums = patches @ taps.astype(np.float64).T  # (N*H'*W', O/g), exact below 2^53
-        out[..., g * per_group : (g + 1) * per_group] = sums.reshape(n, height, width, per_group)
+        taps = taps.astype(np.float64).T  # (C/g*kh*kw, O/g)
+        for block in row_blocks(n, height, width * len(taps)):
+            seen = windows[block][..., g * depth : (g + 1) * depth, :, :]  # (n, h, W', C/g, kh, kw)
+            sums = seen.reshape(-1, len(taps)) @ taps  # (n*h*W', O/g), exact below 2^53
+            out[block][..., g * per_group : (g + 1) * per_group] = sums.reshape(*seen.shape[:3], per_group)
     return out if attrs["bias"] is None else out + np.asarray(attrs["bias"], np.int64)
 
 

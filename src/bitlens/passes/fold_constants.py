@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from bitlens.core.grid import Grid
+from bitlens.core.grid import Grid, GridError
 from bitlens.graph.execute import Tensor, execute_node
 from bitlens.graph.graph import Graph, Node, Value
 from bitlens.graph.quantizer import read_quantizer
 from bitlens.graph.rewrite import drop_dead
+from bitlens.graph.spec import CompileError
 
 __all__ = ["constant_tensor", "fold_constants"]
 
@@ -66,7 +67,7 @@ def _keep(graph: Graph, node: Node, tensor: Tensor) -> None:
     name = node.outputs[0]
     graph.constants[name] = tensor.real
     graph.values[name] = Value(name, tensor.real.shape)
-    if tensor.integers is not None and tensor.unit is not None:
+    if tensor.integers is not None and tensor.unit is not None and tensor.integers.size:
         graph.constants[name] = tensor.integers
         graph.values[name] = Value(name, tensor.real.shape, _grid(graph, node, tensor), tensor.unit)
 
@@ -78,4 +79,10 @@ def _grid(graph: Graph, node: Node, tensor: Tensor) -> Grid:
     if before is not None and tensor.integers is not None and before.contains(tensor.integers):
         return before
     assert tensor.integers is not None
-    return Grid.span(int(tensor.integers.min()), int(tensor.integers.max()))
+    lo, hi = int(tensor.integers.min()), int(tensor.integers.max())
+    try:
+        return Grid.span(lo, hi)
+    except GridError as error:
+        raise CompileError(
+            f"{node.name}: integers must fit 32 bits, not reach [{lo}, {hi}]; repair the file"
+        ) from error

@@ -15,7 +15,7 @@ import numpy as np
 
 from bitlens.graph.graph import Graph, Node, Value
 from bitlens.graph.rewrite import bypass, drop_dead, fresh_node, fresh_tensor, replace_tensor
-from bitlens.graph.spec import IMPORTED_OPS, REQUIRED
+from bitlens.graph.spec import IMPORTED_OPS, REQUIRED, CompileError
 from bitlens.passes.fold_constants import fold_constants
 from bitlens.passes.infer_shapes import infer_shapes
 
@@ -41,6 +41,8 @@ def expand_channels_last(graph: Graph) -> None:
             usual = {} if rule is None else {key: value for key, value in rule.attrs.items() if value is not REQUIRED}
             node.attrs = usual | node.attrs
             for place in (0, 1) if node.op == "Conv" else (0,):  # weights (O, kh, kw, C) too
+                if len(node.inputs) <= place:
+                    raise CompileError(f"{node.name}: {node.op} must have {place + 1} inputs, not {len(node.inputs)}")
                 node.inputs[place] = _transposed(graph, node.inputs[place], before=node)
             _transpose_result(graph, node)
 

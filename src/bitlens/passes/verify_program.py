@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,8 @@ __all__ = ["CLOSE", "SIZES", "as_imported", "verify_program"]
 IntArray = npt.NDArray[np.int64]
 
 _IMAGES = 2
+_FEW_NUMBERS = 1 << 26  # with more, one image must do
+_MOST_NUMBERS = 1 << 29  # 8 bytes each
 SIZES = (16, 24, 32, 48, 64, 96, 128, 224)  # tried for symbolic heights and widths
 _NEAREST = ("NEAREST", "ROUND", "HALF_UP", "HALF_DOWN")
 CLOSE = 1e-4  # relative, of real outputs
@@ -41,7 +44,9 @@ def verify_program(imported: Graph, program: Graph, names: Mapping[str, str], ou
     """
     inputs = _sample_inputs(program)
     wanted = execute(
-        imported, {name: as_imported(program.value(name), imported, array) for name, array in inputs.items()}
+        imported,
+        {name: as_imported(program.value(name), imported, array) for name, array in inputs.items()},
+        keep={*names, *outputs},
     )
     found = {**interpret(program, inputs, keep=True)}
     compared: dict[str, int] = {}
@@ -55,6 +60,14 @@ def verify_program(imported: Graph, program: Graph, names: Mapping[str, str], ou
 
 
 def _sample_inputs(program: Graph) -> dict[str, IntArray]:
+    numbers = sum(prod(size or 1 for size in program.value(node.output).shape or ()) for node in program)
+    if numbers > _MOST_NUMBERS:
+        raise CompileError(
+            f"{program.inputs[0]}: all tensors of an image must have at most {_MOST_NUMBERS} numbers, not {numbers}; "
+            "use smaller images, or export with a symbolic height and width"
+        )
+    images = _IMAGES if numbers <= _FEW_NUMBERS else 1
+    symbolic = any(None in (program.value(name).shape or ()) for name in program.inputs)
     for size in SIZES:
         rng = np.random.default_rng(0)
         arrays = {}
@@ -63,14 +76,14 @@ def _sample_inputs(program: Graph) -> dict[str, IntArray]:
             assert value.grid is not None
             height, width, channels = value.shape or ()
             large = [-(-size // multiple) * multiple for multiple in value.multiples]
-            shape = (_IMAGES, height or large[0], width or large[1], channels or 1)
+            shape = (images, height or large[0], width or large[1], channels or 1)
             arrays[name] = value.grid.decode(rng.integers(0, value.grid.levels, shape))
+        if not symbolic:
+            return arrays
         try:
             interpret(program, {name: array[:1] for name, array in arrays.items()})
-        except (GraphError, ValueError):  # a symbolic size that does not fit the net
-            if any(None in (program.value(name).shape or ()) for name in program.inputs):
-                continue
-            raise
+        except (GraphError, ValueError):  # does not fit the net
+            continue
         return arrays
     raise CompileError(
         f"{program.inputs[0]}: height and width must fit the net at one of {SIZES}; export with a fixed size"

@@ -10,7 +10,7 @@ N batch, C channels, H height, W width; O output channels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -34,16 +34,19 @@ _RULES: dict[str, Rule] = {**PRODUCTS, **CODES, **WINDOWS, **ARITHMETIC, **ELEME
 _FLOAT_RULES: dict[str, Rule] = {**_RULES, **FLOATS}
 
 
-def execute(graph: Graph, inputs: Mapping[str, Array], *, floats: bool = False) -> dict[str, Tensor]:
+def execute(
+    graph: Graph, inputs: Mapping[str, Array], *, floats: bool = False, keep: Collection[str] | None = None
+) -> dict[str, Tensor]:
     """Run a graph.
 
     Args:
         graph: at the imported stage.
         inputs: float32 arrays in the model's order of axes, by input name; integers for inputs that have a grid.
         floats: run products and means of real values too, as float islands do; otherwise they are refused.
+        keep: names of tensors to return, the others are forgotten once they are used; None: all.
 
     Returns:
-        Every tensor by name, constants left out.
+        Tensors by name, constants left out.
 
     Raises:
         CompileError: a node cannot be run; the sentence names it.
@@ -56,8 +59,13 @@ def execute(graph: Graph, inputs: Mapping[str, Array], *, floats: bool = False) 
         if value.grid is not None:
             tensors[name] = Tensor.quantized(given.astype(np.int64), across_channels(value.scale, given.ndim))
     rules = _FLOAT_RULES if floats else _RULES
-    for node in graph.nodes:
+    last_use = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs}
+    for i, node in enumerate(graph.nodes):
         tensors[node.outputs[0]] = execute_node(graph, node, [tensors.get(name) for name in node.inputs], rules)
+        if keep is not None:
+            for name in (*node.inputs, node.outputs[0]):
+                if last_use.get(name, i) <= i and name not in keep:
+                    tensors.pop(name, None)
     return {name: tensor for name, tensor in tensors.items() if name not in graph.constants}
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from bitlens.graph.execute.tensor import Array, Rule, Tensor, integers_of
 from bitlens.graph.execute.windows import windows
 from bitlens.graph.graph import Node
+from bitlens.graph.patches import row_blocks
 from bitlens.graph.transposed import transposed_pads
 
 __all__ = ["PRODUCTS", "convolve", "convolve_transposed", "inserts_zeros"]
@@ -50,12 +51,15 @@ def convolve(xs: FloatArray, ws: FloatArray, attrs: Mapping[str, Any]) -> FloatA
     groups = attrs["group"]
     seen = windows(xs, attrs, ws.shape[2:], 0)  # (N, C, H', W', kh, kw)
     n, _, height, width = seen.shape[:4]
-    out = []
-    for part, taps in zip(np.split(seen, groups, axis=1), np.split(ws, groups), strict=True):
-        patches = part.transpose(0, 2, 3, 1, 4, 5).reshape(n * height * width, -1)
-        sums = patches @ taps.reshape(len(taps), -1).T
-        out.append(sums.reshape(n, height, width, len(taps)).transpose(0, 3, 1, 2))
-    return np.concatenate(out, axis=1)
+    found = np.empty((n, len(ws), height, width))
+    per_group = len(ws) // groups
+    for g, part in enumerate(np.split(seen.transpose(0, 2, 3, 1, 4, 5), groups, axis=3)):
+        taps = ws[g * per_group : (g + 1) * per_group].reshape(per_group, -1).T  # (C/g*kh*kw, O/g)
+        for images, rows in row_blocks(n, height, width * len(taps)):
+            patches = part[images, rows]
+            sums = (patches.reshape(-1, len(taps)) @ taps).reshape(*patches.shape[:3], per_group)
+            found[images, g * per_group : (g + 1) * per_group, rows] = sums.transpose(0, 3, 1, 2)
+    return found
 
 
 def _conv(node: Node, operands: list[Tensor | None]) -> Tensor:
