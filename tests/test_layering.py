@@ -17,6 +17,7 @@ MAY = {
     "graph": ["core"],
     "passes": ["core", "graph"],
     "runtime": ["core"],
+    "runtime/islands.py": ["core", "graph"],
     "bundle": ["core", "graph", "runtime"],
     "fpga": ["core", "graph"],
     "vision": ["core", "runtime"],

@@ -16,6 +16,7 @@ namespace bitlens {
 namespace {
 
 constexpr uint8_t kMagic[8] = {0x89, 'B', 'I', 'T', 'L', 'E', 'N', 'S'};
+constexpr uint8_t kIslandsMagic[8] = {0x89, 'B', 'I', 'T', 'I', 'S', 'L', 'E'};  // float islands, for Python
 constexpr uint32_t kVersion = 1;
 constexpr size_t kHeaderBytes = 24;
 constexpr size_t kLargestFile = 0x7fffffff;
@@ -101,6 +102,11 @@ struct FileReader {
 
   void read_header(const uint8_t* data, size_t size) {
     const size_t count = std::min(size, sizeof kMagic);
+    if (count == sizeof kMagic && std::memcmp(data, kIslandsMagic, sizeof kMagic) == 0) {
+      fail(kFormat,
+           "file: program must be of integers alone, not have float islands on the host; open it with "
+           "bitlens.Session in Python, or compile it without --float-islands");
+    }
     if (count < sizeof kMagic || std::memcmp(data, kMagic, sizeof kMagic) != 0) {
       fail(kFormat, "file: the first 8 bytes must be %s (.bitlens), not %s", hex(kMagic, sizeof kMagic).c_str(),
            count == 0 ? "none" : hex(data, count).c_str());

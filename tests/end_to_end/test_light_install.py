@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import bitlens
+from island_models import float_ends
 
 from programs import chain_program, random_inputs
 
@@ -23,6 +24,9 @@ else:
     raise SystemExit("torch is there; the test proves nothing")
 import numpy as np
 import bitlens
+islands = bitlens.Session({islands!r}, threads=1)
+outputs = islands.run(np.zeros((1, *islands.inputs["image"].shape), np.float32))
+assert all(np.isfinite(array).all() for array in outputs.values())
 session = bitlens.Session({model!r}, threads=1)
 outputs = session.run(np.load({images!r}))
 golden = bitlens.Program.load({model!r}).run(np.load({images!r}))
@@ -34,6 +38,7 @@ print(json.dumps({{"equal": bool((outputs[name] == golden[name]).all()), "module
 def test_a_program_runs_with_numpy_alone(tmp_path: Path) -> None:
     program = chain_program(0)
     program.save(tmp_path / "m.bitlens")
+    bitlens.compile(float_ends(), float_islands=True).save(tmp_path / "islands.bitlens")
     np.save(tmp_path / "x.npy", random_inputs(program, 3, 0)["image"].astype(np.uint8))
     folder = tmp_path / "site"  # an environment with numpy and bitlens and nothing else
     folder.mkdir()
@@ -43,7 +48,8 @@ def test_a_program_runs_with_numpy_alone(tmp_path: Path) -> None:
     (folder / "bitlens").symlink_to(Path(bitlens.__file__).parent)
     native = Path(sys.modules["bitlens.runtime._native"].__file__ or "") if _native() else None
     assert native is not None
-    script = SCRIPT.format(folder=str(folder), model=str(tmp_path / "m.bitlens"), images=str(tmp_path / "x.npy"))
+    names = {"model": "m.bitlens", "islands": "islands.bitlens", "images": "x.npy"}
+    script = SCRIPT.format(folder=str(folder), **{key: str(tmp_path / name) for key, name in names.items()})
     if native.parent != Path(bitlens.__file__).parent / "runtime":  # an editable install keeps it elsewhere
         finder = (
             f"import importlib.util as u\ns = u.spec_from_file_location('bitlens.runtime._native', {str(native)!r})\n"

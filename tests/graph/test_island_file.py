@@ -20,6 +20,7 @@ from bitlens.graph.graph import GraphError
 from bitlens.graph.island_file import decode_islands, load_program
 from bitlens.graph.islands import IslandProgram
 from bitlens.graph.rewrite import same
+from bitlens.runtime import _native
 from island_models import ISLANDS, Nets
 
 from programs import chain_program
@@ -126,8 +127,8 @@ def test_a_longer_file_is_refused(data: bytes) -> None:
 
 def test_readers_of_integers_refuse_it_by_name(data: bytes, tmp_path: Path) -> None:
     sentence = (
-        "program must be of integers alone, not have float islands on the host; open it with bitlens.Session, or compile "
-        "it without --float-islands"
+        "program must be of integers alone, not have float islands on the host; open it with bitlens.Session in Python, "
+        "or compile it without --float-islands"
     )
     with pytest.raises(FormatError, match=f"^file: {re.escape(sentence)}$"):
         Program.from_bytes(data)
@@ -135,6 +136,8 @@ def test_readers_of_integers_refuse_it_by_name(data: bytes, tmp_path: Path) -> N
     path.write_bytes(data)
     with pytest.raises(FormatError, match=f"^{re.escape(f'{path}: {sentence}')}$"):
         Program.load(path)
+    with pytest.raises(_native.EngineError, match=f"^file: {re.escape(sentence)}$"):
+        _native.Model(data, 1, None, 0, 0, False)
 
 
 def test_a_path_is_named(tmp_path: Path) -> None:

@@ -99,8 +99,8 @@ def opened(data: bytes, magic: bytes) -> Cursor:
     """
     if data[:8] != magic and data[:8] == ISLANDS_MAGIC:
         raise FormatError(
-            "file: program must be of integers alone, not have float islands on the host; open it with bitlens.Session, or "
-            "compile it without --float-islands"
+            "file: program must be of integers alone, not have float islands on the host; open it with bitlens.Session in "
+            "Python, or compile it without --float-islands"
         )
     if data[:8] != magic:
         found = data[:8].hex(" ") or "none"

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlens.core.files import write_atomically
-from bitlens.core.inputs import InputError, check_integers, check_names, to_integers
+from bitlens.core.inputs import InputError, as_maps, check_integers, check_names, to_integers
 from bitlens.graph.execute import Tensor, execute
 from bitlens.graph.file import Program
 from bitlens.graph.graph import Graph, GraphError, Value
@@ -225,6 +225,7 @@ def _check_border(name: str, value: Value | None, part: Part) -> None:
 def _entered(value: Value, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     sizes = (value.shape or ())[1:]
     shape = (*sizes[1:], sizes[0]) if len(sizes) == 3 else (1, 1, *sizes)  # (C, H, W) -> (H, W, C)
+    array = as_maps(array, shape)
     fits = array.ndim == 4 and all(size in (None, given) for size, given in zip(shape, array.shape[1:], strict=True))
     if not fits:
         text = ", ".join("any" if size is None else str(size) for size in shape)

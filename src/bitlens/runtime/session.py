@@ -24,7 +24,7 @@ from bitlens.runtime import _native
 from bitlens.runtime.stream import Stream
 from bitlens.runtime.tensor import SessionError, Tensor, checked_arrays, described, real_values
 
-__all__ = ["Layer", "Session", "SessionError", "Source", "Stream", "Tensor"]
+__all__ = ["Layer", "Session", "SessionError", "Source", "Stream", "Tensor", "checked_options", "read_source"]
 
 IntArray = npt.NDArray[np.int32]
 FloatArray = npt.NDArray[np.float32]
@@ -37,6 +37,7 @@ class _HasBytes(Protocol):
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | _HasBytes
 
+_ISLANDS_MAGIC = b"\x89BITISLE"  # what files of programs with float islands begin with
 _MOST = (1 << 31) - 1  # threads, and pixels of a side
 
 
@@ -66,7 +67,7 @@ class Session:
     """An integer program planned for this processor and one image size.
 
     Args:
-        source: path of a `.bitlens` file, its bytes, or a `Program`.
+        source: path of a `.bitlens` file, its bytes, or a `Program` (with float islands or without).
         threads: how many to use; None: as many as the process may (affinity and cgroup quota). More than 64 count as 64.
         isa: "portable", "avx2", "avx512" or "neon" to force kernels; None: the environment's BITLENS_ISA, else the best here.
         size: (height, width) of inputs whose size the program leaves open.
@@ -76,6 +77,14 @@ class Session:
         OSError: the file cannot be read.
     """
 
+    def __new__(cls, source: Source, *options: Any, **named: Any) -> Session:
+        """Open a program with float islands as what runs it: its parts in the engine, its islands on the host."""
+        if cls is Session and _has_islands(source):
+            from bitlens.runtime.islands import IslandSession
+
+            return super().__new__(IslandSession)
+        return super().__new__(cls)
+
     def __init__(
         self,
         source: Source,
@@ -83,11 +92,8 @@ class Session:
         isa: str | None = None,
         size: tuple[int, int] | None = None,
     ) -> None:
-        if not (threads is None or _is_count(threads)):
-            raise SessionError(f"threads: must be an integer from 1 to {_MOST}, not {threads!r}")
-        if not (size is None or (isinstance(size, tuple | list) and len(size) == 2 and all(map(_is_count, size)))):
-            raise SessionError(f"size: must be (height, width), integers from 1 to {_MOST}, not {size!r}")
-        self._data, self._place = _read(source)
+        checked_options(threads, size)
+        self._data, self._place = read_source(source)
         self._options = (threads or 0, None if isa is None else str(isa), *(size or (0, 0)))
         self._model = self._open(keep=False)
         self._keeper: _native.Model | None = None  # the same plan, every tensor in memory of its own
@@ -174,7 +180,29 @@ def _is_count(number: object) -> bool:
     return isinstance(number, int | np.integer) and 1 <= int(number) <= _MOST
 
 
-def _read(source: Source) -> tuple[bytes, str]:
+def checked_options(threads: object, size: object) -> None:
+    """Refuse options that the engine could not take.
+
+    Raises:
+        SessionError: a number is out of range.
+    """
+    if not (threads is None or _is_count(threads)):
+        raise SessionError(f"threads: must be an integer from 1 to {_MOST}, not {threads!r}")
+    if not (size is None or (isinstance(size, tuple | list) and len(size) == 2 and all(map(_is_count, size)))):
+        raise SessionError(f"size: must be (height, width), integers from 1 to {_MOST}, not {size!r}")
+
+
+def _has_islands(source: Source) -> bool:
+    """Whether a source is a program with float islands, as a path, bytes or in memory."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source[:8]) == _ISLANDS_MAGIC
+    if isinstance(source, str | os.PathLike):
+        with Path(source).open("rb") as stream:
+            return stream.read(8) == _ISLANDS_MAGIC
+    return hasattr(source, "islands")
+
+
+def read_source(source: Source) -> tuple[bytes, str]:
     """The bytes of a source, and what errors about them begin with."""
     if isinstance(source, bytes | bytearray | memoryview):
         return bytes(source), ""

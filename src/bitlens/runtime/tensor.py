@@ -31,14 +31,14 @@ class Tensor:
     Args:
         name: its name.
         shape: (height, width, channels).
-        grid: the integers it holds.
+        grid: the integers it holds; None for real values, which a float island reads or gives.
         scale, offset: real = scale * integer + offset; float32 (1,) or (channels,).
         rounding: how an input's real values become integers; a name of `bitlens.core.inputs.ROUNDINGS`.
     """
 
     name: str
     shape: tuple[int, int, int]
-    grid: Grid
+    grid: Grid | None
     scale: FloatArray
     offset: FloatArray
     rounding: str = "NEAREST"
@@ -76,6 +76,7 @@ def checked_arrays(
 
 def _integers(tensor: Tensor, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Turn what a user gives into uint8 or int32 (N, H, W, C), channels contiguous."""
+    assert tensor.grid is not None  # real tensors are an island's, not the engine's
     array = as_maps(array, tensor.shape)
     if array.ndim != 4 or array.shape[1:] != tensor.shape:
         raise SessionError(f"{tensor.name}: shape must be (N, {', '.join(map(str, tensor.shape))}), not {array.shape}")
