@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the nets' integers mean: faces, tracks, clearness, pose and the best shot of every track."""
 
+from bitlens.vision.best_shot import BestShots, Capture, Shot, ShotWeights
 from bitlens.vision.records import Box, Face, VisionError
 from bitlens.vision.tracker import Tracker, TrackEvent
 
-__all__ = ["Box", "Face", "TrackEvent", "Tracker", "VisionError"]
+__all__ = ["BestShots", "Box", "Capture", "Face", "Shot", "ShotWeights", "TrackEvent", "Tracker", "VisionError"]

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bitlens.vision import BestShots, Box, Capture, Face, Shot, ShotWeights, VisionError
+
+_FACE = Face(Box(0, 0, 40, 40), np.zeros((5, 2), np.float32), 0.9)
+
+
+def _shot(frame: int, score: float, track: int = 0, time: float | None = None) -> Shot:
+    return Shot(track, frame, frame / 10 if time is None else time, _FACE, 50, 0, 0, 0, 1, 1, score)
+
+
+def _told(captures: Sequence[Capture]) -> list[tuple[str, int]]:
+    return [(capture.kind, capture.shot.frame) for capture in captures]
+
+
+def _slow(
+    shots: list[Shot], keep: int, quick: float | None, interval: float | None, least: int
+) -> list[tuple[str, int]]:
+    """Everything is remembered and looked through anew after each shot."""
+
+    def best(of: list[Shot]) -> Shot:
+        return next(shot for shot in of if shot.score == max(other.score for other in of))
+
+    given: list[tuple[str, int]] = []
+    begun = shots[0].time if shots else 0.0
+    windows: dict[int, list[Shot]] = {}
+    for count, shot in enumerate(shots, 1):
+        if interval is not None:
+            number = math.floor((shot.time - begun) / interval)
+            if windows and number not in windows and count >= least:
+                given.append(("interval", best(windows[max(windows)]).frame))
+            windows.setdefault(number, []).append(shot)
+        if quick is not None and shot.score >= quick and count >= least and "quick" not in dict(given):
+            given.append(("quick", shot.frame))
+    if len(shots) >= max(least, 1):
+        if windows:
+            given.append(("interval", best(windows[max(windows)]).frame))
+        rest = list(shots)
+        while rest and len(rest) > len(shots) - keep:
+            chosen = best(rest)
+            given.append(("best", chosen.frame))
+            rest.remove(chosen)
+    return given
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.integers(0, 8)), max_size=14),
+    st.integers(1, 4),
+    st.sampled_from([None, 0.0, 5.0, 9.0]),
+    st.sampled_from([None, 0.25, 1.0, 2.0]),
+    st.integers(1, 4),
+)
+def test_the_slow_model_gives_the_same_captures(
+    steps: list[tuple[int, int]], keep: int, quick: float | None, interval: float | None, least: int
+) -> None:
+    shots, frame = [], 0
+    for gap, score in steps:
+        frame += gap
+        shots.append(_shot(frame, float(score), time=frame / 8))  # exact in binary
+    best = BestShots(keep=keep, quick_score=quick, interval_seconds=interval, least_frames=least)
+    given: list[Capture] = []
+    for shot in shots:
+        given += best.add(shot)
+    given += best.end(0)
+    assert _told(given) == _slow(shots, keep, quick, interval, least)
+
+
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=20), st.integers(1, 4))
+def test_what_is_not_wanted_is_never_given(scores: list[int], keep: int) -> None:
+    best = BestShots(keep=keep, quick_score=4, interval_seconds=0.25, least_frames=1)
+    wanted, given = set(), []
+    for frame, score in enumerate(scores):
+        shot = _shot(frame, float(score), time=frame / 8)
+        if best.wants(shot):
+            wanted.add(frame)
+        given += best.add(shot)
+    given += best.end(0)
+    assert {capture.shot.frame for capture in given} <= wanted
+
+
+def test_tracks_do_not_mix() -> None:
+    best = BestShots(keep=1)
+    for frame in range(4):
+        best.add(_shot(frame, 10.0 * frame, track=0))
+        best.add(_shot(frame, 50.0 - frame, track=1))
+    assert _told(best.end(1)) == [("best", 0)]
+    assert _told(best.end(0)) == [("best", 3)]
+    assert best.end(0) == best.end(7) == []  # ended before; never seen
+
+
+def test_of_equal_scores_the_earlier_is_kept() -> None:
+    best = BestShots(keep=1)
+    best.add(_shot(3, 40.0))
+    assert not best.wants(_shot(4, 40.0))
+    best.add(_shot(4, 40.0))
+    assert _told(best.end(0)) == [("best", 3)]
+
+
+def test_a_track_of_one_frame_gives_nothing_unless_asked() -> None:
+    shot = _shot(0, 90.0)
+    for least, expected in ((2, []), (1, [("quick", 0), ("best", 0)])):
+        best = BestShots(quick_score=50, least_frames=least)
+        assert _told(best.add(shot)) + _told(best.end(0)) == expected
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        ((100, 1.0, 100, 1.0), 100.0),
+        ((100, 1.0, 250, 1.0), 100.0),
+        ((50, 0.5, 50, 0.5), 6.25),
+        ((0, 1.0, 100, 1.0), 0.0),
+    ],
+)
+def test_the_score_is_a_product(numbers: tuple[float, float, float, float], expected: float) -> None:
+    assert ShotWeights().score(*numbers) == pytest.approx(expected)
+
+
+def test_a_weight_of_nothing_leaves_a_property_out() -> None:
+    weights = ShotWeights(clearness=0, frontality=0, size=2, exposure=0.5)
+    assert weights.score(0, 0, 50, 0.25) == pytest.approx(12.5)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: ShotWeights(size=-1), "weights: size must be 0 or more, not -1"),
+        (lambda: ShotWeights(exposure=math.nan), "weights: exposure must be 0 or more, not nan"),
+        (lambda: ShotWeights(full_size_px=0), "weights: full_size_px must be above 0, not 0"),
+        (lambda: BestShots(keep=0), "best shots: keep must be 1 or more, not 0"),
+        (lambda: BestShots(interval_seconds=0), "best shots: interval_seconds must be above 0, not 0"),
+        (lambda: BestShots(least_frames=0), "best shots: least_frames must be 1 or more, not 0"),
+    ],
+)
+def test_arguments_out_of_range(make: object, sentence: str) -> None:
+    with pytest.raises(VisionError) as error:
+        make()  # type: ignore[operator]
+    assert str(error.value) == sentence
