@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
 import pytest
+from onnx import numpy_helper
 
 import bitlens
 from qonnx_models import ModelBuilder
@@ -127,3 +128,15 @@ def test_a_maximum_over_the_map_is_a_max_pool(keep: int) -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 5, 6, 4))
     assert [node.op for node in program.graph] == ["max_pool"]
     assert np.array_equal(program.run(images)[output], images.max(axis=(1, 2), keepdims=True))
+
+
+def test_pads_written_as_exporters_compute_them() -> None:
+    b = ModelBuilder(("N", 2, 4, 5))
+    zeros = b.op("ConstantOfShape", b.constant([4], np.int64), value=numpy_helper.from_array(np.zeros(1, np.int64)))
+    pads = b.op("Concat", b.constant([0, 2, 0, 1], np.int64), zeros, axis=0)
+    pads = b.op("Reshape", pads, b.constant([-1, 2], np.int64))
+    pads = b.op("Slice", pads, *(b.constant([n], np.int64) for n in (-1, -1000, 0, -1)))
+    pads = b.op("Reshape", b.op("Transpose", pads, perm=[1, 0]), b.constant([-1], np.int64))
+    x = b.op("Pad", b.image(), b.op("Cast", pads, to=7), b.constant(0.0), mode="constant")
+    program = bitlens.compile(b.model(b.conv(x, np.ones((1, 2, 3, 3)))))
+    assert program.graph.nodes[0].attrs["pads"] == (0, 0, 1, 2)

@@ -113,6 +113,26 @@ def test_multi_threshold_and_whole_weights_as_finn_writes_them() -> None:
     _assert_equal(b, b.op("Conv", x, b.constant(rng.integers(-7, 8, (2, 3, 3, 3)))))
 
 
+@pytest.mark.parametrize("move", ["MaxPool", "Resize", "DepthToSpace", "Pad"])
+def test_moves_between_a_finn_activation_and_a_product(move: str) -> None:
+    b, rng = ModelBuilder(("N", 2, 6, 6)), np.random.default_rng(0)
+    attrs = {"data_layout": "NCHW", "out_bias": 0.0, "domain": DOMAIN}
+    x = b.conv(b.image(), rng.integers(-9, 10, (4, 2, 3, 3)))
+    x = b.op("MultiThreshold", x, b.constant([[-3.0, 0.25, 2.5]]), out_dtype="UINT2", **attrs)
+    x = b.op("Mul", x, b.constant(0.37))
+    if move == "MaxPool":
+        x = b.op(move, x, kernel_shape=[2, 2], strides=[2, 2])
+    elif move == "Resize":
+        modes = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        x = b.op(move, x, "", b.constant([1, 1, 2, 2]), **modes)
+    elif move == "Pad":
+        x = b.op(move, x, b.constant([0, 0, 1, 0, 0, 0, 0, 2], np.int64))
+    else:
+        x = b.op(move, x, blocksize=2)
+    channels = 1 if move == "DepthToSpace" else 4
+    _assert_equal(b, b.op("Conv", x, b.constant(rng.integers(-7, 8, (2, channels, 1, 1)))))
+
+
 @pytest.mark.parametrize("op", ["Sign", "HardSigmoid"])
 def test_further_activations(op: str) -> None:
     b = ModelBuilder(("N", 2, 6, 6))

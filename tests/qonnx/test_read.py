@@ -290,3 +290,24 @@ def test_foreign_files_are_named(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(CompileError, match=f"^({re.escape(str(path))}|foreign): [^\n]+$"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "grid"),
+    [
+        ("UINT8", Grid.unsigned(8)),
+        ("INT4", Grid.signed(4)),
+        ("BIPOLAR", Grid.odd(1)),
+        ("BINARY", Grid.unsigned(1)),
+        ("TERNARY", Grid.ternary()),
+        ("FLOAT32", None),
+        ("INT32", None),
+        ("FIXED<8,3>", None),
+    ],
+)
+def test_a_declared_type_of_an_input_is_its_grid(name: str, grid: Grid | None) -> None:
+    b = ModelBuilder()
+    model = b.model(b.op("Relu", "image"))
+    note = model.graph.quantization_annotation.add(tensor_name="image")
+    note.quant_parameter_tensor_names.add(key="finn_datatype", value=name)
+    assert read(model).value("image").grid == grid

@@ -336,6 +336,7 @@ SHAPE_RULES: dict[str, Rule] = {
     "Squeeze": _squeeze,
     "Unsqueeze": _unsqueeze,
     "Transpose": _transpose,
+    "ConstantOfShape": lambda known, node: known.content(node.inputs[0]),
     "Gather": _gather,
     "Pad": _pad,
     "Slice": _slice,

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from bitlens.core.reference import ends_in_codes
 from bitlens.graph.graph import Graph, GraphError, Node
 from bitlens.graph.ops import INTEGER_OPS, describe_outputs
@@ -124,6 +126,7 @@ IMPORTED_OPS: dict[str, ImportedOp] = {
     "Min": _op(1, 255),
     # arithmetic of shapes
     "Shape": _op(1, start=0, end=None),
+    "ConstantOfShape": _op(1, value=None),
     "Gather": _op(2, axis=0),
     "Slice": _op(3, 5),
     # tails: stay outside the program
@@ -143,8 +146,9 @@ _KINDS: dict[str, tuple[Any, ...]] = {  # of attributes whose default does not t
     **dict.fromkeys(
         ("axis", "blocksize", "end", "narrow", "num_outputs", "part", "parts", "seed", "signed", "to"), (int,)
     ),
+    "value": (np.ndarray,),
 }
-_KIND_NAMES = {int: "a whole number", float: "a number", str: "a text", tuple: "whole numbers"}
+_KIND_NAMES = {np.ndarray: "a tensor", int: "a whole number", float: "a number", str: "a text", tuple: "whole numbers"}
 
 # Float operators that may end a model: they stay outside and are named in the metadata.
 TAIL_OPS = ("Softmax", "LogSoftmax", "Hardmax", "Sigmoid", "ArgMax", "TopK")

@@ -56,12 +56,20 @@ def find_grids(graph: Graph) -> None:
         rule = _RULES.get(node.op)
         if rule is None:
             continue
-        if node.op not in _MOVES:  # a move may stand in front of a quantizer, with real values
+        if _reads_integers(graph, node):
             for place in range(len(node.inputs)):
                 settle_operand(graph, node, place)
         value = rule(graph, node, [graph.value(tensor) for tensor in node.inputs])
         if value is not None:
             graph.values[node.output] = graph.value(node.output).with_(grid=value.grid, scale=value.scale)
+
+
+def _reads_integers(graph: Graph, node: Node) -> bool:
+    """Whether operands must be integers: a move may stand in front of a quantizer, with real values."""
+    readers = graph.consumers(node.output) if node.op in _MOVES else []
+    return node.op not in _MOVES or (
+        bool(readers) and all(reader.op in _RULES and _reads_integers(graph, reader) for reader in readers)
+    )
 
 
 def _integer_grid(node: Node, value: Value, remedy: str = "put a quantizer before it") -> Grid:

@@ -57,8 +57,8 @@ ONE_FORM: tuple[Pass, ...] = (
 )
 
 QUANTIZED: tuple[Pass, ...] = (
-    infer_shapes,  # needs: inputs with shapes. leaves: a shape for every tensor
     fold_constants,  # leaves: weights as integers with grid and unit, nothing computed from constants
+    infer_shapes,  # needs: inputs with shapes, pads and sizes as constants. leaves: a shape for every tensor
     lower_lookups,  # needs: constants folded. leaves: lookups in tables of integers
     expand_integer_products,  # needs: constants folded. leaves: Conv and MatMul for products of codes
     pair_quantizers,  # leaves: one quantizer where QuantizeLinear and DequantizeLinear stood
@@ -151,7 +151,7 @@ def lower_to_integers(
     except GraphError as error:
         raise CompileError(f"{error}; integer programs have no other form, change the model") from error
     begin("verify_program")
-    infer_shapes(imported)
     fold_constants(imported)  # quantizers whose scales and bit widths the file computes
+    infer_shapes(imported)
     verify_program(imported, integer, names, outputs)
     return integer

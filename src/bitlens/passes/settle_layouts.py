@@ -52,8 +52,8 @@ def settle_layouts(graph: Graph) -> None:
     columns = any(graph.value(name).shape is not None and _is_column(graph, name) for name in graph.inputs)
     if not columns and not any(node.op == "Transpose" for node in graph.nodes):
         return
-    infer_shapes(graph)
     fold_constants(graph)
+    infer_shapes(graph)
     for node in [*graph.nodes]:
         if node.op == "MatMul" and _is_column(graph, node.inputs[1]) and node.inputs[0] in graph.constants:
             _turn_product(graph, node)

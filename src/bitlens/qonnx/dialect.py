@@ -3,13 +3,30 @@
 
 from __future__ import annotations
 
-__all__ = ["DOMAIN", "DOMAIN_VERSION", "LEAST_OPSET", "MOVED_ATTRIBUTES", "STANDARD_DOMAINS", "operator_name"]
+import re
+
+from bitlens.core.grid import Grid
+
+__all__ = [
+    "DATATYPE_KEY",
+    "DOMAIN",
+    "DOMAIN_VERSION",
+    "LEAST_OPSET",
+    "MOVED_ATTRIBUTES",
+    "STANDARD_DOMAINS",
+    "datatype_grid",
+    "operator_name",
+]
 
 DOMAIN = "qonnx.custom_op.general"
 DOMAIN_VERSION = 2  # what Brevitas declares; only Trunc differs between 1 and 2
 
 LEAST_OPSET = 9
 STANDARD_DOMAINS = ("", "ai.onnx")
+
+DATATYPE_KEY = "finn_datatype"  # of a tensor's annotation: float32 in the file, integers in truth
+_NAMED_GRIDS = {"BIPOLAR": Grid.odd(1), "BINARY": Grid.unsigned(1), "TERNARY": Grid.ternary()}
+_MOST_BITS = 16
 
 _OLD_DOMAINS = ("onnx.brevitas", "finn.custom_op.general", "finn")
 _SYNONYMS = {"IntQuant": "Quant"}
@@ -35,3 +52,11 @@ def operator_name(domain: str, op_type: str) -> str:
     if domain in (*STANDARD_DOMAINS, DOMAIN, *_OLD_DOMAINS):
         return _SYNONYMS.get(op_type, op_type)
     return f"{domain}::{op_type}"
+
+
+def datatype_grid(name: str) -> Grid | None:
+    """The integers of a qonnx data type such as UINT8, None for one that is real or wide."""
+    found = re.fullmatch(r"(U?)INT(\d+)", name)
+    if found is None or not 1 <= int(found[2]) <= _MOST_BITS:
+        return _NAMED_GRIDS.get(name)
+    return Grid.unsigned(int(found[2])) if found[1] else Grid.signed(int(found[2])) if found[2] != "1" else None

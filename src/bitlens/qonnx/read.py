@@ -25,7 +25,14 @@ from bitlens.core.grid import Grid
 from bitlens.graph.graph import Graph, Node, Value
 from bitlens.graph.rewrite import fresh_node, fresh_tensor, sort_nodes
 from bitlens.graph.spec import IMPORTED_OPS, REQUIRED, CompileError
-from bitlens.qonnx.dialect import LEAST_OPSET, MOVED_ATTRIBUTES, STANDARD_DOMAINS, operator_name
+from bitlens.qonnx.dialect import (
+    DATATYPE_KEY,
+    LEAST_OPSET,
+    MOVED_ATTRIBUTES,
+    STANDARD_DOMAINS,
+    datatype_grid,
+    operator_name,
+)
 from bitlens.qonnx.states import STATES_KEY, read_states
 
 __all__ = ["load", "read"]
@@ -69,9 +76,10 @@ def read(source: str | os.PathLike[str] | onnx.ModelProto) -> Graph:
     graph = Graph(metadata={"source": hashlib.sha256(content).hexdigest(), "name": name})
     graph.metadata |= {entry.key: entry.value for entry in model.metadata_props if entry.key in _METADATA}
     _read_constants(graph, model.graph)
+    declared = _declared_grids(model.graph)
     for info in model.graph.input:
         if info.name not in graph.constants:
-            _read_input(graph, info)
+            _read_input(graph, info, declared.get(info.name))
     for proto in model.graph.node:
         _read_node(graph, proto)
     graph.outputs = [info.name for info in model.graph.output]
@@ -168,7 +176,17 @@ def _kind(number: int) -> str:
     return str(onnx.TensorProto.DataType.Name(number)) if known else f"type {number}"
 
 
-def _read_input(graph: Graph, info: onnx.ValueInfoProto) -> None:
+def _declared_grids(proto: onnx.GraphProto) -> dict[str, Grid | None]:
+    """The integers that qonnx's annotations declare for tensors of float32."""
+    return {
+        note.tensor_name: datatype_grid(entry.value)
+        for note in proto.quantization_annotation
+        for entry in note.quant_parameter_tensor_names
+        if entry.key == DATATYPE_KEY
+    }
+
+
+def _read_input(graph: Graph, info: onnx.ValueInfoProto, declared: Grid | None) -> None:
     tensor = info.type.tensor_type
     if not info.type.HasField("tensor_type") or not tensor.HasField("shape"):
         raise CompileError(f"{info.name}: input must be a tensor with a stated shape; export the model with shapes")
@@ -182,7 +200,7 @@ def _read_input(graph: Graph, info: onnx.ValueInfoProto) -> None:
     # the batch is free whatever the example had; (K, 1) is a column, which products W x take: the batch is behind
     column = len(sizes) == 2 and sizes[1] == 1 and (sizes[0] or 1) > 1
     shape = (sizes[0], None) if column else (None, *sizes[1:])
-    graph.values[info.name] = Value(info.name, shape, _INPUT_GRIDS[tensor.elem_type])
+    graph.values[info.name] = Value(info.name, shape, _INPUT_GRIDS[tensor.elem_type] or declared)
 
 
 def _input_sizes(name: str, tensor: onnx.TypeProto.Tensor) -> list[int | None]:

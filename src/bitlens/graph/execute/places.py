@@ -101,6 +101,12 @@ def _pad(node: Node, operands: list[Tensor | None]) -> Tensor:
     return x.spread(widen)
 
 
+def _constant_of_shape(node: Node, operands: list[Tensor | None]) -> Tensor:
+    value = node.attrs["value"]
+    number = np.zeros(1, np.float32) if value is None else np.asarray(value)
+    return Tensor(np.full([int(size) for size in same(node, operands).real], number.reshape(-1)[0]))
+
+
 def _gather(node: Node, operands: list[Tensor | None]) -> Tensor:
     x, index = operands
     assert x is not None and index is not None
@@ -163,6 +169,7 @@ PLACES: dict[str, Rule] = {
     "Shape": lambda node, operands: Tensor(
         np.asarray(same(node, operands).real.shape, np.int64)[node.attrs["start"] : node.attrs["end"]]
     ),
+    "ConstantOfShape": _constant_of_shape,
     "Gather": _gather,
     "Slice": _slice,
     "Split": _split,

@@ -7,6 +7,7 @@ N batch, C channels, H height, W width.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,9 @@ def _max_pool(node: Node, operands: list[Tensor | None]) -> Tensor:
     attrs = {**GLOBAL, **node.attrs}
     if x.integers is not None and x.unit is not None:
         return _kept(node, Tensor.quantized(windows(x.integers, attrs, kernel, -(1 << 40)).max(axis=(4, 5)), x.unit))
-    return _kept(node, Tensor(windows(x.real, attrs, kernel, -np.inf).max(axis=(4, 5))))
+    whole = None if x.whole is None else _max_pool(node, [x.whole])
+    real = _kept(node, Tensor(windows(x.real, attrs, kernel, -np.inf).max(axis=(4, 5))))
+    return replace(real, whole=whole)
 
 
 def _kept(node: Node, found: Tensor) -> Tensor:
