@@ -45,9 +45,11 @@ def common_unit(units: Sequence[FloatArray]) -> tuple[FloatArray, list[int]] | N
     if all(unit.shape == first.shape and np.array_equal(unit, first) for unit in units):
         return first, [1] * len(units)
     finest = min(units, key=lambda unit: float(unit.max()))
+    if not np.all(finest > 0) or len({unit.shape for unit in units if unit.ndim}) > 1:
+        return None
     factors: list[int] = []
     for unit in units:
-        found = whole_multiple(unit, finest) if np.all(finest > 0) else None
+        found = whole_multiple(unit, finest)
         if found is None or found.min() != found.max() or found.min() < 1:
             return None
         factors.append(int(found.min()))

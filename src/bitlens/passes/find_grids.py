@@ -209,14 +209,13 @@ def _concat(graph: Graph, node: Node, operands: list[Value]) -> Value:
     advice = "quantize every branch with one shared scale before the concat"
     for value in operands:
         _joined_grid(node, value, advice)
+        if value.scale.ndim:
+            raise UnalignedError(node.name, f"scale of the operands must be one number, not one per channel; {advice}")
     operands = _aligned(graph, node, operands, advice)
     grids = [_integer_grid(node, value) for value in operands]
     lo, hi = min(grid.lo for grid in grids), max(grid.hi for grid in grids)
     step = 2 if all(grid.step == 2 and (grid.lo - lo) % 2 == 0 for grid in grids) else 1
-    scale = operands[0].scale
-    if scale.ndim:
-        raise UnalignedError(node.name, f"scale of the operands must be one number, not one per channel; {advice}")
-    return Value(node.output, None, Grid(lo, hi, step), scale)
+    return Value(node.output, None, Grid(lo, hi, step), operands[0].scale)
 
 
 def _joined_grid(node: Node, value: Value, advice: str) -> Grid:

@@ -51,7 +51,7 @@ def _lower_product(graph: Graph, node: Node) -> None:
     shapes = [graph.value(tensor).shape or () for tensor in node.inputs]
     if _is_pixel(shapes[0]) and not _is_pixel(shapes[1]):
         shapes, node.inputs = shapes[::-1], node.inputs[::-1]
-    if shapes[0] != shapes[1] and not (_is_pixel(shapes[1]) and shapes[0][1:2] == shapes[1][1:2]):
+    if shapes[0] != shapes[1] and not (_is_pixel(shapes[1]) and len(shapes[0]) == 4 and shapes[0][1] == shapes[1][1]):
         raise CompileError(
             f"{node.name}: operands of Mul must have one shape, or one of them one pixel, "
             f"not {shapes[0]} and {shapes[1]}"

@@ -52,8 +52,9 @@ def _pass_one(graph: Graph, lookup: Node) -> bool:
         constants = [tensor for tensor in reader.inputs if tensor and tensor != lookup.output]
         if reader.op not in _PASSES or not all(tensor in graph.constants for tensor in constants):
             continue
-        if any(graph.constants[tensor].ndim > 2 for tensor in constants):
-            continue
+        shapes = [graph.constants[tensor].shape for tensor in constants]
+        if any(len(shape) > 2 or (len(shape) == 2 and shape[0] != 1) for shape in shapes):
+            continue  # not the same for every row
         table = fresh_tensor(graph, f"{lookup.inputs[0]}.{reader.op.lower()}")
         result = reader.outputs[0]
         inputs = [lookup.inputs[0] if tensor == lookup.output else tensor for tensor in reader.inputs]

@@ -19,6 +19,7 @@ from bitlens.core.grid import Grid
 from bitlens.core.reference import Add, Chain, Divide, Multiply
 from bitlens.graph.graph import Graph, Node, Value
 from bitlens.graph.rewrite import fresh_node, fresh_tensor
+from bitlens.graph.spec import CompileError
 from bitlens.graph.units import common_unit, whole_multiple
 
 __all__ = ["align_operands", "settle_operand"]
@@ -43,7 +44,8 @@ def settle_operand(graph: Graph, node: Node, place: int) -> None:
     if found is None or value.grid is None:
         return
     sign, addend, unit = found
-    _read_rescaled(graph, node, place, value, sign, addend, unit)
+    if _fits(_ends(value.grid, sign, addend)):
+        _read_rescaled(graph, node, place, value, sign, addend, unit)
 
 
 def _whole_map(chain: Chain, unit: FloatArray) -> tuple[int, npt.NDArray[np.int64], FloatArray] | None:
@@ -73,15 +75,23 @@ def _whole_map(chain: Chain, unit: FloatArray) -> tuple[int, npt.NDArray[np.int6
     return sign, np.asarray(addend), unit
 
 
+def _ends(grid: Grid, factor: int, addend: npt.NDArray[np.int64]) -> tuple[int, int]:
+    """The smallest and the largest of factor * x + addend."""
+    lo, hi = sorted((factor * grid.lo, factor * grid.hi))
+    return lo + int(addend.min()), hi + int(addend.max())
+
+
+def _fits(ends: tuple[int, int]) -> bool:
+    """Whether integers between these ends fit 32 bits."""
+    return ends[0] >= -ACCUMULATOR_LIMIT and ends[1] <= ACCUMULATOR_LIMIT
+
+
 def _read_rescaled(
     graph: Graph, node: Node, place: int, value: Value, factor: int, addend: npt.NDArray[np.int64], unit: FloatArray
 ) -> None:
-    """Put factor * x + addend, in the given unit, in the place of an operand; nothing where it leaves 32 bits."""
+    """Put factor * x + addend, in the given unit, in the place of an operand."""
     assert value.grid is not None
-    ends = sorted((factor * value.grid.lo, factor * value.grid.hi))
-    lo, hi = ends[0] + int(addend.min()), ends[1] + int(addend.max())
-    if lo < -ACCUMULATOR_LIMIT or hi > ACCUMULATOR_LIMIT:
-        return
+    lo, hi = _ends(value.grid, factor, addend)
     rows = np.atleast_1d(addend)
     name = fresh_tensor(graph, f"{value.name}.whole")
     graph.values[name] = Value(name, value.shape, Grid.span(lo, hi), unit)
@@ -98,15 +108,24 @@ def _read_rescaled(
 
 
 def align_operands(graph: Graph, node: Node) -> bool:
-    """Let all operands have one unit, that of the finest; tell whether they do."""
+    """Let all operands have one unit, that of the finest; tell whether there is one.
+
+    Raises:
+        CompileError: in that unit an operand would leave 32 bits.
+    """
     values: Sequence[Value] = [graph.value(tensor) for tensor in node.inputs]
     found = common_unit([value.scale for value in values])
     if found is None:
         return False
-    unit, factors = found
+    (unit, factors), none = found, np.zeros((), np.int64)
     for place, (value, factor) in enumerate(zip(values, factors, strict=True)):
-        if factor != 1:
-            _read_rescaled(graph, node, place, value, factor, np.zeros((), np.int64), unit)
-            if node.inputs[place] == value.name:
-                return False
+        if factor == 1 or value.grid is None:
+            continue
+        ends = _ends(value.grid, factor, none)
+        if not _fits(ends):
+            raise CompileError(
+                f"{node.name}: operands in the smallest of their units must stay within 32 bits, "
+                f"not reach [{ends[0]}, {ends[1]}]; use scales that lie closer"
+            )
+        _read_rescaled(graph, node, place, value, factor, none, unit)
     return True
