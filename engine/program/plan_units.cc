@@ -72,11 +72,15 @@ Storage choose_primary(const Storages& storages, bool (*can)(const void*, Storag
 }  // namespace
 
 std::vector<Shape> infer_shapes(const Program& program, const Target& target) {
+  // The asked size is that of inputs which leave theirs open; where none does, it must be the file's.
+  const auto is_open = [](const TensorInfo& input) { return input.shape.height == 0 || input.shape.width == 0; };
+  const bool any_open = std::any_of(program.tensors.begin(), program.tensors.begin() + program.input_count, is_open);
   std::vector<Shape> shapes;
   for (uint32_t i = 0; i < program.input_count; ++i) {
     const TensorInfo& input = program.tensors[i];
-    shapes.push_back({input_size(input, "height", input.shape.height, target.height, input.height_multiple),
-                      input_size(input, "width", input.shape.width, target.width, input.width_multiple),
+    const bool asked = is_open(input) || !any_open;
+    shapes.push_back({input_size(input, "height", input.shape.height, asked ? target.height : 0, input.height_multiple),
+                      input_size(input, "width", input.shape.width, asked ? target.width : 0, input.width_multiple),
                       input.shape.channels});
   }
   for (const Op& op : program.ops) {

@@ -226,17 +226,9 @@ def _joined_grid(node: Node, value: Value, advice: str) -> Grid:
 
 def _aligned(graph: Graph, node: Node, operands: list[Value], advice: str) -> list[Value]:
     """The operands in one unit."""
-    if not align_operands(graph, node):
-        a, b = next(
-            ((operands[0], value) for value in operands[1:] if not np.array_equal(value.scale, operands[0].scale)),
-            (operands[0], operands[-1]),
-        )
-        texts = [f"{value.scale.reshape(-1)[0]:.9g}" for value in (a, b)]
-        raise UnalignedError(
-            node.name,
-            "scales of the operands must be equal or whole multiples of the smallest, "
-            f"not {texts[0]} and {texts[1]}; {advice}",
-        )
+    problem = align_operands(graph, node)
+    if problem:
+        raise UnalignedError(node.name, f"{problem}; {advice}")
     return [graph.value(tensor) for tensor in node.inputs]
 
 

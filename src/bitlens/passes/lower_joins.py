@@ -29,7 +29,8 @@ def lower_joins(graph: Graph) -> None:
             _lower_product(graph, node)
         elif node.op == "Concat":
             _lower_concat(graph, node)
-        elif node.op == "Reshape":
+    for node in [*graph.nodes]:  # only now: a vector that was made one pixel may meet a map
+        if node.op == "Reshape":
             _drop_reshape(graph, node)
 
 

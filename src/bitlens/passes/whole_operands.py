@@ -19,7 +19,6 @@ from bitlens.core.grid import Grid
 from bitlens.core.reference import Add, Chain, Divide, Multiply
 from bitlens.graph.graph import Graph, Node, Value
 from bitlens.graph.rewrite import fresh_node, fresh_tensor
-from bitlens.graph.spec import CompileError
 from bitlens.graph.units import common_unit, whole_multiple
 
 __all__ = ["align_operands", "settle_operand"]
@@ -107,25 +106,20 @@ def _read_rescaled(
     node.inputs[place] = name
 
 
-def align_operands(graph: Graph, node: Node) -> bool:
-    """Let all operands have one unit, that of the finest; tell whether there is one.
-
-    Raises:
-        CompileError: in that unit an operand would leave 32 bits.
-    """
+def align_operands(graph: Graph, node: Node) -> str:
+    """Let all operands have one unit, that of the finest; return "", or the rule that they break."""
     values: Sequence[Value] = [graph.value(tensor) for tensor in node.inputs]
     found = common_unit([value.scale for value in values])
     if found is None:
-        return False
+        other = next((value for value in values if not np.array_equal(value.scale, values[0].scale)), values[-1])
+        texts = [f"{value.scale.reshape(-1)[0]:.9g}" for value in (values[0], other)]
+        return f"scales of the operands must be equal or whole multiples of the smallest, not {texts[0]} and {texts[1]}"
     (unit, factors), none = found, np.zeros((), np.int64)
     for place, (value, factor) in enumerate(zip(values, factors, strict=True)):
         if factor == 1 or value.grid is None:
             continue
-        ends = _ends(value.grid, factor, none)
-        if not _fits(ends):
-            raise CompileError(
-                f"{node.name}: operands in the smallest of their units must stay within 32 bits, "
-                f"not reach [{ends[0]}, {ends[1]}]; use scales that lie closer"
-            )
+        lo, hi = _ends(value.grid, factor, none)
+        if not _fits((lo, hi)):
+            return f"operands in the smallest of their units must stay within 32 bits, not reach [{lo}, {hi}]"
         _read_rescaled(graph, node, place, value, factor, none, unit)
-    return True
+    return ""
