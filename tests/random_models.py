@@ -116,7 +116,7 @@ class _Maker:
     def _conv(self, *, symmetric: bool) -> tuple[str, tuple[int, ...], float] | None:
         rng = self.rng
         depthwise = self._some(0.25)
-        x = self._source(8, scalar=not depthwise)
+        x = self._source(16 if self._some(0.3) else 8, scalar=not depthwise)
         if x is None:
             return None
         channels, height, width = x.shape
@@ -145,6 +145,8 @@ class _Maker:
             sizes = [(p - e) // s + 1 for p, e, s in zip(padded, extent, stride, strict=True)]
             if any(p < e for p, e in zip(padded, extent, strict=True)):
                 return None
+        if channels // groups * kernel[0] * kernel[1] << (x.bits + 9) >= 1 << 31:  # sums could leave 32 bits
+            return None
         weights, rms, unit = self._quantized_weights((outputs, channels // groups, *kernel), symmetric=symmetric)
         sigma = float(np.sqrt(channels // groups * kernel[0] * kernel[1])) * rms * x.rms
         bias = [self._bias(outputs, sigma, unit.reshape(-1), x)] if self._some(0.4) else []

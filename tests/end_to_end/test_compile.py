@@ -75,7 +75,7 @@ def _float_features() -> onnx.ModelProto:
 
 def _wide_features() -> onnx.ModelProto:
     b = _map()
-    x = b.quant(b.conv(b.image(), _ones(2, 2, 1, 1)), 0.01, 9)
+    x = b.conv(b.image(), 99 * _ones(2, 2, 3, 3))
     return b.model(b.conv(x, _ones(2, 2, 3, 3), name="second"))
 
 
@@ -183,7 +183,7 @@ def test_tails_stay_outside_and_are_named() -> None:
         ),
         (
             _wide_features,
-            "second: input must have at most 8 bits, not 9; quantize it to fewer bits, or allow it (--allow-requantize)",
+            "second: input must have at most 16 bits, not 19; quantize it to fewer bits, or allow it (--allow-requantize)",
         ),
         (
             _float_end,

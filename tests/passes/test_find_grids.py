@@ -5,6 +5,7 @@ import pytest
 import bitlens
 from bitlens.core.grid import Grid
 from bitlens.core.reference import Add
+from exactness import assert_exact
 from qonnx_models import ModelBuilder
 from stages import after, assert_refused, only
 
@@ -138,13 +139,37 @@ def test_sums_that_may_overflow_are_refused() -> None:
     )
 
 
-def test_wide_inputs_of_a_window_are_refused() -> None:
+def test_sums_as_an_input_are_refused() -> None:
     b = ModelBuilder()
-    x = b.quant(b.image(), 2**-9, 9)
+    x = b.conv(b.image(), np.full((2, 3, 3, 3), 120))
     assert_refused(
-        b.model(b.conv(x, np.ones((1, 3, 3, 3)))),
-        "conv: input must have at most 8 bits, not 9; quantize it to fewer bits, or allow it (--allow-requantize)",
+        b.model(b.conv(x, np.ones((1, 2, 3, 3)), name="second")),
+        "second: input must have at most 16 bits, not 20; quantize it to fewer bits, or allow it (--allow-requantize)",
     )
+
+
+@pytest.mark.parametrize(("bits", "signed"), [(9, 0), (10, 1), (12, 1), (16, 0), (16, 1)])
+@pytest.mark.parametrize("kind", ["plain", "depthwise", "transposed"])
+def test_windows_of_wide_activations_are_exact(bits: int, signed: int, kind: str) -> None:
+    rng = np.random.default_rng(bits)
+    b = ModelBuilder(("N", 2, 7, 6))
+    x = b.conv(b.image(), rng.integers(-99, 100, (3, 2, 3, 3)), pads=[1, 1, 1, 1])
+    x = b.quant(x, 2.0 ** (6 - bits) * 9, bits, signed)
+    if kind == "transposed":
+        x = b.op(
+            "ConvTranspose", x, b.weights(rng.integers(-127, 128, (3, 4, 3, 2))), strides=[2, 2], pads=[1, 0, 0, 1]
+        )
+    else:
+        shape, group = ((3, 1, 3, 3), 3) if kind == "depthwise" else ((4, 3, 3, 3), 1)
+        x = b.conv(x, rng.integers(-127, 128, shape), pads=[1, 0, 2, 1], strides=[1, 2], group=group)
+    assert_exact(b.model(x, b.quant(x, 400.0 * 2.0 ** (6 - bits), bits, 1)))
+
+
+def test_a_sum_of_two_bytes_needs_no_quantizer_in_front_of_a_window() -> None:
+    b = ModelBuilder(("N", 2, 5, 5))
+    x = b.quant(b.conv(b.image(), np.ones((2, 2, 1, 1))), 0.01, 8, 1)
+    total = b.op("Add", x, b.quant(b.image(), 0.01, 8, 1))
+    assert_exact(b.model(b.conv(total, np.arange(-18, 18).reshape(2, 2, 3, 3))))
 
 
 def test_units_that_leave_float32_are_refused() -> None:

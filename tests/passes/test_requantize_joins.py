@@ -181,9 +181,9 @@ def test_channels_of_several_scales_meet_a_convolution() -> None:
 def test_a_sum_of_too_many_bits_meets_a_convolution() -> None:
     b = ModelBuilder(("N", 1, 4, 4))
     x = b.quant("image", 1 / 255, 8)
-    total = b.op("Add", b.quant(x, 0.01, 8), b.quant(x, 0.01, 8, rounding_mode="CEIL"))
+    total = b.op("Add", b.quant(x, 2**-16, 16), b.quant(x, 2**-16, 16, rounding_mode="CEIL"))
     program = bitlens.compile(b.model(b.conv(total, np.ones((2, 1, 3, 3)), name="product")), allow_requantize=True)
-    text = "product: input requantized to 8 bits of 0.0200000014; it is off by at most 0.501 units, 0.0101"
+    text = "product: input requantized to 8 bits of 0.00784301758; it is off by at most 0.501 units, 0.00393"
     assert program.metadata["requantized"] == text
 
 

@@ -25,8 +25,7 @@ from bitlens.passes.whole_operands import align_operands, settle_operand
 
 __all__ = ["UnalignedError", "find_grids"]
 
-_MOST_BITS = 8  # of a convolution's input
-_MOST_LINEAR_BITS = 16  # of the input of a 1x1 convolution or a matrix product
+_MOST_BITS = 16  # of the input of a product
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -90,10 +89,9 @@ def _conv(graph: Graph, node: Node, operands: list[Value]) -> Value:
     (x,) = operands
     grid = _integer_grid(node, x)
     weights = node.attrs["weights"]
-    most = _MOST_LINEAR_BITS if _is_linear(node, x) else _MOST_BITS
-    if grid.bits > most:
+    if grid.bits > _MOST_BITS:
         raise UnalignedError(
-            node.name, f"input must have at most {most} bits, not {grid.bits}; quantize it to fewer bits"
+            node.name, f"input must have at most {_MOST_BITS} bits, not {grid.bits}; quantize it to fewer bits"
         )
     with np.errstate(over="ignore"):
         scale = np.asarray(_channel_scale(node, x, weights.shape) * node.attrs.pop("weight_scale"), np.float32)
@@ -117,13 +115,6 @@ def _place_bias(graph: Graph, node: Node, scale: FloatArray) -> None:
     node.outputs = [fresh_tensor(graph, f"{result}.sums")]
     graph.values[node.output] = graph.value(result).with_(name=node.output)
     insert_after(graph, node, Node("chain", fresh_node(graph, f"{node.name}.bias"), [node.output], [result], chain))
-
-
-def _is_linear(node: Node, x: Value) -> bool:
-    """Whether each input value is used with one tap per output: a 1x1 kernel, or a kernel as large as the map."""
-    kernel, groups = node.attrs["kernel"], node.attrs["groups"]
-    whole = tuple((x.shape or ())[2:]) or (1, 1)
-    return groups == 1 and not any(node.attrs["pads"]) and kernel in ((1, 1), whole)
 
 
 def _channel_scale(node: Node, x: Value, shape: tuple[int, ...]) -> FloatArray:
