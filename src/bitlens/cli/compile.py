@@ -35,12 +35,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a recurrent step: OUT is IN of the next step, IN is X (0) before the first",
     )
+    parser.add_argument(
+        "--float-islands",
+        action="store_true",
+        help="of a partially quantized model: run layers that are float on the host, in numpy",
+    )
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Compile and save."""
     import bitlens
+    from bitlens.graph.file import Program
+    from bitlens.graph.islands import Island, IslandProgram
 
     observe = None
     if arguments.explain or arguments.dump:
@@ -51,20 +58,26 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.model,
         states=_states(arguments.state),
         allow_requantize=arguments.allow_requantize,
+        float_islands=arguments.float_islands,
         progress=sys.stderr.isatty() and not arguments.explain,
         observe=observe,
     )
     program.save(arguments.output)
     size = arguments.output.stat().st_size
     source = Path(arguments.model).stat().st_size
+    parts = program.parts if isinstance(program, IslandProgram) else [program]
+    ops = sum(len(part.graph.nodes) for part in parts if isinstance(part, Program))
+    islands = [[node.name for node in part.graph] for part in parts if isinstance(part, Island)]
     changes = program.metadata.get("requantized", "").splitlines()
     if arguments.json:
         report = {"output": str(arguments.output), "bytes": size, "source_bytes": source, "requantized": changes}
-        print(json.dumps(report))
+        print(json.dumps(report | {"islands": islands}))
     else:
         for line in changes:
             print(line)
-        print(f"{arguments.output}: {len(program.graph.nodes)} ops, {size:,} bytes ({source / size:.1f}x smaller)")
+        for layers in islands:
+            print(f"float on the host: {', '.join(layers)}")
+        print(f"{arguments.output}: {ops} ops, {size:,} bytes ({source / size:.1f}x smaller)")
     return 0
 
 

@@ -37,12 +37,13 @@ def run(arguments: argparse.Namespace) -> int:
     if Path(arguments.model).is_dir():
         return _run_of(arguments)
     from bitlens.graph.file import Program
+    from bitlens.graph.island_file import load_program
     from bitlens.results.forms import open_form
     from bitlens.results.line import accuracy, test_images
 
-    program = Program.load(arguments.model)
+    program = load_program(arguments.model)
     recipe = arguments.recipe or program.metadata.get("recipe", "")
-    if program.graph.states:
+    if isinstance(program, Program) and program.graph.states:
         return _sequence(arguments, recipe)
     images, labels = test_images(recipe, arguments.data, arguments.cache, arguments.limit)
     if arguments.exact:

@@ -22,9 +22,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print a program's layers."""
-    from bitlens.graph.file import Program
+    from bitlens.graph.island_file import load_program
+    from bitlens.graph.islands import IslandProgram
     from bitlens.results.inspect import inspect_program, parse_size, render
+    from bitlens.results.inspect_islands import inspect_islands, render_islands
 
-    report = inspect_program(Program.load(arguments.model), parse_size(arguments.size))
+    program, size = load_program(arguments.model), parse_size(arguments.size)
+    if isinstance(program, IslandProgram):
+        report = inspect_islands(program, size)
+        print(json.dumps(report) if arguments.json else render_islands(report))
+        return 0
+    report = inspect_program(program, size)
     print(json.dumps(report) if arguments.json else render(report))
     return 0

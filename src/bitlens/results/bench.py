@@ -6,15 +6,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bitlens.graph.file import Program
 from bitlens.graph.graph import GraphError
+from bitlens.graph.island_file import load_program
+from bitlens.graph.islands import IslandProgram
 
 __all__ = ["bench_program", "render", "time_interleaved"]
+
+if TYPE_CHECKING:
+    from bitlens.runtime import Tensor
 
 Report = dict[str, Any]
 _LEAST_ROUNDS = 5
@@ -59,20 +63,22 @@ def bench_program(
         raise GraphError(f"bench: batch must be at least 1, not {batch}")
     if not 0 < seconds < math.inf:
         raise GraphError(f"bench: seconds must be a positive number, not {seconds}")
-    program = Program.load(model)
+    program = load_program(model)
     session = Session(program, threads=threads, isa=isa, size=size)
-    carried = {state.input for state in program.graph.states}
-    free = [name for name in program.graph.inputs if name not in carried]
-    images = {name: _random_images(program, name, batch, size) for name in free}
+    if peers and isinstance(program, IslandProgram):
+        raise GraphError("bench: peers must be given a program of integers alone, not one with float islands")
+    carried = set() if isinstance(program, IslandProgram) else {state.input for state in program.graph.states}
+    images = {name: _random_images(tensor, batch) for name, tensor in session.inputs.items() if name not in carried}
     take: Callable[[Any], Any] = session.stream().run if carried else session.run
     runs: dict[str, Callable[[], Any]] = {"bitlens": lambda: take(images)}
     if peers and onnx is not None:
         from bitlens.results.peers import onnxruntime_peers
 
-        if len(program.graph.inputs) > 1:
-            raise GraphError(f"bench: peers must be given a model of one input, not {len(program.graph.inputs)}")
-        for name, run in onnxruntime_peers(onnx, images[free[0]], threads).items():
-            runs[name] = lambda run=run: run(images[free[0]])  # type: ignore[misc]
+        if len(session.inputs) > 1:
+            raise GraphError(f"bench: peers must be given a model of one input, not {len(session.inputs)}")
+        (only,) = images.values()
+        for name, run in onnxruntime_peers(onnx, only, threads).items():
+            runs[name] = lambda run=run: run(only)  # type: ignore[misc]
     times = time_interleaved(runs, seconds)
     ours = 1e3 * float(np.median(times["bitlens"]))
     rows = []
@@ -107,16 +113,12 @@ def time_interleaved(runs: Mapping[str, Callable[[], Any]], seconds: float) -> d
     return {name: np.array(values) for name, values in times.items()}
 
 
-def _random_images(program: Program, name: str, batch: int, size: tuple[int, int] | None) -> npt.NDArray[Any]:
-    value = program.graph.value(name)
-    assert value.grid is not None
-    height, width, channels = value.shape or (None, None, None)
-    assert channels is not None
-    if (height is None or width is None) and size is None:
-        raise GraphError("bench: size must be given for a program of symbolic size (--size HxW)")
-    shape = (batch, height or (size or (0, 0))[0], width or (size or (0, 0))[1], channels)
-    integers = value.grid.decode(np.random.default_rng(0).integers(0, value.grid.levels, shape))
-    return integers.astype(np.uint8 if value.grid.lo >= 0 and value.grid.hi <= 255 else np.int32)
+def _random_images(tensor: Tensor, batch: int) -> npt.NDArray[Any]:
+    rng, shape, grid = np.random.default_rng(0), (batch, *tensor.shape), tensor.grid
+    if grid is None:
+        return rng.normal(0, 1, shape).astype(np.float32)
+    integers = grid.decode(rng.integers(0, grid.levels, shape))
+    return integers.astype(np.uint8 if grid.lo >= 0 and grid.hi <= 255 else np.int32)
 
 
 def render(report: Report) -> str:

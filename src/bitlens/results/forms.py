@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlens.graph.file import Program
+from bitlens.graph.island_file import load_program
+from bitlens.graph.islands import IslandProgram
 
 __all__ = ["ArrayError", "Form", "open_form", "read_array"]
 
@@ -52,11 +54,11 @@ class _Engine:
 
     recurrent = False
 
-    def __init__(self, program: Program, threads: int | None, isa: str | None) -> None:
+    def __init__(self, program: Program | IslandProgram, threads: int | None, isa: str | None) -> None:
         from bitlens.runtime import Session
 
         self.plan = partial(Session, program, threads=threads, isa=isa)
-        self.symbolic = any(None in (program.graph.value(name).shape or ()) for name in program.graph.inputs)
+        self.symbolic = _is_symbolic(program)
         self.session = None if self.symbolic else self.plan()
         self.size: tuple[int, ...] = ()  # that a symbolic program is planned for
         self.metadata = program.metadata
@@ -67,6 +69,16 @@ class _Engine:
         if self.session is None or (self.symbolic and x.shape[1:3] != self.size):
             self.session, self.size = self.plan(size=x.shape[1:3]), x.shape[1:3]
         return dict(self.session.run(x, keep=keep, real=real))
+
+
+class _GoldenIslands:
+    """A program with float islands, its integer parts in golden."""
+
+    recurrent = False
+
+    def __init__(self, program: IslandProgram) -> None:
+        self.run = program.run
+        self.metadata = program.metadata
 
 
 class _GoldenSequence:
@@ -97,6 +109,13 @@ class _EngineSequence:
     def run(self, x: npt.NDArray[Any], *, keep: bool = False, real: bool = False) -> Arrays:
         _refuse_keep(keep)
         return dict(self.stream.run(x, real=real))
+
+
+def _is_symbolic(program: Program | IslandProgram) -> bool:
+    """Whether the size of an input is open."""
+    if isinstance(program, IslandProgram):
+        return any(None in (value.shape or ())[1:] for value in program.inputs)
+    return any(None in (program.graph.value(name).shape or ()) for name in program.graph.inputs)
 
 
 def _refuse_keep(keep: bool) -> None:
@@ -130,7 +149,9 @@ def open_form(
     Raises:
         FormatError: the file is no valid program.
     """
-    program = Program.load(model)
+    program = load_program(model)
+    if isinstance(program, IslandProgram):
+        return _GoldenIslands(program) if backend == "golden" else _Engine(program, threads, isa)
     if program.graph.states:
         return _GoldenSequence(program) if backend == "golden" else _EngineSequence(program, threads, isa)
     return _Golden(program) if backend == "golden" else _Engine(program, threads, isa)

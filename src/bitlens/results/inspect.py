@@ -13,7 +13,7 @@ from bitlens.core.planes import plane_bytes
 from bitlens.graph.file import Program
 from bitlens.graph.graph import Graph, GraphError, Node, State
 
-__all__ = ["inspect_program", "parse_size", "render"]
+__all__ = ["Report", "aligned", "file_lines", "inspect_program", "layer_lines", "parse_size", "render"]
 
 Report = dict[str, Any]
 
@@ -152,6 +152,22 @@ def _payload_bytes(node: Node) -> int:
 
 def render(report: Report) -> str:
     """The report as text: one line a layer, then totals."""
+    lines = layer_lines(report["layers"])
+    for state in report["states"]:
+        low, high = state["initial"]
+        begin = str(low) if low == high else f"{low}..{high}"
+        lines.append(
+            f"state: {state['output']} is {state['input']} of the next step, {_shape(state['shape'])} {state['grid']}, "
+            f"at first {begin}"
+        )
+    lines += file_lines(report)
+    if report["macs"] is not None:
+        lines.append(f"per image: {report['macs']:,} MAC, {report['bit_operations']:,} bit operations (MAC * W * A)")
+    return "\n".join(lines)
+
+
+def layer_lines(layers: list[Report]) -> list[str]:
+    """A table of integer layers, one line a layer."""
     head = [
         "layer",
         "op",
@@ -165,7 +181,7 @@ def render(report: Report) -> str:
         "kernel",
     ]
     rows = [head]
-    for layer in report["layers"]:
+    for layer in layers:
         weights = f"{layer['weight_grid']}, " if layer["weight_grid"] else ""
         rows.append(
             [
@@ -181,15 +197,18 @@ def render(report: Report) -> str:
                 layer["kernel"],
             ]
         )
-    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    for state in report["states"]:
-        low, high = state["initial"]
-        begin = str(low) if low == high else f"{low}..{high}"
-        lines.append(
-            f"state: {state['output']} is {state['input']} of the next step, {_shape(state['shape'])} {state['grid']}, "
-            f"at first {begin}"
-        )
+    return aligned(rows)
+
+
+def aligned(rows: list[list[str]]) -> list[str]:
+    """Rows of a table as lines, cells filled to the width of their column."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def file_lines(report: Report) -> list[str]:
+    """The metadata, labels left out, and the size of the file."""
+    lines = []
     for key, text in report["metadata"].items():
         if key != "classes":
             lines += [f"{key}: {line}" for line in text.splitlines()]
@@ -197,9 +216,7 @@ def render(report: Report) -> str:
         f"file: {report['bytes']:,} bytes; float32 weights would be {report['float_bytes']:,} "
         f"({report['float_bytes'] / report['bytes']:.1f}x)"
     )
-    if report["macs"] is not None:
-        lines.append(f"per image: {report['macs']:,} MAC, {report['bit_operations']:,} bit operations (MAC * W * A)")
-    return "\n".join(lines)
+    return lines
 
 
 def _shape(shape: list[int | None]) -> str:
