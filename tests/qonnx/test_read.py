@@ -69,6 +69,68 @@ def test_weights_in_external_files_are_found(tmp_path: Path) -> None:
         read(tmp_path / "m.onnx")
 
 
+def _external(folder: Path, **place: str) -> Path:
+    """A model whose weights (108 bytes) lie in another file, and files it may not read."""
+    b = ModelBuilder()
+    weights = np.arange(27, dtype=np.float32).reshape(1, 3, 3, 3)
+    model = b.model(b.op("Conv", b.image(), b.quant(b.constant(weights), 1, 8, 1)))
+    (tensor,) = (item for item in model.graph.initializer if len(item.dims) == 4)
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in place.items():
+        tensor.external_data.add(key=key, value=value)
+    inside = folder / "inside"
+    inside.mkdir()
+    for name in ("weights.bin", "inside/weights.bin"):
+        (folder / name).write_bytes(weights.tobytes())
+    (inside / "short.bin").write_bytes(weights.tobytes()[:50])
+    (inside / "link.bin").symlink_to(folder / "weights.bin")
+    path = inside / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize("place", [{}, {"offset": "0"}, {"offset": "0", "length": "108"}])
+def test_external_data_may_be_described_in_part(tmp_path: Path, place: dict[str, str]) -> None:
+    graph = read(_external(tmp_path, location="weights.bin", **place))
+    assert any(np.array_equal(array.reshape(-1), np.arange(27)) for array in graph.constants.values())
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"location": "../weights.bin"},
+        {"location": "/weights.bin"},
+        {"location": "link.bin"},
+        {"location": "missing.bin"},
+        {"location": "short.bin"},
+        {"location": "weights.bin", "offset": "8"},
+        {"location": "weights.bin", "offset": "-4"},
+        {"location": "weights.bin", "length": "1099511627776"},
+        {"location": "weights.bin", "length": "many"},
+        {"location": "."},
+        {"location": ""},
+        {},
+    ],
+)
+def test_external_data_that_is_elsewhere_or_broken_is_refused(tmp_path: Path, place: dict[str, str]) -> None:
+    path = _external(tmp_path, **place)
+    with pytest.raises(CompileError) as caught:
+        read(path)
+    start = f"{path}: file must be an ONNX model, not broken or foreign: "
+    whole = "c3: constant must be whole, not a broken FLOAT tensor; repair the file"
+    assert str(caught.value).startswith(start) or str(caught.value) == whole
+    assert str(caught.value).isprintable()
+
+
+def test_external_data_of_a_model_in_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _external(tmp_path, location="weights.bin")
+    monkeypatch.chdir(path.parent)
+    sentence = "c3: constant must be in the model, not in an external file; give the model's path"
+    with pytest.raises(CompileError, match=f"^{sentence}$"):
+        read(onnx.load(path, load_external_data=False))
+
+
 @pytest.mark.parametrize("domain", [DOMAIN, "onnx.brevitas", "finn.custom_op.general", "finn", ""])
 @pytest.mark.parametrize("op", ["Quant", "IntQuant"])
 def test_old_domains_and_synonyms_are_one(domain: str, op: str) -> None:

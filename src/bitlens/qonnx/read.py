@@ -160,6 +160,8 @@ def _read_constants(graph: Graph, proto: onnx.GraphProto) -> None:
 
 def _array(owner: str, tensor: onnx.TensorProto) -> npt.NDArray[Any]:
     kind = _kind(tensor.data_type)
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:  # `load` brings in what stands beside a file
+        raise CompileError(f"{owner}: constant must be in the model, not in an external file; give the model's path")
     try:
         array = numpy_helper.to_array(tensor)
     except (ValueError, TypeError, KeyError, OSError, onnx.checker.ValidationError) as error:
