@@ -147,6 +147,21 @@ def test_a_recurrent_step_is_refused() -> None:
         bitlens.compile(b.model(y), states={"image": y}, float_islands=True)
 
 
+def test_an_output_that_is_an_input_is_refused() -> None:
+    b = Nets()
+    y = b.sums(b.quant(b.float_conv("image", (4, 3, 3, 3), "one"), 0.1, 4, 1), (2, 4, 3, 3), "two")
+    _refused(b.model(y, "image"), "image: output must be computed, not an input; leave it out of the model")
+
+
+def test_an_image_quantized_for_an_output_too_is_quantized_on_the_host() -> None:
+    b = Nets()
+    x = b.image()
+    y = b.op("Relu", b.sums(x, (4, 3, 3, 3), "one"), name="relu")
+    program = _compiled(b.model(x, y))
+    assert [type(part) for part in program.parts] == [Island, Program, Island]
+    assert str(program.described_outputs()[x].grid) == "unsigned 8"
+
+
 def test_an_operator_that_the_host_does_not_know_is_refused_by_name() -> None:
     b = Nets()
     y = b.op("LayerNormalization", b.sums(b.image(), (4, 3, 3, 3), "one"), b.constant(np.ones(6)), name="norm")

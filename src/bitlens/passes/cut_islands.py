@@ -23,7 +23,7 @@ PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _MEANS = ("AveragePool", "GlobalAveragePool", "ReduceMean")
 _MOVES = (
     *("MaxPool", "GlobalMaxPool", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout"),
-    *("Resize", "Upsample", "Pad", "Slice", "Split", "Gather", "DepthToSpace"),
+    *("Resize", "Upsample", "Pad", "Slice", "Split", "Gather", "DepthToSpace", "SpaceToDepth", "ReduceMax"),
 )
 _AFFINE = ("Mul", "Add", "Sub", "Div", "Neg")  # by constants
 _JOINS = ("Add", "Sub", "Mul")  # of two integer tensors

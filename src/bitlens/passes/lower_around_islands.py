@@ -74,6 +74,9 @@ def lower_around_islands(
             f"{graph.states[0].input}: state of a recurrent step must stay with the engine, not beside float islands; "
             "quantize every layer of the step"
         )
+    for name in graph.outputs:
+        if name in graph.inputs:
+            raise CompileError(f"{name}: output must be computed, not an input; leave it out of the model")
     imported = _in_one_form(graph)
     cuttable = prepared(graph)
     forced: dict[str, str] = {}
@@ -164,6 +167,8 @@ def _adopt(graph: Graph, name: str) -> None:
         if readers[0].output in graph.outputs:
             return
     elif node.op not in ("Quant", "BipolarQuant") or node.inputs[0] != name:
+        return
+    if node.output in graph.outputs:
         return
     grid, scale = _quantized(graph, node)
     rounding = read_quantizer(graph, node).rounding if node.op != "DequantizeLinear" else "ROUND"
