@@ -127,6 +127,10 @@ Program read_program(const uint8_t* data, size_t size);
 // Checks grids, ranges and rows of everything read, as if there were no checksum. Throws Error (kFormat).
 void check_program(const Program& program);
 
+// Gives every second integer of a tensor's grid a code too where a convolution pads the tensor with the integer 0,
+// which odd grids lack: bit planes can then hold the padding. Grids that users see stay.
+void widen_grids(Program* program);
+
 // The shape of an op's result. Throws Error (kFormat) when the operands do not fit together.
 Shape result_shape(const Op& op, const std::string& name, const std::vector<Shape>& operands);
 

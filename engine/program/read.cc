@@ -428,6 +428,7 @@ Program read_program(const uint8_t* data, size_t size) {
     fail(kFormat, "file: must end after the states at offset %zu, not %zu", reader.in.at(), size);
   }
   check_program(reader.program);
+  widen_grids(&reader.program);
   return std::move(reader.program);
 }
 

@@ -96,11 +96,23 @@ def test_padding_is_the_integer_0_on_grids_without_it(
     pads = [int(rng.integers(0, extent[axis % 2])) for axis in range(4)]
     sizes = [max(1, int(rng.integers(1, 8)), extent[axis] - pads[axis] - pads[axis + 2]) for axis in (0, 1)]
     b = Builder()
-    x = b.input((sizes[0], sizes[1], channels), grid)
+    if rng.integers(2):  # users' grid, or one of the program's own
+        x = b.input((sizes[0], sizes[1], channels), grid)
+    else:
+        x = b.steps(b.input((sizes[0], sizes[1], channels), Grid.unsigned(8)), rng, grid, kind="rising")
     outs = channels if groups == "depthwise" else parts * int(rng.integers(1, 12))
     window = {"pads": tuple(pads), "stride": tuple(rng.integers(1, 4, 2).tolist()), "dilation": tuple(dilation)}
     y = b.conv(x, rng, outs, weights, (kernel[0], kernel[1]), groups=parts, bias=bool(rng.integers(2)), **window)
     assert_like_golden(b.program(b.steps(y, rng, Grid.odd(2)) if rng.integers(2) else y), seed, isa=isa)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_padded_binary_layers_run_on_bit_planes(isa: str) -> None:
+    b, rng = Builder(), np.random.default_rng(0)
+    x = b.steps(b.input((7, 7, 64), Grid.unsigned(8)), rng, Grid.bipolar(), kind="rising")
+    program = b.program(b.conv(x, rng, 64, Grid.bipolar(), (3, 3), pads=(1, 1, 1, 1)))
+    assert_like_golden(program, 0, isa=isa)
+    assert Session(program, isa=isa).layers[-1].kernel.startswith("conv_bits")
 
 
 @pytest.mark.parametrize("isa", ISAS)
