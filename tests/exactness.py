@@ -19,7 +19,7 @@ from processors import ISAS
 
 from programs import random_inputs
 
-__all__ = ["assert_exact", "assert_output"]
+__all__ = ["assert_engine", "assert_exact", "assert_output"]
 
 
 def _channels_last(array: np.ndarray) -> np.ndarray:
@@ -65,9 +65,16 @@ def assert_exact(model: onnx.ModelProto, seed: int = 0, count: int = 3) -> Progr
         scale = program.graph.value(name).scale
         real[name] = moved if value.grid is not None else moved.astype(np.float32) * scale
     wanted = execute(imported, real)
-    golden = program.run(inputs)
-    for name, found in golden.items():
+    for name, found in program.run(inputs).items():
         assert_output(program, name, wanted[_before_tail(imported, name)], found)
+    assert_engine(program, seed, count)
+    return program
+
+
+def assert_engine(program: Program, seed: int, count: int = 3) -> None:
+    """Run golden, the file read back and the engine on every instruction set, compare every integer of the outputs."""
+    inputs = random_inputs(program, count, seed)
+    golden = program.run(inputs)
     loaded = Program.from_bytes(program.to_bytes())
     for name, found in loaded.run(inputs).items():
         np.testing.assert_array_equal(found, golden[name])
@@ -75,4 +82,3 @@ def assert_exact(model: onnx.ModelProto, seed: int = 0, count: int = 3) -> Progr
         for threads in (1, 2):
             for name, found in Session(program, threads=threads, isa=isa).run(inputs).items():
                 np.testing.assert_array_equal(found, golden[name], err_msg=f"{isa} {name}")
-    return program

@@ -26,11 +26,11 @@ import onnx
 import bitlens
 from bitlens.graph.spec import CompileError
 from broken_models import damage, mutate_bytes
-from exactness import assert_exact
+from exactness import assert_engine, assert_exact
 from onnx_runtime import assert_operators
 from random_models import random_model
 
-__all__ = ["check_bytes", "check_graph", "check_model"]
+__all__ = ["check_bytes", "check_graph", "check_model", "check_requantized"]
 
 _MOST_SECONDS, _MOST_BYTES = 60, 8 << 30  # of one check, of the process
 
@@ -42,6 +42,14 @@ def check_model(seed: int) -> str:
     if seed % 4 == 0:
         assert_operators(model, seed, lenient=True)  # it refuses some transposed convolutions
     return "exact"
+
+
+def check_requantized(seed: int) -> str:
+    """A model whose joins bring several scales together, with leave: the compiler compares it with the changed model."""
+    model = random_model(seed, 2 + seed % 5, unaligned=True)
+    program = bitlens.compile(model, allow_requantize=True)
+    assert_engine(program, seed)
+    return "changed" if "requantized" in program.metadata else "aligned"
 
 
 def check_graph(seed: int) -> str:
@@ -91,7 +99,12 @@ def _compiled_or_refused(source: onnx.ModelProto | Path, seed: int) -> str:
     return "compiled"
 
 
-_CHECKS: dict[str, Callable[[int], str]] = {"models": check_model, "graphs": check_graph, "bytes": check_bytes}
+_CHECKS: dict[str, Callable[[int], str]] = {
+    "models": check_model,
+    "requantized": check_requantized,
+    "graphs": check_graph,
+    "bytes": check_bytes,
+}
 
 
 def _late(number: int, frame: object) -> None:

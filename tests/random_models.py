@@ -37,7 +37,8 @@ class _Tensor:
 class _Maker:
     """Draws one legal operator after the other. Shapes leave the batch out."""
 
-    def __init__(self, seed: int, blocks: int, builder: type[ModelBuilder] | None) -> None:
+    def __init__(self, seed: int, blocks: int, builder: type[ModelBuilder] | None, unaligned: bool) -> None:
+        self.unaligned = unaligned
         self.rng = rng = np.random.default_rng(seed)
         made = self._pick(ModelBuilder, ModelBuilder, LinearBuilder, ThresholdBuilder, UntidyBuilder)
         builder = builder or made
@@ -423,7 +424,13 @@ class _Maker:
         fits = [t for t in self.tensors if t.shape[1:] == first.shape[1:] and (not equal or t.shape == first.shape)]
         second = self._pick(*fits)
         scale, bits = first.rms / 2 ** int(self.rng.integers(1, 7)), int(self.rng.integers(2, 9))
-        names = [self.b.quant(t.name, scale, bits, 1, rounding_mode=self._pick(*ROUNDINGS)) for t in (first, second)]
+        scales = [scale, scale * self.rng.uniform(0.3, 3) if self.unaligned else scale]
+        names = [
+            self.b.quant(t.name, s, bits, 1, rounding_mode=self._pick(*ROUNDINGS))
+            for t, s in zip((first, second), scales, strict=True)
+        ]
+        if self.unaligned and self._some(0.4):
+            names[0] = first.name  # of another unit, or of one for each channel
         return names, [first.shape, second.shape], min(first.rms * 1.4, scale * 2**bits / 2), scale
 
     def _add_block(self) -> None:
@@ -437,7 +444,7 @@ class _Maker:
         names, shapes, rms, scale = self._branches(equal=False)
         shape = (shapes[0][0] + shapes[1][0], *shapes[0][1:])
         joined = self.b.op("Concat", *names, axis=1)
-        if self._some(0.5):
+        if self._some(0.5) and not self.unaligned:
             self._keep(joined, shape, 8, rms, scale)
         else:
             self._quantize(*self._swapped(self._chain(joined, shape, rms, monotone=False), shape))
@@ -486,10 +493,13 @@ class _Maker:
         self.heads.append(b.op("Softmax", scores) if self._some(0.2) else scores)
 
 
-def random_model(seed: int, blocks: int, builder: type[ModelBuilder] | None = None) -> onnx.ModelProto:
+def random_model(
+    seed: int, blocks: int, builder: type[ModelBuilder] | None = None, *, unaligned: bool = False
+) -> onnx.ModelProto:
     """A random legal model: branches, joins, all convolution windows, every weight grid, every activation.
 
-    Its quantizers are written by `builder`, or by one drawn at random.
+    Its quantizers are written by `builder`, or by one drawn at random. Where it may be unaligned, what meets in a join has
+    scales of its own.
     """
-    maker = _Maker(seed, blocks, builder)
+    maker = _Maker(seed, blocks, builder, unaligned)
     return maker.b.model(*maker.heads, opset=13)

@@ -4,7 +4,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fuzz import check_bytes, check_graph, check_model
+from fuzz import check_bytes, check_graph, check_model, check_requantized
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -13,6 +13,12 @@ SEEDS = st.integers(0, 2**32 - 1)
 @given(seed=SEEDS)
 def test_every_form_of_a_random_model_yields_the_same_integers(seed: int) -> None:
     check_model(seed)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(seed=SEEDS)
+def test_every_form_of_a_requantized_model_yields_the_same_integers(seed: int) -> None:
+    check_requantized(seed)
 
 
 @settings(max_examples=400, deadline=None, derandomize=True)
