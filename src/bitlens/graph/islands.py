@@ -56,7 +56,7 @@ class Island:
         for i in range(max(count, 1)):
             image = {name: array[i : i + 1] if count else _nothing(array) for name, array in moved.items()}
             try:
-                tensors = execute(self.graph, image, floats=True)
+                tensors = execute(self.graph, image, floats=True, keep=self.graph.outputs)
             except MemoryError:
                 layer = self.graph.nodes[0].name
                 raise GraphError(f"{layer}: island must fit memory; use smaller images, or repair the file") from None
