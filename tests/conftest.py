@@ -2,4 +2,4 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))  # tests share `programs` and `wide_programs`
+sys.path.insert(0, str(Path(__file__).parent))  # tests share `programs`, `videos` and others

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ _FACE = Face(Box(0, 0, 40, 40), np.zeros((5, 2), np.float32), 0.9)
 
 
 def _shot(frame: int, score: float, track: int = 0, time: float | None = None) -> Shot:
-    return Shot(track, frame, frame / 10 if time is None else time, _FACE, 50, 0, 0, 0, 1, 1, score)
+    return Shot(track, frame, frame / 10 if time is None else time, _FACE, 50, 0, 0, 0, 100, 100, score)
 
 
 def _told(captures: Sequence[Capture]) -> list[tuple[str, int]]:
@@ -23,7 +24,7 @@ def _told(captures: Sequence[Capture]) -> list[tuple[str, int]]:
 
 
 def _slow(
-    shots: list[Shot], keep: int, quick: float | None, interval: float | None, least: int
+    shots: list[Shot], keep: int, apart: float, quick: float | None, interval: float | None, least: int
 ) -> list[tuple[str, int]]:
     """Everything is remembered and looked through anew after each shot."""
 
@@ -44,34 +45,38 @@ def _slow(
     if len(shots) >= max(least, 1):
         if windows:
             given.append(("interval", best(windows[max(windows)]).frame))
-        rest = list(shots)
-        while rest and len(rest) > len(shots) - keep:
-            chosen = best(rest)
-            given.append(("best", chosen.frame))
-            rest.remove(chosen)
+        kept: list[Shot] = []
+        for shot in shots:
+            near = [other for other in kept if shot.time - other.time < apart]
+            if all(other.score < shot.score for other in near):
+                kept = [other for other in kept if other not in near] + [shot]
+                if len(kept) > keep:
+                    kept.remove(min(reversed(kept), key=lambda other: other.score))  # of equal ones the latest
+        given += [("best", shot.frame) for shot in sorted(kept, key=lambda shot: -shot.score)]
     return given
 
 
 @given(
     st.lists(st.tuples(st.integers(1, 4), st.integers(0, 8)), max_size=14),
     st.integers(1, 4),
+    st.sampled_from([0.0, 0.25, 1.0]),
     st.sampled_from([None, 0.0, 5.0, 9.0]),
     st.sampled_from([None, 0.25, 1.0, 2.0]),
     st.integers(1, 4),
 )
 def test_the_slow_model_gives_the_same_captures(
-    steps: list[tuple[int, int]], keep: int, quick: float | None, interval: float | None, least: int
+    steps: list[tuple[int, int]], keep: int, apart: float, quick: float | None, interval: float | None, least: int
 ) -> None:
     shots, frame = [], 0
     for gap, score in steps:
         frame += gap
         shots.append(_shot(frame, float(score), time=frame / 8))  # exact in binary
-    best = BestShots(keep=keep, quick_score=quick, interval_seconds=interval, least_frames=least)
+    best = BestShots(keep=keep, apart_seconds=apart, quick_score=quick, interval_seconds=interval, least_frames=least)
     given: list[Capture] = []
     for shot in shots:
         given += best.add(shot)
     given += best.end(0)
-    assert _told(given) == _slow(shots, keep, quick, interval, least)
+    assert _told(given) == _slow(shots, keep, apart, quick, interval, least)
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=20), st.integers(1, 4))
@@ -112,22 +117,38 @@ def test_a_track_of_one_frame_gives_nothing_unless_asked() -> None:
         assert _told(best.add(shot)) + _told(best.end(0)) == expected
 
 
+@given(st.lists(st.tuples(st.integers(1, 4), st.integers(0, 8)), min_size=1, max_size=20), st.integers(1, 4))
+def test_shots_are_kept_apart_and_the_very_best_among_them(steps: list[tuple[int, int]], keep: int) -> None:
+    best = BestShots(keep=keep, apart_seconds=0.5, least_frames=1)
+    frames = np.cumsum([gap for gap, _ in steps]).tolist()
+    for frame, (_, score) in zip(frames, steps, strict=True):
+        best.add(_shot(frame, float(score), time=frame / 8))
+    shots = [capture.shot for capture in best.end(0)]
+    assert shots[0].score == max(score for _, score in steps)
+    times = sorted(shot.time for shot in shots)
+    assert all(later - earlier >= 0.5 for earlier, later in pairwise(times))
+
+
 @pytest.mark.parametrize(
     ("numbers", "expected"),
     [
-        ((100, 1.0, 100, 1.0), 100.0),
-        ((100, 1.0, 250, 1.0), 100.0),
-        ((50, 0.5, 50, 0.5), 6.25),
-        ((0, 1.0, 100, 1.0), 0.0),
+        ((100, 100, 100, 100), 100.0),
+        ((100, 100, 250, 100), 100.0),
+        ((50, 50, 50, 50), 6.25),
+        ((0, 100, 100, 100), 1.0),
     ],
 )
 def test_the_score_is_a_product(numbers: tuple[float, float, float, float], expected: float) -> None:
     assert ShotWeights().score(*numbers) == pytest.approx(expected)
 
 
+def test_of_faces_turned_away_the_clearer_scores_more() -> None:
+    assert ShotWeights().score(80, 0, 100, 100) > ShotWeights().score(40, 0, 100, 100) > 0
+
+
 def test_a_weight_of_nothing_leaves_a_property_out() -> None:
     weights = ShotWeights(clearness=0, frontality=0, size=2, exposure=0.5)
-    assert weights.score(0, 0, 50, 0.25) == pytest.approx(12.5)
+    assert weights.score(0, 0, 50, 25) == pytest.approx(12.5)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +158,7 @@ def test_a_weight_of_nothing_leaves_a_property_out() -> None:
         (lambda: ShotWeights(exposure=math.nan), "weights: exposure must be 0 or more, not nan"),
         (lambda: ShotWeights(full_size_px=0), "weights: full_size_px must be above 0, not 0"),
         (lambda: BestShots(keep=0), "best shots: keep must be 1 or more, not 0"),
+        (lambda: BestShots(apart_seconds=-1), "best shots: apart_seconds must be 0 or more, not -1"),
         (lambda: BestShots(interval_seconds=0), "best shots: interval_seconds must be above 0, not 0"),
         (lambda: BestShots(least_frames=0), "best shots: least_frames must be 1 or more, not 0"),
     ],

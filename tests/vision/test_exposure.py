@@ -16,11 +16,11 @@ def _frame(value: int) -> np.ndarray:
         (0, 0.0),
         (8, 0.0),
         (10, 0.0),
-        (32, 22 / 45),
-        (55, 1.0),
-        (128, 1.0),
-        (195, 1.0),
-        (220, 0.5),
+        (32, 2200 / 45),
+        (55, 100.0),
+        (128, 100.0),
+        (195, 100.0),
+        (220, 50.0),
         (247, 0.0),
         (255, 0.0),
     ],
@@ -33,11 +33,11 @@ def test_clipped_pixels_do_not_count() -> None:
     luma = _frame(100)
     luma[:, :20] = 0
     luma[:, 40:] = 255
-    assert exposure(luma, Box(0, 0, 60, 50)) == pytest.approx(1 / 3, abs=0.02)
+    assert exposure(luma, Box(0, 0, 60, 50)) == pytest.approx(100 / 3, abs=2)
 
 
 def test_only_the_part_inside_the_frame_counts() -> None:
     luma = _frame(128)
-    assert exposure(luma, Box(-20, -20, 30, 30)) == 1.0
+    assert exposure(luma, Box(-20, -20, 30, 30)) == 100.0
     assert exposure(luma, Box(60, 0, 30, 30)) == 0.0
     assert exposure(luma, Box(0, -30, 30, 30)) == 0.0

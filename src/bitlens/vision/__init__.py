@@ -2,7 +2,18 @@
 """What the nets' integers mean: faces, tracks, clearness, pose and the best shot of every track."""
 
 from bitlens.vision.best_shot import BestShots, Capture, Shot, ShotWeights
-from bitlens.vision.records import Box, Face, VisionError
+from bitlens.vision.records import Box, Face, Frame, VisionError
 from bitlens.vision.tracker import Tracker, TrackEvent
 
-__all__ = ["BestShots", "Box", "Capture", "Face", "Shot", "ShotWeights", "TrackEvent", "Tracker", "VisionError"]
+__all__ = [
+    "BestShots",
+    "Box",
+    "Capture",
+    "Face",
+    "Frame",
+    "Shot",
+    "ShotWeights",
+    "TrackEvent",
+    "Tracker",
+    "VisionError",
+]

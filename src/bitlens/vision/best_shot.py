@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The best shots of every track: at its end, of each interval of its life, and quickly, once one is good enough.
 
-A shot's score is 100 times the product of clearness, frontality, size and exposure, each 0 to 1 and raised to its weight.
-Of equal scores the earlier shot is the better.
+A shot's score is 100 times the product of clearness, frontality, size and exposure, each brought to 0.01 to 1 and raised to its
+weight: nothing is worth nothing, so that of several turned faces the clearest is still the best. Of equal scores the earlier
+shot is the better.
 
     >>> best = BestShots(keep=1, quick_score=60)
     >>> for shot in shots:                                   # doctest: +SKIP
@@ -14,7 +15,6 @@ Of equal scores the earlier shot is the better.
 from __future__ import annotations
 
 import math
-from bisect import insort
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -37,8 +37,8 @@ class Shot:
         face: where, and how sure the detector is.
         clearness: 0 (blurred) to 100 (sharp).
         yaw, pitch, roll: degrees; positive: turned to the image's right, looking up, tipped clockwise.
-        frontality: 0 (turned away) to 1 (frontal).
-        exposure: 0 (dark or burnt out) to 1.
+        frontality: 0 (turned away) to 100 (frontal).
+        exposure: 0 (dark or burnt out) to 100.
         score: 0 to 100, see `ShotWeights`.
         crop: the face with surroundings in the colours of the video, uint8 (H, W, 3); None before it is cut.
     """
@@ -83,10 +83,14 @@ class ShotWeights:
             raise VisionError(f"weights: full_size_px must be above 0, not {self.full_size_px}")
 
     def score(self, clearness: float, frontality: float, size_px: float, exposure: float) -> float:
-        """Return the score of a shot, 0 to 100; clearness is 0 to 100, frontality and exposure 0 to 1, size in pixels."""
-        size = min(1.0, size_px / self.full_size_px)
-        factors = (clearness / 100) ** self.clearness * frontality**self.frontality
-        return float(100 * factors * size**self.size * exposure**self.exposure)
+        """Return the score of a shot, 0 to 100; clearness, frontality and exposure are 0 to 100, size is in pixels."""
+        size = 100 * size_px / self.full_size_px
+        pairs = zip(
+            (clearness, frontality, size, exposure),
+            (self.clearness, self.frontality, self.size, self.exposure),
+            strict=True,
+        )
+        return 100 * math.prod(math.pow(min(100.0, max(1.0, value)) / 100, weight) for value, weight in pairs)
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,7 @@ class BestShots:
 
     Args:
         keep: how many a track gives at its end, 1 or more.
+        apart_seconds: of shots of a track that are closer in time than this, only the best counts among those; 0 keeps all.
         quick_score: from which score a shot is given at once, one a track; None: no quick shots.
         interval_seconds: the best of every interval of a track is given at the interval's end; None: only at the track's end.
         least_frames: frames a track must be seen in to give anything.
@@ -131,24 +136,27 @@ class BestShots:
         self,
         *,
         keep: int = 3,
+        apart_seconds: float = 0.5,
         quick_score: float | None = None,
         interval_seconds: float | None = None,
         least_frames: int = 2,
     ) -> None:
         if keep < 1:
             raise VisionError(f"best shots: keep must be 1 or more, not {keep}")
+        if not apart_seconds >= 0:
+            raise VisionError(f"best shots: apart_seconds must be 0 or more, not {apart_seconds}")
         if interval_seconds is not None and not interval_seconds > 0:
             raise VisionError(f"best shots: interval_seconds must be above 0, not {interval_seconds}")
         if least_frames < 1:
             raise VisionError(f"best shots: least_frames must be 1 or more, not {least_frames}")
-        self._keep, self._quick_score, self._interval = keep, quick_score, interval_seconds
-        self._least_frames = least_frames
+        self._keep, self._apart, self._least_frames = keep, apart_seconds, least_frames
+        self._quick_score, self._interval = quick_score, interval_seconds
         self._seen: dict[int, _Seen] = {}
 
     def wants(self, shot: Shot) -> bool:
         """Say whether a shot would be kept or given if it were added; where not, its crop need not be cut."""
         seen = self._seen.get(shot.track)
-        if seen is None or len(seen.best) < self._keep or _order(shot) < _order(seen.best[-1]):
+        if seen is None or self._best_with(seen, shot) is not seen.best:
             return True
         best = seen.interval_best
         if self._interval is not None and (
@@ -167,8 +175,7 @@ class BestShots:
             seen.interval = self._number(seen, shot)
         if self._interval is not None and (seen.interval_best is None or _order(shot) < _order(seen.interval_best)):
             seen.interval_best = shot
-        insort(seen.best, shot, key=_order)
-        del seen.best[self._keep :]
+        seen.best = self._best_with(seen, shot)
         if not seen.quick and self._is_quick(shot) and seen.frames >= self._least_frames:
             seen.quick = True
             given.append(Capture("quick", shot))
@@ -180,6 +187,14 @@ class BestShots:
         if seen is None or seen.frames < self._least_frames:
             return []
         return [*self._end_interval(seen), *(Capture("best", shot) for shot in seen.best)]
+
+    def _best_with(self, seen: _Seen, shot: Shot) -> list[Shot]:
+        """The best shots, best first, after one more; the same list where that changes nothing."""
+        near = [other for other in seen.best if abs(shot.time - other.time) < self._apart]
+        if any(_order(other) < _order(shot) for other in near):
+            return seen.best
+        best = sorted([shot, *(other for other in seen.best if other not in near)], key=_order)[: self._keep]
+        return best if shot in best else seen.best
 
     def _number(self, seen: _Seen, shot: Shot) -> int:
         assert self._interval is not None

@@ -16,7 +16,7 @@ _SIDE = 32  # pixels looked at a side, at most about
 
 
 def exposure(luma: npt.NDArray[np.uint8], box: Box) -> float:
-    """Return the exposure of a face, 0 to 1: the share of its pixels that are not clipped, less where its mean is extreme.
+    """Return the exposure of a face, 0 to 100: the share of its pixels that are not clipped, less where its mean is extreme.
 
     The mean counts in full from 55 to 195 and falls to 0 at 10 and at 245. It is made to compare shots of one face: dark and
     light skin differ by less than that range, lighting by more.
@@ -35,4 +35,4 @@ def exposure(luma: npt.NDArray[np.uint8], box: Box) -> float:
         return 0.0
     pixels = luma[top : bottom : max(1, (bottom - top) // _SIDE), left : right : max(1, (right - left) // _SIDE)]
     kept = float(((pixels > _DARK) & (pixels < _BRIGHT)).mean())
-    return kept * float(np.interp(pixels.mean(), _MEANS, _VALUES))
+    return 100 * kept * float(np.interp(pixels.mean(), _MEANS, _VALUES))

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the parts of the vision line hand to each other: boxes and faces, in pixels of the frame, (0, 0) its corner."""
+"""What the parts of the vision line hand to each other: frames, and boxes and faces in pixels of the frame, (0, 0) its corner."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Box", "Face", "VisionError"]
+__all__ = ["Box", "Face", "Frame", "VisionError"]
 
 
 class VisionError(ValueError):
@@ -63,3 +64,20 @@ class Face:
     box: Box
     landmarks: npt.NDArray[np.float32]
     score: float
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A picture of a video.
+
+    Args:
+        number: counted from 0, rising.
+        time: seconds from the start of the video.
+        luma: its brightness, uint8 (H, W), 0 black and 255 white.
+        colour: gives its colours, uint8 (H, W, 3) of red, green, blue; asked for only where a crop is kept.
+    """
+
+    number: int
+    time: float
+    luma: npt.NDArray[np.uint8]
+    colour: Callable[[], npt.NDArray[np.uint8]]
