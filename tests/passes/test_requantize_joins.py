@@ -187,6 +187,17 @@ def test_a_sum_of_too_many_bits_meets_a_convolution() -> None:
     assert program.metadata["requantized"] == text
 
 
+def test_parts_of_a_layer_are_not_requantized() -> None:
+    b = ModelBuilder(("N", 1, 4, 4))
+    x = b.quant("image", 1 / 65535, 16)
+    x = b.op("AveragePool", b.op("Add", x, x), kernel_shape=[3, 3], pads=[1, 1, 1, 1], name="pool")
+    sentence = (
+        "pool.conv: what is requantized must be a layer of the file, not a part of one; put a quantizer before it"
+    )
+    with pytest.raises(CompileError, match=rf"\A{re.escape(sentence)}\Z"):
+        bitlens.compile(b.model(b.quant(x, 0.1, 4)), allow_requantize=True)
+
+
 def test_one_tensor_may_be_both_branches() -> None:
     b, _, y = _real_branch()
     program = bitlens.compile(b.model(b.quant(b.op("Add", y, y, name="join"), 0.1, 6, 1)), allow_requantize=True)

@@ -101,13 +101,22 @@ def requantize_joins(graph: Graph) -> None:
 
 
 def mirror_requantizers(graph: Graph, imported: Graph) -> None:
-    """Put the requantizers of a graph into the imported graph that it was made of, as Quant operators."""
+    """Put the requantizers of a graph into the imported graph that it was made of, as Quant operators.
+
+    Raises:
+        CompileError: a layer is a part of one of the imported graph.
+    """
     for node in graph:
         if _MARK not in node.attrs:
             continue
         layer, place = node.attrs[_MARK]
-        reader = next(other for other in imported if other.name == layer)
-        result = node.output
+        reader = next((other for other in imported if other.name == layer), None)
+        if reader is None:
+            raise CompileError(
+                f"{layer}: what is requantized must be a layer of the file, not a part of one; put a quantizer before it"
+            )
+        result, source = node.output, node.inputs[0]
+        place = reader.inputs.index(source) if source in reader.inputs else place  # operands may have changed sides
         numbers = {"scale": node.attrs["chain"][0].scale, "zero_point": 0, "bits": 1 + _MOST_BITS}
         names = []
         for what, number in numbers.items():
