@@ -12,6 +12,7 @@ ROW = ["core", "quant", "nn", "models", "data", "train"]  # each may import thos
 MAY = {
     "core": [],
     **{folder: ROW[:i] for i, folder in enumerate(ROW) if i},
+    "train": [*ROW[:-1], "vision"],
     "qonnx": ["core", "graph"],
     "qonnx/export.py": ["core", "graph", "quant", "nn"],
     "graph": ["core"],

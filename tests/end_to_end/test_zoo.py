@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import bitlens
-from bitlens.models import AlexNet, BitFCN, MobileNet, ResNet18, ResNet20, VGGSmall
+from bitlens.models import AlexNet, BitFCN, FaceClearness, FacePose, MobileNet, ResNet18, ResNet20, VGGSmall
 from bitlens.nn import freeze
 from bitlens.qonnx.export import export
 from bitlens.quant import Spec
@@ -22,6 +22,8 @@ NETS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "resnet18 w2a2 pact": (lambda: ResNet18(Spec.parse("w2a2,activation=pact"), 10, width=4), 64),
     "vgg w2a2 balanced": (lambda: VGGSmall(Spec.parse("w2a2,weight=balanced"), width=8), 32),
     "mobilenet w4a4 lsq": (lambda: _mobilenet("w4a4,weight=lsq,activation=lsq"), 32),
+    "face clearness w2a2": (lambda: FaceClearness(Spec.parse("w2a2"), width=8), 40),
+    "face pose w2a2": (lambda: FacePose(Spec.parse("w2a2"), width=8), 64),
 }
 
 
@@ -39,16 +41,20 @@ def _trained(make: Callable[[], nn.Module], side: int) -> nn.Module:
                 layer.weight.mul_(torch.randn_like(layer.weight))
                 layer.bias.add_(0.3 * torch.randn_like(layer.bias))
         for _ in range(4):
-            net(torch.rand(8, 3, side, side))
+            net(torch.rand(8, _channels(net), side, side))
     return freeze(net)
+
+
+def _channels(net: nn.Module) -> int:
+    return next(layer.in_channels for layer in net.modules() if isinstance(layer, nn.Conv2d))
 
 
 @pytest.mark.parametrize("name", NETS)
 def test_trained_net_golden_and_engine_give_the_same_integers(name: str) -> None:
     make, side = NETS[name]
     net = _trained(make, side)
-    program = bitlens.compile(export(net, torch.zeros(1, 3, side, side)))
-    images = np.random.default_rng(0).integers(0, 256, (3, side, side, 3)).astype(np.uint8)
+    program = bitlens.compile(export(net, torch.zeros(1, _channels(net), side, side)))
+    images = np.random.default_rng(0).integers(0, 256, (3, side, side, _channels(net))).astype(np.uint8)
     golden = program.run(images, keep=True)
     engine = bitlens.Session(program).run(images, keep=True)
     assert {*program.graph.outputs} <= {*engine} or {*program.graph.output_names.values()} <= {*engine}

@@ -20,7 +20,7 @@ def test_every_recipe_makes_a_net_of_its_task(name: str) -> None:
     if isinstance(recipe.task, LanguageModelling):
         assert out[0].shape == (2, 1, 10000)
     else:
-        classes = {"googlenet_tinyimagenet": 25, "bitfcn_camvid": 11}
+        classes = {"googlenet_tinyimagenet": 25, "bitfcn_camvid": 11, "face_clearness": 2, "face_pose": 3}
         assert out.shape[:2] == (2, 1000 if name.endswith("_imagenet") else classes.get(name, 10))
 
 

@@ -33,6 +33,7 @@ def structural_similarity(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> 
 def _means(image: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the mean of every whole window, (H - 6, W - 6)."""
     for _ in range(2):  # down, then across
-        sums = np.cumsum(image, axis=0)
-        image = np.concatenate([sums[_WINDOW - 1 : _WINDOW], sums[_WINDOW:] - sums[:-_WINDOW]]).T
+        pairs = image[:-1] + image[1:]
+        fours = pairs[:-2] + pairs[2:]
+        image = (fours[:-3] + pairs[4:-1] + image[6:]).T.copy()  # rows i to i + 6
     return image / _WINDOW**2

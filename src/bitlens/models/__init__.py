@@ -5,6 +5,8 @@ from bitlens.models.alexnet import AlexNet
 from bitlens.models.bitfcn import BitFCN
 from bitlens.models.digits import DigitsNet
 from bitlens.models.dorefa_svhn import DoReFaSVHN
+from bitlens.models.face_clearness import FaceClearness
+from bitlens.models.face_pose import FacePose
 from bitlens.models.googlenet import GoogLeNet
 from bitlens.models.language import LanguageModel
 from bitlens.models.mobilenet import MobileNet
@@ -17,6 +19,8 @@ __all__ = [
     "BitFCN",
     "DigitsNet",
     "DoReFaSVHN",
+    "FaceClearness",
+    "FacePose",
     "GoogLeNet",
     "LanguageModel",
     "MobileNet",

@@ -11,6 +11,8 @@ from bitlens.models import (
     BitFCN,
     DigitsNet,
     DoReFaSVHN,
+    FaceClearness,
+    FacePose,
     GoogLeNet,
     LanguageModel,
     MobileNet,
@@ -21,7 +23,9 @@ from bitlens.models import (
 from bitlens.models.language import check_language
 from bitlens.train.classify import Classification
 from bitlens.train.classify_files import FileClassification
+from bitlens.train.clearness import ClearnessOfFaces
 from bitlens.train.language import LanguageModelling
+from bitlens.train.pose import PoseOfFaces
 from bitlens.train.recipe import Recipe, TrainError
 from bitlens.train.segment import Segmentation
 
@@ -133,6 +137,24 @@ _ALL = (
         epochs=60,
         batch=8,
         rate=2e-3,
+    ),
+    Recipe(
+        name="face_clearness",
+        task=ClearnessOfFaces(),
+        net=FaceClearness,
+        bits="w2a2",
+        epochs=12,
+        batch=32,
+        rate=3e-3,
+    ),
+    Recipe(
+        name="face_pose",
+        task=PoseOfFaces(),
+        net=FacePose,
+        bits="w2a2",
+        epochs=30,
+        batch=32,
+        rate=3e-3,
     ),
     Recipe(
         name="lstm_ptb",

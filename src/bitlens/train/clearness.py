@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clearness of faces: sharp crops made worse in known amounts, two figures to be told from what is left.
+
+Sharpness falls from 1 to 0 while the blur grows from 0 to 4 pixels. Likeness is the structural similarity to the sharp crop,
+both at one mean and contrast. No label of people is used: what is known is what was done to the crop.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bitlens.data.agreement import spearman
+from bitlens.data.dataset import DataError
+from bitlens.data.degrade import Degradation, degrade, draw_mixture, draw_training, resized
+from bitlens.data.faces import FacePicture, faces
+from bitlens.data.ssim import structural_similarity
+from bitlens.train.classify import to_tensor
+from bitlens.train.task import Task, TaskSetup
+from bitlens.vision.clearness import CLEARNESS_MARGIN, CLEARNESS_SIZE
+from bitlens.vision.crop import cut_square, level, square_around
+from bitlens.vision.records import Box
+
+__all__ = ["ClearnessOfFaces", "Worsened", "detail", "sharp_crops", "sharpness_of", "worsen"]
+
+Bytes = npt.NDArray[np.uint8]
+Reals = npt.NDArray[np.float32]
+Draw = Callable[[np.random.Generator], Degradation]
+
+_SETS = ("helen", "ytfaces")
+_LEAST_DETAIL = 0.12
+_MOST_OF_PERSON = 6
+_DRAWS = 4  # of every sharp crop, an epoch
+_TEST_DRAWS = 2
+_MOST_BLUR = 4.0  # pixels
+_TEST_SEED = 20
+
+
+def detail(crop: Bytes) -> float:
+    """Return what is lost when a crop (H, W) is halved and doubled again, over its contrast; 0 for a flat one."""
+    image = crop.astype(np.float32)
+    height, width = image.shape
+    coarse = resized(resized(image, (height // 2, width // 2)), (height, width))
+    deviation = float(image.std())
+    return float((image - coarse).std()) / deviation if deviation else 0.0
+
+
+def sharp_crops(pictures: Iterable[FacePicture]) -> Bytes:
+    """Return the crops, uint8 (N, 112, 112), that have real detail to lose.
+
+    A crop is taken where it need not be enlarged and its `detail` is at least 0.12; of a person at most the six with most.
+    """
+    found: dict[str, list[tuple[float, Bytes]]] = {}
+    for picture in pictures:
+        luma = picture.luma()
+        for face in picture.faces:
+            square = square_around(Box(*face.box), CLEARNESS_MARGIN)
+            if square[2] < CLEARNESS_SIZE:
+                continue
+            crop = cut_square(luma, square, CLEARNESS_SIZE)
+            if detail(crop) >= _LEAST_DETAIL:
+                found.setdefault(picture.person or picture.file, []).append((detail(crop), crop))
+    chosen = [sorted(own, key=lambda pair: -pair[0])[:_MOST_OF_PERSON] for own in found.values()]
+    crops = [crop for own in chosen for _, crop in own]
+    return np.stack(crops) if crops else np.zeros((0, CLEARNESS_SIZE, CLEARNESS_SIZE), np.uint8)
+
+
+def sharpness_of(amounts: Degradation) -> float:
+    """Return 1 without blur, 0 at a Gaussian of 4 pixels or more; a motion counts by its standard deviation."""
+    return max(0.0, 1.0 - math.hypot(amounts.sigma, amounts.length / math.sqrt(24)) / _MOST_BLUR)
+
+
+@dataclass(frozen=True)
+class Worsened:
+    """Crops made worse.
+
+    Args:
+        crops: uint8 (N, 112, 112).
+        amounts: what was done to each.
+        sharpness, likeness: (N,), see `sharpness_of`; structural similarity to the sharp crop, both levelled.
+    """
+
+    crops: Bytes
+    amounts: list[Degradation]
+    sharpness: Reals
+    likeness: Reals
+
+
+def worsen(sharp: Bytes, draw: Draw, rng: np.random.Generator) -> Worsened:
+    """Make every sharp crop (N, H, W) worse by amounts drawn."""
+    amounts = [draw(rng) for _ in sharp]
+    crops = np.stack([degrade(crop, amount, rng) for crop, amount in zip(sharp, amounts, strict=True)])
+    pairs = zip(level(sharp), level(crops), strict=True)
+    likeness = np.array([structural_similarity(clean, worse) for clean, worse in pairs], np.float32)
+    return Worsened(crops, amounts, np.array([sharpness_of(amount) for amount in amounts], np.float32), likeness)
+
+
+@dataclass(frozen=True)
+class ClearnessOfFaces(TaskSetup):
+    """Sharp face crops made worse, mirrored by chance; squared error; rank correlations on the test persons.
+
+    Args:
+        draws: of every sharp crop, an epoch.
+    """
+
+    draws: int = _DRAWS
+
+    def open(
+        self, data: str | Path | None, cache: str | Path | None, batch: int, seed: int, device: torch.device
+    ) -> Task:
+        """Read the face sets; see `TaskSetup`."""
+        pictures = faces(data, *_SETS)
+        train, test = (sharp_crops(p for p in pictures if p.split == split) for split in ("train", "test"))
+        if not (len(train) and len(test)):
+            raise DataError(f"{data}: must hold sharp faces to train on and to test on, not none")
+        return _Opened(train, np.repeat(test, _TEST_DRAWS, axis=0), self.draws, batch, seed, device)
+
+    def example(self) -> Tensor:
+        """Return one black crop (1, 1, 112, 112)."""
+        return torch.zeros(1, 1, CLEARNESS_SIZE, CLEARNESS_SIZE)
+
+
+class _Opened(Task):
+    metric = "test_spearman"
+
+    def __init__(self, sharp: Bytes, test: Bytes, draws: int, batch: int, seed: int, device: torch.device) -> None:
+        self.sharp, self.draws, self.batch_size, self.seed, self.device = sharp, draws, batch, seed, device
+        self.test = worsen(test, draw_mixture, np.random.default_rng(_TEST_SEED))
+        self._order: tuple[int, npt.NDArray[np.int64]] | None = None
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch; the last incomplete batch is left out, unless it is the only one."""
+        return max(1, self.draws * len(self.sharp) // self.batch_size)
+
+    def batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+        """Return (levelled crops (N, 1, H, W), sharpness and likeness (N, 2))."""
+        if self._order is None or self._order[0] != epoch:
+            rng = np.random.default_rng([self.seed, epoch, 0])
+            self._order = epoch, rng.permutation(self.draws * len(self.sharp)) % len(self.sharp)
+        chosen = self._order[1][step * self.batch_size : (step + 1) * self.batch_size]
+        rng = np.random.default_rng([self.seed, epoch, step + 1])
+        sharp = self.sharp[chosen]
+        mirrored = rng.random(len(sharp)) < 0.5
+        sharp[mirrored] = sharp[mirrored, :, ::-1]
+        found = worsen(sharp, draw_training, rng)
+        targets = np.stack([found.sharpness, found.likeness], 1)  # (N, 2)
+        return to_tensor(level(found.crops)[..., None], self.device), torch.from_numpy(targets).to(self.device)
+
+    def loss(self, net: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """Return the mean squared error."""
+        loss = F.mse_loss(net(inputs), targets)
+        return loss, {"loss": loss.item() * len(targets), "seen": len(targets)}
+
+    def train_figures(self, sums: dict[str, float]) -> dict[str, float]:
+        """Return train_loss."""
+        return {"train_loss": round(sums["loss"] / sums["seen"], 6)}
+
+    @torch.no_grad()
+    def evaluate(self, net: nn.Module) -> dict[str, Any]:
+        """Return test_spearman, the mean of test_spearman_sharpness and test_spearman_likeness, of their outputs."""
+        training, test = net.training, self.test
+        net.eval()
+        crops = level(test.crops)[..., None]
+        parts = [crops[start : start + self.batch_size] for start in range(0, len(crops), self.batch_size)]
+        found = torch.cat([net(to_tensor(part, self.device)) for part in parts]).cpu().numpy()  # (N, 2)
+        net.train(training)
+        each = [spearman(found[:, 0], test.sharpness), spearman(found[:, 1], test.likeness)]
+        return {
+            "test_spearman": round(sum(each) / 2, 6),
+            "test_spearman_sharpness": round(each[0], 6),
+            "test_spearman_likeness": round(each[1], 6),
+        }

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pose of faces: yaw, pitch and roll of crops, against labels derived from landmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bitlens.data.agreement import auc
+from bitlens.data.dataset import DataError
+from bitlens.data.degrade import Degradation, degrade
+from bitlens.data.faces import FacePicture, faces
+from bitlens.train.classify import to_tensor
+from bitlens.train.task import Task, TaskSetup
+from bitlens.vision.crop import cut_square, level, square_around
+from bitlens.vision.pose import POSE_DEGREES, POSE_MARGIN, POSE_SIZE, frontality_of
+from bitlens.vision.records import Box
+
+__all__ = ["PoseOfFaces", "PosedCrops", "posed_crops"]
+
+Bytes = npt.NDArray[np.uint8]
+Reals = npt.NDArray[np.float32]
+
+_SETS = ("ytfaces", "helen")
+_WIDE = 1.5  # what is kept of a training picture, over what the net sees
+_SHIFT = 0.08  # of the square's side
+_SCALE = 1.15
+_SPOILED = 0.5  # share of training crops that are made worse
+_FRONTAL, _TURNED = 15.0, 35.0  # degrees of yaw
+
+
+class PosedCrops(NamedTuple):
+    """Crops and their labels.
+
+    Args:
+        crops: uint8 (N, S, S).
+        angles: yaw, pitch, roll in degrees, float32 (N, 3).
+    """
+
+    crops: Bytes
+    angles: Reals
+
+
+def posed_crops(pictures: Iterable[FacePicture], wider: float = 1.0) -> PosedCrops:
+    """Cut the faces that have a pose.
+
+    Args:
+        pictures: of face sets.
+        wider: side of the crop and of what it shows, over the net's.
+    """
+    size = round(wider * POSE_SIZE)
+    crops, angles = [], []
+    for picture in pictures:
+        luma = picture.luma()
+        for face in picture.faces:
+            if face.pose is not None:
+                crops.append(cut_square(luma, square_around(Box(*face.box), wider * POSE_MARGIN), size))
+                angles.append(face.pose)
+    if not crops:
+        raise DataError("faces: must have poses, not none")
+    return PosedCrops(np.stack(crops), np.array(angles, np.float32))
+
+
+@dataclass(frozen=True)
+class PoseOfFaces(TaskSetup):
+    """Face crops shifted, scaled, mirrored and made worse by chance; smooth absolute error; errors on the test persons."""
+
+    def open(
+        self, data: str | Path | None, cache: str | Path | None, batch: int, seed: int, device: torch.device
+    ) -> Task:
+        """Read the face sets; see `TaskSetup`."""
+        pictures = faces(data, *_SETS)
+        train = posed_crops((p for p in pictures if p.split == "train"), _WIDE)
+        test = posed_crops(p for p in pictures if p.split == "test" and p.source == _SETS[0])
+        return _Opened(train, test, batch, seed, device)
+
+    def example(self) -> Tensor:
+        """Return one black crop (1, 1, 64, 64)."""
+        return torch.zeros(1, 1, POSE_SIZE, POSE_SIZE)
+
+
+class _Opened(Task):
+    metric = "test_degrees"
+    better = "low"
+
+    def __init__(self, train: PosedCrops, test: PosedCrops, batch: int, seed: int, device: torch.device) -> None:
+        self.train, self.test, self.batch_size, self.seed, self.device = train, test, batch, seed, device
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch; the last incomplete batch is left out, unless it is the only one."""
+        return max(1, len(self.train.crops) // self.batch_size)
+
+    def batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+        """Return (levelled crops (N, 1, H, W), angles over 30 degrees (N, 3))."""
+        order = np.random.default_rng([self.seed, epoch, 0]).permutation(len(self.train.crops))
+        chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
+        rng = np.random.default_rng([self.seed, epoch, step + 1])
+        crops = np.stack([_varied(crop, rng) for crop in self.train.crops[chosen]])
+        angles = self.train.angles[chosen]
+        mirrored = rng.random(len(crops)) < 0.5
+        crops[mirrored] = crops[mirrored, :, ::-1]
+        angles[mirrored] *= np.array([-1, 1, -1], np.float32)
+        targets = torch.from_numpy(angles / np.float32(POSE_DEGREES)).to(self.device)
+        return to_tensor(level(crops)[..., None], self.device), targets
+
+    def loss(self, net: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """Return the mean error, squared below 6 degrees."""
+        found = net(inputs)
+        loss = F.smooth_l1_loss(found, targets, beta=0.2)
+        error = float((found.detach() - targets)[:, :2].abs().mean())
+        return loss, {"loss": loss.item() * len(targets), "error": error * len(targets), "seen": len(targets)}
+
+    def train_figures(self, sums: dict[str, float]) -> dict[str, float]:
+        """Return train_loss and train_degrees."""
+        seen = sums["seen"]
+        return {
+            "train_loss": round(sums["loss"] / seen, 6),
+            "train_degrees": round(sums["error"] / seen * POSE_DEGREES, 4),
+        }
+
+    @torch.no_grad()
+    def evaluate(self, net: nn.Module) -> dict[str, Any]:
+        """Return test_degrees (mean error of yaw and pitch), test_yaw, test_pitch, test_roll and test_frontal_auc."""
+        training = net.training
+        net.eval()
+        crops = level(self.test.crops)[..., None]
+        parts = [crops[start : start + self.batch_size] for start in range(0, len(crops), self.batch_size)]
+        found = torch.cat([net(to_tensor(part, self.device)) for part in parts]).cpu().numpy() * POSE_DEGREES  # (N, 3)
+        net.train(training)
+        yaw, pitch, roll = np.abs(found - self.test.angles).mean(0)
+        frontal, turned = (frontality_of(found[part, 0], found[part, 1]) for part in _frontal_or_turned(self.test))
+        return {
+            "test_degrees": round(float(yaw + pitch) / 2, 4),
+            "test_yaw": round(float(yaw), 4),
+            "test_pitch": round(float(pitch), 4),
+            "test_roll": round(float(roll), 4),
+            "test_frontal_auc": round(auc(frontal, turned), 6),
+        }
+
+
+def _frontal_or_turned(test: PosedCrops) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Return which crops are frontal and which are turned aside; those between are neither."""
+    away = np.abs(test.angles[:, 0])
+    return away <= _FRONTAL, away > _TURNED
+
+
+def _varied(crop: Bytes, rng: np.random.Generator) -> Bytes:
+    """Return what the net sees of a wider crop, (64, 64): shifted, scaled, made worse by chance."""
+    side = POSE_SIZE * _SCALE ** rng.uniform(-1, 1)
+    left, top = (len(crop) - side) / 2 + rng.uniform(-_SHIFT, _SHIFT, 2) * POSE_SIZE
+    cut = cut_square(crop, (left, top, side), POSE_SIZE)
+    if rng.random() >= _SPOILED:
+        return cut
+    sigma, noise = rng.uniform(0.0, 1.5), rng.uniform(0.0, 10.0)
+    return degrade(cut, Degradation(sigma=sigma, noise=noise, quality=int(rng.integers(30, 96))), rng)
