@@ -94,6 +94,8 @@ class IslandProgram:
         if len({*names}) < len(names) or not self.parts or not self.outputs:
             raise GraphError("program: must have inputs of different names, parts and outputs")
         for part in self.parts:
+            if part.graph.states:
+                raise GraphError(f"{part.graph.states[0].input}: parts between float islands must have no states")
             for name in part.graph.inputs:
                 _check_border(name, born.get(name), part)
             born |= results(part)

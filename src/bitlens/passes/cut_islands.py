@@ -27,7 +27,7 @@ _MOVES = (
 )
 _AFFINE = ("Mul", "Add", "Sub", "Div", "Neg")  # by constants
 _JOINS = ("Add", "Sub", "Mul")  # of two integer tensors
-_ACTIVATIONS = (*("Abs", "Relu", "LeakyRelu", "PRelu", "Clip", "HardTanh", "HardSigmoid", "Sign", "Sigmoid", "Tanh"),)
+_ACTIVATIONS = ("Abs", "Relu", "LeakyRelu", "PRelu", "Clip", "HardTanh", "HardSigmoid", "Sign", "Sigmoid", "Tanh")
 
 Who = Literal["engine", "host", "either"]
 _Held = Literal["integers", "affine", "real", "codes", "shape"]  # affine: integers that constants scale and shift
@@ -111,10 +111,10 @@ class _Cut:
         computed = [state for state in states if state.holds != "shape"]
         if node.op in (*_JOINS, "Concat") and len(computed) == len(node.inputs):
             held: set[_Held] = {state.holds for state in computed}
-            if held <= {"integers", "affine"} or held == {"codes"}:
-                return (
-                    "codes" if held == {"codes"} else "integers"
-                ), ""  # units that do not fit are found by the passes
+            if held == {"codes"}:
+                return "codes", ""
+            if held <= {"integers", "affine"}:
+                return "integers", ""  # units that do not fit are found by the passes
             return "real", "" if real else "operands must be integers, not real values"
         if node.op in _MEANS:
             if first.holds in ("integers", "affine"):
@@ -184,7 +184,7 @@ class _Cut:
         nodes, begins = self.cone([tensor])
         if not any(self.made_by(begin) == "engine" for begin in begins):
             return "host", self._level([tensor], "host")
-        for node in self.graph.nodes:
+        for node in reversed(self.graph.nodes):
             if node.name in nodes and node.op in _ACTIVATIONS:
                 self.reasons[node.name] = f"output must be a sum with scale and offset, not end in {node.op}"
                 return "host", self._level([tensor], "host")
