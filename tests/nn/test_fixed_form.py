@@ -10,7 +10,7 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from bitlens.core.reference import Add, Multiply, Quantize, Sigmoid, evaluate
-from bitlens.nn import QuantGRU, QuantLinear, QuantLSTM
+from bitlens.nn import QuantGRU, QuantLinear, QuantLSTM, freeze
 from bitlens.quant import BalancedWeight, FixedPoint, QuantError, UnitActivation
 
 Ints = np.ndarray
@@ -170,3 +170,11 @@ def test_training_differs_from_evaluation_at_ties_only() -> None:
 def test_bad_forms_are_told(make: object, sentence: str) -> None:
     with pytest.raises(QuantError, match=f"^{re.escape(sentence)}$"):
         make()
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_fixed_form_keeps_the_mode(training: bool) -> None:
+    weight = {"state_quantizer": UnitActivation(2), "weight_quantizer": BalancedWeight(2)}
+    for layer in (QuantLSTM(2, 2, **weight), QuantGRU(2, 2, **weight, candidate_weight_quantizer=BalancedWeight(2))):
+        fixed = (layer if training else freeze(layer)).to_fixed()
+        assert {module.training for module in fixed.modules()} == {training}

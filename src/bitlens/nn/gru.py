@@ -68,7 +68,7 @@ class QuantGRU(QuantRecurrent):
         fixed.gate_quantizer = FixedPoint(gates, gates)
         weights = self.gates.weight_quantizer, self.candidate.weight_quantizer
         check_gru(self.state_quantizer, *weights, fixed.gate_quantizer)
-        return fixed.to(self.gates.weight.device)
+        return fixed.train(self.training).to(self.gates.weight.device)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Run one step; see `QuantRecurrent`. Products of a gate and a state are those of the state's integers."""

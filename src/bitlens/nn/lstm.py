@@ -69,7 +69,7 @@ class QuantLSTM(QuantRecurrent):
         fixed = sharing_copy(self)
         fixed.gate_quantizer, fixed.cell_quantizer = FixedPoint(gates, gates), FixedPoint(*cell)
         check_lstm(self.state_quantizer, self.gates.weight_quantizer, fixed.gate_quantizer, fixed.cell_quantizer)
-        return fixed.to(self.gates.weight.device)
+        return fixed.train(self.training).to(self.gates.weight.device)
 
     def initial_state(self, batch: int) -> State:
         """Return h = c = Q(sigmoid(0)), c rounded to its own grid."""
