@@ -10,10 +10,10 @@ import numpy as np
 from bitlens.core.grid import Grid
 from bitlens.core.steps import NEVER
 from bitlens.graph.file import Program
-from bitlens.graph.graph import Graph, Node, Value
+from bitlens.graph.graph import Graph, Node, State, Value
 from bitlens.graph.ops import describe_outputs, window_attrs
 
-__all__ = ["WEIGHT_GRIDS", "Builder", "chain_program", "random_inputs", "random_program"]
+__all__ = ["WEIGHT_GRIDS", "Builder", "chain_program", "random_inputs", "random_program", "step_program"]
 
 
 class Builder:
@@ -108,6 +108,25 @@ WEIGHT_GRIDS = [
     *(Grid.narrow(bits) for bits in range(2, 9)),
     *(Grid.signed(bits) for bits in range(1, 9)),
 ]
+
+
+def step_program() -> Program:
+    """A step with two states that looks rows up and multiplies: words, a, b -> scores, a_next, b_next."""
+    rng, b = np.random.default_rng(0), Builder()
+    words = b.input((1, 1, 1), Grid.span(0, 4), "words")
+    first, second = (b.input((1, 1, 6), Grid.unsigned(3), name, 0.5) for name in "ab")
+    rows = b.lookup(words, rng, 6, Grid.unsigned(2))
+    total = b.op("add", b.op("multiply", rows, first), second)
+    scores = b.conv(b.op("concat", first, second), rng, 5, Grid.odd(2))
+    states = []
+    for name, x, initial in (("a", total, np.asarray(3)), ("b", rows, rng.integers(0, 8, (1, 1, 6)))):
+        following = b.steps(x, rng, Grid.unsigned(3), kind="falling" if name == "a" else "any")
+        b.graph.values[following] = b.graph.value(following).with_(scale=np.float32(0.5))
+        b.graph.output_names[following] = f"{name}_next"
+        b.graph.states.append(State(name, f"{name}_next", initial.astype(np.int64)))
+        states.append(following)
+    b.graph.output_names[scores] = "scores"
+    return b.program(states[0], scores, states[1])
 
 
 def chain_program(seed: int, channels: int = 5, activation_bits: int = 2) -> Program:

@@ -9,6 +9,7 @@ import numpy as np
 
 from bitlens.core.grid import Grid
 from bitlens.graph.file import Program
+from bitlens.graph.graph import State
 from bitlens.graph.ops import window_attrs
 
 from programs import WEIGHT_GRIDS, Builder
@@ -138,6 +139,18 @@ class _Maker:
             y = self.requantize(y)
         self.tensors.append(y)
 
+    def remember(self, name: str) -> str | None:
+        """Let an input be a state, if a tensor of its shape can be put on its grid; returns that output."""
+        fits = [tensor for tensor in self.tensors if self.shape(tensor) == self.shape(name)]
+        if self.grid(name).levels > 600 or not fits:
+            return None
+        x, grid, rng = fits[int(self.rng.integers(len(fits)))], self.grid(name), self.rng
+        following = self.b.steps(x, rng, grid, kind="any" if grid.levels < 40 else "rising")
+        shape = self.shape(name) if rng.integers(2) else ()
+        initial = grid.decode(rng.integers(0, grid.levels, shape))
+        self.b.graph.states.append(State(name, following, np.asarray(initial, np.int64)))
+        return following
+
     def layer_fits(self) -> bool:
         """Adds a layer, unless its sums would leave 32 bits."""
         try:
@@ -148,7 +161,10 @@ class _Maker:
 
 
 def wide_program(seed: int) -> Program:
-    """A random legal program of up to 9 layers with up to 3 outputs; fewer layers when sums would leave 32 bits."""
+    """A random legal program of up to 9 layers with up to 4 outputs; fewer layers when sums would leave 32 bits.
+
+    Some of two inputs are recurrent: "other" is a state.
+    """
     maker = _Maker(seed)
     rng = maker.rng
     channels = int(rng.choice([1, 2, 3, 7, 8, 9, 16, 24, 63, 64, 65, 128]))
@@ -159,4 +175,6 @@ def wide_program(seed: int) -> Program:
         if not maker.layer_fits():
             break
     outputs = {maker.tensors[-1], *(str(name) for name in rng.choice(maker.tensors, int(rng.integers(0, 3))))}
+    if len(maker.b.graph.inputs) > 1 and rng.integers(2):
+        outputs |= {maker.remember("other")} - {None}
     return maker.b.program(*sorted(outputs))

@@ -124,7 +124,7 @@ def assert_like_onnx_runtime(model: onnx.ModelProto, integers: np.ndarray, unit:
     program = bitlens.compile(model)
     for isa in ISAS:
         found = bitlens.Session(program, isa=isa).run(integers.transpose(0, 2, 3, 1).astype(np.uint8), real=True)
-        real = [*found.values()][0].transpose(0, 3, 1, 2).reshape(wanted.shape)
+        real = next(iter(found.values())).transpose(0, 3, 1, 2).reshape(wanted.shape)
         np.testing.assert_array_equal(real, wanted, err_msg=isa)
 
 

@@ -65,6 +65,10 @@ def _check_states(graph: Graph, tensors: dict[str, str]) -> None:
                 raise GraphError(
                     f"{state.input}: a state must keep its {what}, not change it from {_first(a)} to {_first(b)}"
                 )
+        if state.initial.shape not in ((), before.shape):
+            raise GraphError(
+                f"{state.input}: initial integers must be one or of shape {before.shape}, not {state.initial.shape}"
+            )
         if not before.grid.contains(state.initial):
             raise GraphError(f"{state.input}: every initial integer must be on its grid {before.grid}")
 

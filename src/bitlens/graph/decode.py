@@ -7,6 +7,7 @@ finished graph goes through `check_program`, whatever the checksum said.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -86,8 +87,8 @@ def _read_states(cursor: Cursor, graph: Graph) -> None:
             )
         name, user = graph.inputs[place], graph.output_names[graph.outputs[output]]
         shape = tuple(size or 0 for size in graph.value(name).shape or ())
-        if count not in (1, int(np.prod(shape))):
-            raise FormatError(f"{name}: a state must have 1 initial integer or {int(np.prod(shape))}, not {count}")
+        if count not in (1, math.prod(shape)):  # as Python's integers: it may pass 64 bits
+            raise FormatError(f"{name}: a state must have 1 initial integer or {math.prod(shape)}, not {count}")
         initial = cursor.array("<i4", count).astype(np.int64)
         graph.states.append(State(name, user, initial.reshape(() if count == 1 else shape)))
 

@@ -7,7 +7,7 @@ accumulator is proven to lie within 32 bits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -41,11 +41,7 @@ def interpret(graph: Graph, inputs: Mapping[str, npt.ArrayLike], *, keep: bool =
     Raises:
         GraphError: an input is missing, has the wrong shape, or holds an integer outside its grid.
     """
-    try:
-        check_names(graph.inputs, inputs)
-        arrays = {name: _checked(graph, name, np.asarray(inputs[name])) for name in graph.inputs}
-    except InputError as error:
-        raise GraphError(str(error)) from None
+    arrays = _checked_inputs(graph, graph.inputs, inputs)
     count = len(next(iter(arrays.values())))
     parts = [
         _run({name: array[begin : begin + _BATCH] for name, array in arrays.items()}, graph, keep)
@@ -74,21 +70,33 @@ def interpret_sequence(
     """
     if not graph.states:
         raise GraphError("program: must have states to run a sequence, not none")
+    carried = [state.input for state in graph.states]
     if states is None:
-        shapes = {s.input: tuple(size or 0 for size in graph.value(s.input).shape or ()) for s in graph.states}
+        shapes = {name: tuple(size or 0 for size in graph.value(name).shape or ()) for name in carried}
         states = {s.input: np.broadcast_to(s.initial, shapes[s.input]) for s in graph.states}
-    now = {**states}
-    arrays = {name: np.asarray(array) for name, array in inputs.items()}
-    steps = len(next(iter(arrays.values())))
-    outputs: dict[str, list[IntArray]] = {graph.output_names.get(name, name): [] for name in graph.outputs}
-    for step in range(steps):
-        given = {name: array[step : step + 1] for name, array in arrays.items()}
-        found = interpret(graph, given | {name: array[None] for name, array in now.items()})
-        now = {state.input: found[state.output][0] for state in graph.states}
-        for name, array in found.items():
-            outputs[name].append(array)
+    now = _checked_inputs(graph, carried, {name: np.asarray(array)[None] for name, array in states.items()})
+    arrays = _checked_inputs(graph, [name for name in graph.inputs if name not in carried], inputs)
+    nothing = {name: array[:0] for name, array in (arrays | now).items()}
+    parts = [_run(nothing, graph, keep=False)]  # no row: the shapes of the outputs, where there is no step
+    for step in range(len(next(iter(arrays.values())))):
+        parts.append(_run({name: array[step : step + 1] for name, array in arrays.items()} | now, graph, keep=False))
+        now = {state.input: parts[-1][state.output] for state in graph.states}
     following = {state.output for state in graph.states}
-    return {name: np.concatenate(rows) for name, rows in outputs.items() if name not in following and rows}, now
+    outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0] if name not in following}
+    return outputs, {name: array[0] for name, array in now.items()}
+
+
+def _checked_inputs(graph: Graph, names: Collection[str], given: Mapping[str, npt.ArrayLike]) -> dict[str, IntArray]:
+    """Integers (N, H, W, C) of the named inputs, with one N."""
+    try:
+        check_names(names, given)
+        arrays = {name: _checked(graph, name, np.asarray(given[name])) for name in names}
+    except InputError as error:
+        raise GraphError(str(error)) from None
+    counts = {name: len(array) for name, array in arrays.items()}
+    if len({*counts.values()}) > 1:
+        raise GraphError(f"inputs: all must have one batch size, not {counts}")
+    return arrays
 
 
 def _checked(graph: Graph, name: str, array: npt.NDArray[Any]) -> IntArray:
@@ -177,11 +185,12 @@ def _depth_to_space(attrs: Mapping[str, Any], operands: list[IntArray]) -> IntAr
     n, height, width, channels = operands[0].shape
     block = attrs["block"]
     parts = operands[0].reshape(n, height, width, block, block, channels // block**2)
-    return np.asarray(parts.transpose(0, 1, 3, 2, 4, 5).reshape(n, height * block, width * block, -1))
+    return np.asarray(parts.transpose(0, 1, 3, 2, 4, 5).reshape(n, height * block, width * block, channels // block**2))
 
 
 def _flatten(attrs: Mapping[str, Any], operands: list[IntArray]) -> IntArray:
-    return operands[0].reshape(len(operands[0]), 1, 1, -1)
+    n, height, width, channels = operands[0].shape  # n may be 0, so that no -1 stands for the rest
+    return operands[0].reshape(n, 1, 1, height * width * channels)
 
 
 _RUN: dict[str, Callable[[Mapping[str, Any], list[IntArray]], IntArray]] = {

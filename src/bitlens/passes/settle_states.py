@@ -19,8 +19,9 @@ def settle_states(graph: Graph) -> None:
         CompileError: a state's output lies on another grid than its input, or has another unit or shape.
     """
     users = {graph.output_names.get(name, name): name for name in graph.outputs}
+    cut = {line.rpartition(": ")[0] for line in graph.metadata.get("tail", "").splitlines()}
     for state in graph.states:
-        if state.output not in users:
+        if state.output not in users or state.output in cut:
             raise CompileError(f"{state.input}: a state's output must be integers, not the float tail {state.output}")
     graph.states = [_settled(graph, state, graph.value(users[state.output])) for state in graph.states]
 
@@ -40,7 +41,7 @@ def _settled(graph: Graph, state: State, after: Value) -> State:
         )
     height, width, channels = (size or 0 for size in before.shape)
     real = np.asarray(state.initial, np.float32)
-    if real.ndim:
+    if real.ndim or before.scale.ndim or before.offset.ndim:
         try:
             real = np.broadcast_to(real.reshape(real.shape + (1,) * (3 - real.ndim)), (channels, height, width))
         except ValueError as error:

@@ -32,12 +32,16 @@ def read_states(graph: Graph, text: str) -> None:
     Raises:
         CompileError: the text is no such list, or names what the model does not have.
     """
+    states: dict[str, tuple[str, npt.ArrayLike]] = {}
     try:
-        states = {
-            str(entry["input"]): (str(entry["output"]), np.asarray(entry.get("initial", 0.0), np.float32))
-            for entry in json.loads(text)
-        }
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        for entry in json.loads(text):
+            name = str(entry["input"])
+            if name in states:
+                raise CompileError(f"{name}: a state must have an input of its own, not one that another has")
+            states[name] = str(entry["output"]), entry.get("initial", 0.0)
+    except CompileError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CompileError(
             f'metadata {STATES_KEY}: must be a list of {{"input", "output", "initial"}} in JSON, not {text[:60]!r}'
         ) from error
@@ -64,12 +68,23 @@ def attach_states(graph: Graph, states: Given) -> None:
         if output in taken:
             raise CompileError(f"{name}: a state must have an output of its own, not {output}, which another has")
         taken.add(output)
-        numbers = np.asarray(initial, np.float32)
-        if numbers.ndim > 3 or not np.all(np.isfinite(numbers)):
-            raise CompileError(f"{name}: initial values must be finite numbers (C, H, W), not {initial!r}")
-        graph.states.append(State(name, output, numbers))
+        graph.states.append(State(name, output, _initial(name, initial)))
     if graph.states and len(graph.states) == len(graph.inputs):
         raise CompileError(f"{graph.inputs[0]}: model must have an input that is no state")
+
+
+def _initial(name: str, given: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    try:
+        with np.errstate(over="ignore"):
+            numbers = np.asarray(given, np.float32)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise CompileError(
+            f"{name}: initial values must be finite numbers (C, H, W), not {repr(given)[:60]}"
+        ) from error
+    if numbers.ndim > 3 or not np.all(np.isfinite(numbers)):
+        told = f"of shape {numbers.shape}" if numbers.ndim > 3 else numbers[~np.isfinite(numbers)].flat[0]
+        raise CompileError(f"{name}: initial values must be finite numbers (C, H, W), not {told}")
+    return numbers
 
 
 def write_states(model: onnx.ModelProto, states: Given) -> None:
