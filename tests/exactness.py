@@ -13,6 +13,7 @@ from bitlens.graph.graph import Graph
 from bitlens.graph.spec import TAIL_OPS
 from bitlens.passes.fold_constants import fold_constants
 from bitlens.passes.infer_shapes import infer_shapes
+from bitlens.passes.lift_sequences import lift_sequences
 from bitlens.qonnx.read import read
 from bitlens.runtime import Session
 from processors import ISAS
@@ -54,6 +55,7 @@ def assert_output(program: Program, name: str, wanted: Tensor, found: np.ndarray
 def assert_exact(model: onnx.ModelProto, seed: int = 0, count: int = 3) -> Program:
     """Compile, run all forms, compare every integer."""
     imported = read(model)
+    lift_sequences(imported)
     infer_shapes(imported)
     fold_constants(imported)
     program = bitlens.compile(model)

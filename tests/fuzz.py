@@ -32,7 +32,7 @@ from random_models import random_model
 
 __all__ = ["check_bytes", "check_graph", "check_model", "check_requantized"]
 
-_MOST_SECONDS, _MOST_BYTES = 60, 8 << 30  # of one check, of the process
+_MOST_SECONDS, _MOST_BYTES = 60, 8 << 30  # of the processor for one check, of the process
 
 
 def check_model(seed: int) -> str:
@@ -120,22 +120,22 @@ def main() -> int:
     today = datetime.datetime.now(tz=datetime.timezone.utc).date()
     start = int(f"{today:%Y%m%d}") * 100_000 if arguments.start is None else arguments.start
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_BYTES, _MOST_BYTES))
-    signal.signal(signal.SIGALRM, _late)
+    signal.signal(signal.SIGPROF, _late)
     warnings.simplefilter("error")
     tally: Counter[str] = Counter()
     for seed in range(start, start + arguments.count):
-        signal.alarm(_MOST_SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, _MOST_SECONDS)
         try:
             tally[_CHECKS[arguments.kind](seed)] += 1
         except Exception as error:  # whatever it is, the other seeds are looked at too
-            signal.alarm(0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
             tally["failed"] += 1
             where = traceback.extract_tb(error.__traceback__)[-1]
             text = str(error).strip().splitlines()[:1]
             print(
                 f"{arguments.kind} {seed}: {type(error).__name__} {text} ({Path(where.filename).name}:{where.lineno})"
             )
-    signal.alarm(0)
+    signal.setitimer(signal.ITIMER_PROF, 0)
     found = ", ".join(f"{count} {name}" for name, count in sorted(tally.items()))
     print(f"fuzz {arguments.kind}, {today}, seeds {start} to {start + arguments.count - 1}: {found}")
     return int(tally["failed"] > 0)

@@ -10,6 +10,9 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto
 
+from bitlens.passes.infer_shapes import infer_shapes
+from bitlens.qonnx.read import read
+from model_forms import as_sequences, partly_channels_last
 from qonnx_models import ModelBuilder
 from quantizer_forms import LinearBuilder, ThresholdBuilder, UntidyBuilder
 
@@ -37,12 +40,16 @@ class _Tensor:
 class _Maker:
     """Draws one legal operator after the other. Shapes leave the batch out."""
 
-    def __init__(self, seed: int, blocks: int, builder: type[ModelBuilder] | None, unaligned: bool) -> None:
+    def __init__(
+        self, seed: int, blocks: int, builder: type[ModelBuilder] | None, *, unaligned: bool, sequences: bool
+    ) -> None:
         self.unaligned = unaligned
         self.rng = rng = np.random.default_rng(seed)
         made = self._pick(ModelBuilder, ModelBuilder, LinearBuilder, ThresholdBuilder, UntidyBuilder)
         builder = builder or made
-        shape = (int(rng.integers(1, 6)), int(rng.integers(4, 10)), int(rng.integers(4, 10)))
+        self.flat = self._some(0.2) and sequences  # maps of height 1, which become sequences
+        height = 1 if self.flat else int(rng.integers(4, 10))
+        shape = (int(rng.integers(1, 6)), height, int(rng.integers(4, 10)))
         kind = self._pick("unit", "unit", "unit", "shifted", "bytes")
         self.b = builder(("N", *shape), TensorProto.UINT8 if kind == "bytes" else TensorProto.FLOAT)
         self.tensors: list[_Tensor] = []
@@ -130,8 +137,10 @@ class _Maker:
             outputs = groups * int(rng.integers(1, 1 + max(1, most // groups)))
         kernel = (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
         dilation = tuple(int(rng.integers(1, 3)) if self._some(0.3) else 1 for _ in kernel)
-        extent = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
         stride = tuple(int(rng.integers(1, 3)) if self._some(0.4) else 1 for _ in kernel)
+        if self.flat:
+            kernel, dilation, stride = ((1, pair[1]) for pair in (kernel, dilation, stride))
+        extent = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
         window: dict[str, Any] = {"strides": stride, "dilations": dilation}
         if self._some(0.15):
             window["auto_pad"] = self._pick("SAME_UPPER", "SAME_LOWER", "VALID")
@@ -293,6 +302,8 @@ class _Maker:
         outputs = int(rng.integers(1, 4))  # of a group
         kernel, stride = ([int(rng.integers(1, 4)) for _ in "yx"] for _ in range(2))
         dilation = [int(rng.integers(1, 3)) if self._some(0.2) else 1 for _ in "yx"]
+        if self.flat:
+            kernel, stride, dilation = ([1, pair[1]] for pair in (kernel, stride, dilation))
         extent = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
         attrs: dict[str, Any] = {"strides": stride, "dilations": dilation, "group": groups}
         extra = [
@@ -307,6 +318,8 @@ class _Maker:
                 return  # negative pads, which ONNX Runtime takes in its own way
         else:
             pads = [int(rng.integers(0, 3)) if self._some(0.5) else 0 for _ in range(4)]
+            if self.flat:
+                pads = [0, pads[1], 0, pads[3]]
             attrs |= {"pads": pads, "output_padding": extra}
             sizes = [full[axis] - pads[axis] - pads[axis + 2] for axis in (0, 1)]
         if min(sizes) < 1:
@@ -328,7 +341,7 @@ class _Maker:
 
     def _enlarge_block(self) -> None:
         rng, x = self.rng, self._source(16, scalar=False)
-        if x is None or x.shape[1] * x.shape[2] > 150:
+        if x is None or self.flat or x.shape[1] * x.shape[2] > 150:
             return
         name, (channels, height, width), rms = x.name, x.shape, x.rms
         if self._some(0.4):  # of real values
@@ -357,7 +370,7 @@ class _Maker:
 
     def _part_block(self) -> None:
         rng, x = self.rng, self._source(16)
-        if x is None:
+        if x is None or self.flat:
             return
         name, (channels, *sizes) = x.name, x.shape
         kind = self._pick("channels", "window", "split", "pixels")
@@ -494,12 +507,28 @@ class _Maker:
 
 
 def random_model(
-    seed: int, blocks: int, builder: type[ModelBuilder] | None = None, *, unaligned: bool = False
+    seed: int,
+    blocks: int,
+    builder: type[ModelBuilder] | None = None,
+    *,
+    unaligned: bool = False,
+    sequences: bool = True,
 ) -> onnx.ModelProto:
-    """A random legal model: branches, joins, all convolution windows, every weight grid, every activation.
+    """A random legal model: branches, joins, all convolution windows, every weight grid, every activation; of maps or sequences.
 
     Its quantizers are written by `builder`, or by one drawn at random. Where it may be unaligned, what meets in a join has
     scales of its own.
     """
-    maker = _Maker(seed, blocks, builder, unaligned)
-    return maker.b.model(*maker.heads, opset=13)
+    maker = _Maker(seed, blocks, builder, unaligned=unaligned, sequences=sequences)
+    model = maker.b.model(*maker.heads, opset=13)
+    if maker.flat:
+        as_sequences(model)
+    elif seed % 5 == 0:
+        partly_channels_last(model, _ranks(model), maker.rng)
+    return model
+
+
+def _ranks(model: onnx.ModelProto) -> dict[str, int]:
+    graph = read(model)
+    infer_shapes(graph)
+    return {name: len(value.shape or ()) for name, value in graph.values.items()}

@@ -50,7 +50,7 @@ def test_operators_mean_what_onnx_runtime_computes(seed: int) -> None:
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_integers_stand_behind_real_values(seed: int) -> None:
-    graph = read(random_model(seed, 4, ModelBuilder))
+    graph = read(random_model(seed, 4, ModelBuilder, sequences=False))
     (name,) = graph.inputs
     images = np.random.default_rng(seed).integers(0, 256, (1, *(graph.value(name).shape or ())[1:]))
     for tensor in execute(graph, {name: images}).values():
@@ -242,3 +242,12 @@ def test_numbers_to_quantize_must_be_finite() -> None:
     sentence = "act: numbers to quantize must be finite, not inf or nan; repair the model"
     with pytest.raises(CompileError, match=rf"\A{re.escape(sentence)}\Z"):
         execute(read(model), {"image": np.zeros((1, 1), np.float32)})
+
+
+def test_parameters_do_not_enlarge_a_tensor() -> None:
+    graph = Graph(constants={"s": np.ones((2, 1), np.float32), "z": np.zeros(()), "b": np.full((), 4)})
+    node = Node("Quant", "quant", ["x", "s", "z", "b"], ["y"], {"signed": 1, "narrow": 0, "rounding_mode": "ROUND"})
+    operands = [Tensor(np.zeros((1, 3), np.float32)), *(Tensor(graph.constants[name]) for name in "szb")]
+    sentence = r"quant: inputs of Quant must fit each other, not \(1, 3\), \(2, 1\), \(\), \(\)"
+    with pytest.raises(CompileError, match=rf"^{sentence}$"):
+        execute_node(graph, node, operands)

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 import bitlens
+from bitlens.qonnx.dialect import DOMAIN
+from exactness import assert_exact
 from onnx_runtime import evaluate
 from qonnx_models import ModelBuilder
 from stages import assert_refused
@@ -80,3 +82,15 @@ def test_windows_of_two_axes_are_refused() -> None:
     b = Sequences(("N", 3, 8))
     x = b.op("MaxPool", b.fake("image", 1 / 255), kernel_shape=[2], pads=[0, 0, 0, 0], name="pool")
     assert_refused(b.model(x), "pool: pads of a sequence must be those of one axis, not (0, 0, 0, 0)")
+
+
+def test_scales_and_weights_may_be_computed() -> None:
+    rng = np.random.default_rng(3)
+    b = Sequences(("N", 3, 8))
+    scale = b.op("Div", b.constant(rng.uniform(0.1, 0.2, (4, 1, 1))), b.constant(8))
+    turned = b.op("Transpose", b.constant(rng.normal(size=(3, 4, 3))), perm=[1, 0, 2])
+    weights = b.op("Quant", turned, scale, b.constant(0), b.constant(4), domain=DOMAIN, signed=1, narrow=1)
+    x = b.op("Conv", b.image(), weights)
+    unit = b.op("Mul", b.constant(rng.uniform(0.1, 0.2, (1, 4, 1))), b.constant(2))
+    x = b.op("Quant", x, unit, b.constant(0), b.constant(4), domain=DOMAIN, signed=1, narrow=0)
+    assert_exact(b.model(b.op("Conv", x, b.weights(rng.integers(-9, 10, (4, 1, 3))), group=4)))

@@ -196,6 +196,14 @@ def test_nodes_are_sorted_and_named() -> None:
     assert sorted(node.name for node in graph) == ["same", "same.2", "same.3"]
 
 
+def test_two_inputs_of_one_name_are_refused() -> None:
+    b = ModelBuilder()
+    model = b.model(b.image())
+    model.graph.input.append(model.graph.input[0])
+    with pytest.raises(CompileError, match=r"^made: input names must be unique, not image, image$"):
+        read(model)
+
+
 def test_results_that_nobody_reads_go() -> None:
     b = ModelBuilder()
     x = b.op("MaxPool", b.image(), kernel_shape=[2, 2], outputs=2)

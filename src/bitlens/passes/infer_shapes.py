@@ -41,7 +41,7 @@ def infer_shapes(graph: Graph) -> None:
             else:
                 shape = SHAPE_RULES.get(node.op, keep_shape)(known, node)
                 check_numbers(shape)
-        except (ValueError, IndexError, TypeError) as error:
+        except (ValueError, IndexError, TypeError, OverflowError) as error:
             shapes = ", ".join(_shape_text(graph, name) for name in node.inputs)
             raise CompileError(f"{node.name}: inputs of {node.op} must fit, not {shapes}: {error}") from error
         tensor = node.outputs[0]

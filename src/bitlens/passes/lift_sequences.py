@@ -14,6 +14,7 @@ import numpy as np
 from bitlens.graph.graph import Graph, Node
 from bitlens.graph.rewrite import fresh_tensor
 from bitlens.graph.spec import TAIL_OPS, CompileError
+from bitlens.passes.fold_constants import fold_constants
 
 __all__ = ["lift_sequences"]
 
@@ -30,6 +31,7 @@ def lift_sequences(graph: Graph) -> None:
     """
     if all(len(graph.value(name).shape or ()) != 3 for name in graph.inputs):
         return
+    fold_constants(graph)  # whatever stands between a constant and the node that meets a sequence
     ranks: dict[str, int | None] = {}
     for name in graph.inputs:
         shape = graph.value(name).shape or ()
@@ -58,7 +60,7 @@ def _lift(graph: Graph, node: Node, rank: int | None) -> int | None:
             if node.attrs.get(name) is not None:
                 node.attrs[name] = _lifted_window(node, name)
         if node.op in _WEIGHTS:
-            _lift_weights(graph, node, _WEIGHTS[node.op])
+            _lift_constant(graph, node, _WEIGHTS[node.op])
         return 3
     if node.op == "Squeeze":
         return _lift_axes(graph, node, lambda axes: (2, 3) if axes in ((2,), (-1,), ()) else None, 2)
@@ -103,25 +105,15 @@ def _lifted_window(node: Node, name: str) -> tuple[int, ...]:
 
 
 def _lift_constant(graph: Graph, node: Node, place: int) -> None:
-    """A constant that meets a sequence: (C, 1) -> (C, 1, 1), (1, C, 1) -> (1, C, 1, 1)."""
-    array = graph.constants[node.inputs[place]]
-    name = fresh_tensor(graph, f"{node.inputs[place]}.lifted")
-    graph.constants[name] = np.expand_dims(array, array.ndim - 1)
-    node.inputs[place] = name
-
-
-def _lift_weights(graph: Graph, node: Node, place: int) -> None:
-    """(O, C, k) -> (O, C, 1, k), also where a quantizer stands between the constant and the layer."""
+    """A constant that meets a sequence: (C, 1) -> (C, 1, 1), (O, C, k) -> (O, C, 1, k)."""
     tensor = node.inputs[place]
-    if tensor in graph.constants:
-        _lift_constant(graph, node, place)
-        return
-    producer = graph.producer(tensor)
-    while producer is not None:
-        for i, source in enumerate(producer.inputs):
-            if source in graph.constants and graph.constants[source].ndim == 3:
-                _lift_constant(graph, producer, i)
-        producer = graph.producer(producer.inputs[0])
+    if tensor not in graph.constants or graph.constants[tensor].ndim < 2:
+        return  # refused where its value or its shape is needed
+    name, value = fresh_tensor(graph, f"{tensor}.lifted"), graph.value(tensor)
+    array = graph.constants[name] = np.expand_dims(graph.constants[tensor], -2)
+    scale = np.expand_dims(value.scale, -2) if value.scale.ndim else value.scale
+    graph.values[name] = value.with_(name=name, shape=array.shape, scale=scale)
+    node.inputs[place] = name
 
 
 def _lift_axes(graph: Graph, node: Node, lifted: Callable[[tuple[int, ...]], tuple[int, ...] | None], rank: int) -> int:

@@ -87,6 +87,8 @@ def read(source: str | os.PathLike[str] | onnx.ModelProto) -> Graph:
         raise CompileError(
             f"{where}: model must have inputs and outputs, not {len(graph.inputs)} and {len(graph.outputs)}"
         )
+    if len(set(graph.inputs)) < len(graph.inputs):
+        raise CompileError(f"{where}: input names must be unique, not {', '.join(graph.inputs)}")
     if len(set(graph.outputs)) < len(graph.outputs):
         raise CompileError(f"{where}: output names must be unique, not {', '.join(graph.outputs)}")
     _drop_unread_results(graph)

@@ -91,11 +91,11 @@ def execute_node(graph: Graph, node: Node, operands: list[Tensor | None], rules:
     try:
         with np.errstate(all="ignore"):  # what is not finite is refused where it meets a quantizer or an output
             if quantizer is not None:
-                return _quantize(node, quantizer, operands[0])
+                return _quantize(node, quantizer, operands)
             return rules[node.op](node, _exact(operands) if node.op in FLOATS else operands)
     except CompileError:
         raise
-    except (ValueError, IndexError, TypeError) as error:
+    except (ValueError, IndexError, TypeError, OverflowError) as error:
         shapes = ", ".join("none" if x is None else str(x.real.shape) for x in operands)
         raise CompileError(f"{node.name}: inputs of {node.op} must fit each other, not {shapes}") from error
 
@@ -105,8 +105,11 @@ def _exact(operands: list[Tensor | None]) -> list[Tensor | None]:
     return [None if x is None else (x.exact or x) for x in operands]
 
 
-def _quantize(node: Node, quantizer: Quantizer, x: Tensor | None) -> Tensor:
+def _quantize(node: Node, quantizer: Quantizer, operands: list[Tensor | None]) -> Tensor:
+    x = operands[0]
     assert x is not None
+    if np.broadcast_shapes(*(operand.real.shape for operand in operands if operand is not None)) != x.real.shape:
+        raise ValueError("parameters must not enlarge the tensor")
     if not np.all(np.isfinite(x.real)):
         raise CompileError(f"{node.name}: numbers to quantize must be finite, not inf or nan; repair the model")
     return Tensor.quantized(quantizer.integers(x.real), quantizer.unit)
