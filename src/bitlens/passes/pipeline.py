@@ -113,7 +113,8 @@ def lower_to_integers(
     Raises:
         CompileError: the model cannot be compiled exactly; the sentence names the layer, the reason and the remedy.
     """
-    quantized = (*QUANTIZED[:-1], requantize_joins, QUANTIZED[-1]) if allow_requantize else QUANTIZED
+    before, behind = QUANTIZED[: QUANTIZED.index(find_grids)], QUANTIZED[QUANTIZED.index(find_grids) :]
+    quantized = (*before, requantize_joins, *behind) if allow_requantize else QUANTIZED
     total = len(ONE_FORM) + len(quantized) + len(TO_INTEGERS) + 4
     steps = iter(range(total))
 
