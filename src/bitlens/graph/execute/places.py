@@ -127,8 +127,6 @@ def _depth_to_space(node: Node, operands: list[Tensor | None]) -> Tensor:
     (x,) = operands
     assert x is not None
     block = node.attrs["blocksize"]
-    if x.unit is not None and x.unit.ndim:
-        raise ValueError("the unit must be one number")
 
     def move(a: Array) -> Array:
         n, channels, height, width = a.shape
@@ -146,8 +144,6 @@ def _space_to_depth(node: Node, operands: list[Tensor | None]) -> Tensor:
     (x,) = operands
     assert x is not None
     block = node.attrs["blocksize"]
-    if x.unit is not None and x.unit.ndim:
-        raise ValueError("the unit must be one number")
 
     def move(a: Array) -> Array:
         n, depth, height, width = a.shape
