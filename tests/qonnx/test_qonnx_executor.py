@@ -133,7 +133,21 @@ def test_moves_between_a_finn_activation_and_a_product(move: str) -> None:
     _assert_equal(b, b.op("Conv", x, b.constant(rng.integers(-7, 8, (2, channels, 1, 1)))))
 
 
-@pytest.mark.parametrize("op", ["Sign", "HardSigmoid"])
+@pytest.mark.parametrize(
+    "op",
+    [
+        "Sign",
+        "HardSigmoid",
+        "Elu",
+        "Celu",
+        "Selu",
+        "Softplus",
+        "Softsign",
+        "HardSwish",
+        "Erf",
+        "ThresholdedRelu",
+    ],
+)
 def test_further_activations(op: str) -> None:
     b = ModelBuilder(("N", 2, 6, 6))
     x = b.op(op, b.conv(b.image(), np.random.default_rng(0).integers(-9, 10, (3, 2, 3, 3))))

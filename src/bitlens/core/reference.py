@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitlens.core.functions import apply_function
+
 __all__ = [
     "ROUNDINGS",
     "Abs",
@@ -28,6 +30,8 @@ __all__ = [
     "Clip",
     "Count",
     "Divide",
+    "Fork",
+    "Function",
     "LeakyRelu",
     "Multiply",
     "Quantize",
@@ -133,6 +137,27 @@ class Tanh:
 
 
 @dataclass(frozen=True)
+class Function:
+    """A function of `core.functions`, rounded once from float64.
+
+    Args:
+        name: a key of `FUNCTIONS`.
+        parameters: names and values of its parameters.
+    """
+
+    name: str
+    parameters: tuple[tuple[str, float | str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Fork:
+    """left(x) * right(x), such as x * sigmoid(x); the operators of each in their own order."""
+
+    left: tuple[Any, ...]
+    right: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
 class Quantize:
     """The integer code round(clamp(x / scale + zero_point, lo, hi)), as QONNX Quant computes it in float32.
 
@@ -188,6 +213,8 @@ Operator = (
     | Tanh
     | Round
     | Sign
+    | Function
+    | Fork
     | Quantize
     | Count
 )
@@ -241,12 +268,22 @@ def _apply(operator: Operator, x: FloatArray) -> FloatArray:
             return np.asarray(np.tanh(x.astype(np.float64))).astype(np.float32)
         case Round(scale, zero_point):
             return np.asarray(np.rint(x / np.asarray(scale, np.float32) + np.asarray(zero_point, np.float32)))
+        case Function(name, parameters):
+            return apply_function(name, x, dict(parameters))
+        case Fork(left, right):
+            return np.asarray(_fold(left, x) * _fold(right, x))
         case Sign():
             return np.asarray(np.sign(x))
         case Count(thresholds):
             return np.asarray(sum((x >= column for column in thresholds.T), np.zeros(x.shape)), np.float32)
         case Quantize():
             return _quantize(operator, x)
+
+
+def _fold(chain: Chain, x: FloatArray) -> FloatArray:
+    for operator in chain:
+        x = _apply(operator, x)
+    return x
 
 
 def _quantize(operator: Quantize, x: FloatArray) -> FloatArray:
@@ -260,10 +297,12 @@ def _quantize(operator: Quantize, x: FloatArray) -> FloatArray:
 def is_monotone(chain: Chain) -> bool:
     """Whether every channel of a chain is proven rising or falling in this arithmetic.
 
-    A correctly rounded operator that is monotone in the reals stays monotone in float32. Sigmoid and tanh are not
-    correctly rounded (they are rounded from a float64 library value), so they are not proven.
+    A correctly rounded operator that is monotone in the reals stays monotone in float32. Sigmoid, tanh and the other functions
+    are not correctly rounded (they are rounded from a float64 library value), so they are not proven.
     """
-    return not any(isinstance(operator, Abs | Sigmoid | Tanh) or _folds(operator) for operator in chain)
+    return not any(
+        isinstance(operator, Abs | Sigmoid | Tanh | Function | Fork) or _folds(operator) for operator in chain
+    )
 
 
 def _folds(operator: Operator) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitlens.core.functions import FUNCTIONS
 from bitlens.core.grid import Grid
 from bitlens.core.reference import (
     ROUNDINGS,
@@ -22,6 +23,7 @@ from bitlens.core.reference import (
     Clip,
     Count,
     Divide,
+    Function,
     LeakyRelu,
     Multiply,
     Operator,
@@ -235,7 +237,12 @@ def _plain(make: Callable[[Node], Operator]) -> Callable[[Graph, Node], None]:
     return lambda graph, node: _become(node, node.inputs[0], make(node))
 
 
+def _function(graph: Graph, node: Node) -> None:
+    _become(node, node.inputs[0], Function(node.op, tuple(node.attrs.items())))
+
+
 _RULES: dict[str, Callable[[Graph, Node], None]] = {
+    **dict.fromkeys(FUNCTIONS, _function),
     "Quant": _quantize,
     "BipolarQuant": _quantize,
     "QuantizeLinear": _quantize,

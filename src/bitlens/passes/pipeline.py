@@ -25,6 +25,7 @@ from bitlens.passes.fold_constants import fold_constants
 from bitlens.passes.fold_shuffles import fold_shuffles
 from bitlens.passes.fuse_chains import fuse_chains
 from bitlens.passes.infer_shapes import infer_shapes
+from bitlens.passes.join_forks import join_forks
 from bitlens.passes.lift_sequences import lift_sequences
 from bitlens.passes.lower_elementwise import lower_elementwise
 from bitlens.passes.lower_joins import lower_joins
@@ -66,6 +67,7 @@ QUANTIZED: tuple[Pass, ...] = (
     unify_operators,  # needs: shapes. leaves: one operator for each meaning, pads and strides as numbers
     fold_shuffles,  # needs: reshapes told by shapes. leaves: no shuffle in parts
     lower_elementwise,  # leaves: chains of one operator each in place of float operators and quantizers
+    join_forks,  # needs: chains. leaves: one function where both factors of a product are functions of one tensor
     lower_slices,  # leaves: select, crop and depth_to_space
     lower_upsamples,  # leaves: upsample, and a Conv behind it for a transposed one
     sink_moves,  # needs: chains. leaves: flattening next to the matrix product behind it, upsampling behind quantizers

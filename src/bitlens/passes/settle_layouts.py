@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from bitlens.core.functions import FUNCTIONS
 from bitlens.graph.graph import Graph, Node, Value
 from bitlens.graph.rewrite import bypass, drop_dead, fresh_node, fresh_tensor, replace_tensor
 from bitlens.graph.spec import IMPORTED_OPS, REQUIRED, CompileError
@@ -29,6 +30,7 @@ _ELEMENTWISE = (
     *_QUANTIZERS,
     *("Mul", "Add", "Sub", "Div", "Neg", "Abs", "Relu", "LeakyRelu", "PRelu", "Clip", "Sigmoid", "Tanh", "HardTanh"),
     *("HardSigmoid", "Sign", "Identity", "Cast", "Dropout", "Concat"),
+    *FUNCTIONS,
 )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bitlens.core.reference import Chain, Count, Operator, ends_in_codes, evaluate
+from bitlens.core.reference import Chain, Count, Fork, Function, Operator, ends_in_codes, evaluate
 from bitlens.graph.graph import Graph, Node
 from bitlens.graph.ops import fills
 from bitlens.graph.rewrite import drop_dead, fresh_node, fresh_tensor, insert_after, replace_tensor
@@ -43,8 +43,13 @@ def is_scalar(chain: Chain) -> bool:
 
 
 def _treats_alike(operator: Operator) -> bool:
-    if isinstance(operator, Count):
-        return len(operator.thresholds) == 1
+    match operator:
+        case Count(thresholds):
+            return len(thresholds) == 1
+        case Fork(left, right):
+            return is_scalar(left) and is_scalar(right)
+        case Function():
+            return True
     return all(np.asarray(number).ndim == 0 for number in vars(operator).values() if not isinstance(number, str))
 
 

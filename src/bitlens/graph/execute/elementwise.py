@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bitlens.core.functions import FUNCTIONS, apply_function
 from bitlens.graph.execute.tensor import Array, Rule, Tensor, each
 from bitlens.graph.graph import Node
 from bitlens.graph.spec import CompileError
@@ -75,7 +76,12 @@ def _leaky(attrs: Mapping[str, Any], x: Array, slope: Array | None = None) -> Ar
     return np.where(x >= 0, x, x * (np.float32(attrs["alpha"]) if slope is None else slope))
 
 
+def _function(name: str) -> Rule:
+    return each(lambda attrs, x: apply_function(name, x, attrs))
+
+
 ELEMENTWISE: dict[str, Rule] = {
+    **{name: _function(name) for name in FUNCTIONS},
     "BatchNormalization": _batch_norm,
     "Abs": each(lambda attrs, x: np.abs(x)),
     "Relu": each(lambda attrs, x: np.maximum(x, np.float32(0))),
@@ -97,7 +103,6 @@ ELEMENTWISE: dict[str, Rule] = {
     "Floor": each(lambda attrs, x: np.floor(x)),
     "Round": each(lambda attrs, x: np.rint(x)),
     "Log": each(lambda attrs, x: np.log(x)),
-    "Exp": each(lambda attrs, x: np.exp(x)),
     "Sqrt": each(lambda attrs, x: np.sqrt(x)),
     "Reciprocal": each(lambda attrs, x: np.float32(1) / x),
     "Pow": each(lambda attrs, x, power: np.power(x, power)),
