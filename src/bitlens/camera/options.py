@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a scan can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from bitlens.camera.source import CameraError
+from bitlens.vision import BestShots, ShotWeights, Tracker
+
+__all__ = ["ScanOptions"]
+
+
+@dataclass(frozen=True)
+class ScanOptions:
+    """Settings of a scan; they are checked when made.
+
+    Args:
+        keep, apart_seconds, quick_score, interval_seconds: see `BestShots`.
+        least_frames: frames a face must be seen in; None: 2, of pictures 1.
+        weights: of a shot's score.
+        patience_seconds: how long a track outlives its last face.
+        surroundings: what a crop shows beyond each side of the face, as a share of its size.
+        quality: of the JPEG crops, 1 to 95.
+        threads: of the engine and the decoder.
+
+    Raises:
+        CameraError, VisionError: a setting is out of its range.
+    """
+
+    keep: int = 3
+    apart_seconds: float = 0.5
+    quick_score: float | None = None
+    interval_seconds: float | None = None
+    least_frames: int | None = None
+    weights: ShotWeights = field(default_factory=ShotWeights)
+    patience_seconds: float = 0.5
+    surroundings: float = 0.4
+    quality: int = 90
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.quality <= 95:
+            raise CameraError(f"scan: quality must be 1 to 95, not {self.quality}")
+        if self.threads < 1:
+            raise CameraError(f"scan: threads must be 1 or more, not {self.threads}")
+        if not 0 <= self.surroundings <= 10:
+            raise CameraError(f"scan: surroundings must be 0 to 10, not {self.surroundings}")
+        if not 0 <= self.patience_seconds <= 3600:
+            raise CameraError(f"scan: patience_seconds must be 0 to 3600, not {self.patience_seconds}")
+        self.parts(25.0, still=False)
+
+    def parts(self, rate: float, still: bool) -> dict[str, Any]:
+        """Return the keyword arguments of a new `FaceLine`, for a source of `rate` frames a second."""
+        best = BestShots(
+            keep=self.keep,
+            apart_seconds=self.apart_seconds,
+            quick_score=self.quick_score,
+            interval_seconds=self.interval_seconds,
+            least_frames=(1 if still else 2) if self.least_frames is None else self.least_frames,
+        )
+        tracker = Tracker(patience=max(1, round(self.patience_seconds * rate)))
+        return {"tracker": tracker, "best": best, "weights": self.weights, "surroundings": self.surroundings}

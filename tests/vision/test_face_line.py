@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bitlens.vision import BestShots, Box, Frame, VisionError
+from bitlens.vision.face_line import FaceLine, cut
+
+from square_nets import BrightClearness, SquareDetector, StillPose
+from videos import Bytes, picture
+
+
+def _frame(number: int, colours: Bytes) -> Frame:
+    return Frame(number, number / 25, colours.max(2), lambda: colours)
+
+
+def _line(**options: object) -> FaceLine:
+    return FaceLine(SquareDetector(), BrightClearness(), StillPose(), best=BestShots(**options))  # type: ignore[arg-type]
+
+
+def test_every_face_of_every_frame_is_judged() -> None:
+    line = _line()
+    for number in range(5):
+        looked = line.look(_frame(number, picture([10 + 3 * number, 90 - 2 * number], value=110 + 20 * number)))
+        assert [shot.track for shot in looked.shots] == [0, 1]
+        assert [(shot.frame, shot.time) for shot in looked.shots] == [(number, number / 25)] * 2
+        assert looked.shots[0].clearness == pytest.approx((110 + 20 * number) / 2.55, rel=0.04)
+    captures = line.finish()
+    assert [(c.kind, c.shot.track, c.shot.frame) for c in captures] == [("best", 0, 4), ("best", 1, 4)]
+    assert all(spent > 0 for spent in line.seconds.values())
+
+
+def test_a_capture_shows_the_face_in_colour_with_its_surroundings() -> None:
+    line = _line(keep=1, least_frames=1)
+    colours = picture([30])
+    line.look(_frame(0, colours))
+    (capture,) = line.finish()
+    crop = capture.shot.crop
+    assert crop is not None
+    assert np.array_equal(crop, colours[0:42, 20:64])  # 24 pixels and 0.4 of them beyond, as far as the frame goes
+
+
+def test_crops_are_cut_only_where_they_may_be_kept() -> None:
+    line, asked = _line(keep=1), []
+    for number, value in enumerate((130, 120, 150)):
+        colours = picture([10], value=value)
+        frame = Frame(number, number / 25, colours.max(2), lambda n=number, c=colours: asked.append(n) or c)  # type: ignore[misc]
+        line.look(frame)
+    assert asked == [0, 2]
+
+
+def test_frames_without_faces() -> None:
+    line = _line()
+    looked = line.look(_frame(0, picture([])))
+    assert (looked.faces, looked.events, looked.shots, looked.captures) == ([], [], [], [])
+    assert line.finish() == []
+
+
+def test_a_hundred_faces() -> None:
+    line = _line(keep=1)
+    for number in range(2):
+        looked = line.look(_frame(number, picture([5] * 100, size=(4000, 40))))
+    assert len(looked.shots) == 100
+    assert len(line.finish()) == 100
+
+
+def test_frames_must_come_in_order() -> None:
+    line = _line()
+    line.look(_frame(1, picture([5])))
+    with pytest.raises(VisionError, match="frame must be after 1, not 1"):
+        line.look(_frame(1, picture([5])))
+
+
+@given(
+    st.tuples(st.floats(-90, 90), st.floats(-90, 90), st.floats(0.1, 150), st.floats(0.1, 150)),
+    st.floats(0, 2),
+    st.tuples(st.integers(1, 40), st.integers(1, 40)),
+)
+def test_a_crop_is_never_empty(
+    box: tuple[float, float, float, float], surroundings: float, size: tuple[int, int]
+) -> None:
+    colours = np.arange(size[0] * size[1] * 3, dtype=np.uint8).reshape(*size, 3)
+    crop = cut(_frame(0, colours), Box(*box), surroundings)
+    assert crop.size
+    assert crop.shape[0] <= size[0]
+    assert crop.shape[1] <= size[1]
