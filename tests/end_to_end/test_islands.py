@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Partially quantized models as others make them: by ONNX Runtime's quantizer with layers left out, and at random."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import onnx_runtime
 from bitlens.graph.island_file import decode_islands
 from bitlens.graph.islands import IslandProgram
 from bitlens.graph.spec import CompileError
+from broken_models import damage
 from island_models import Nets
 from random_models import random_model
 
@@ -110,3 +112,18 @@ def test_random_models_without_some_quantizers_are_equal_in_every_form_or_refuse
     for name, array in golden.items():
         assert np.array_equal(read[name], array)
         assert np.array_equal(engine[name], array)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**32 - 1), blocks=st.integers(1, 3))
+def test_broken_models_without_some_quantizers_are_compiled_or_refused_in_one_line(seed: int, blocks: int) -> None:
+    model, rng = random_model(seed, blocks), np.random.default_rng(seed)
+    _without_some_quantizers(model, rng)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # of making faults
+        damage(model, rng)
+    try:
+        bitlens.compile(model, float_islands=True)
+    except CompileError as error:
+        assert "\n" not in str(error)
+        assert "this is a bug" not in str(error)

@@ -151,6 +151,16 @@ def test_an_output_that_is_an_input_is_refused() -> None:
     b = Nets()
     y = b.sums(b.quant(b.float_conv("image", (4, 3, 3, 3), "one"), 0.1, 4, 1), (2, 4, 3, 3), "two")
     _refused(b.model(y, "image"), "image: output must be computed, not an input; leave it out of the model")
+    _refused(b.model(y, "c0"), "c0: output must be computed, not a constant; leave it out of the model")
+
+
+def test_an_output_that_loses_the_batch_is_refused() -> None:
+    b = Nets()
+    y = b.float_conv(b.layer(b.image(), (4, 3, 3, 3), "one"), (2, 4, 1, 1), "two")
+    y = b.op("Reshape", y, b.constant([9, 8], np.int64), name="rows")
+    _refused(
+        b.model(y), f"{y}: the batch must stay on axis 0, not become (9, 8) for one image; reshape outside the model"
+    )
 
 
 def test_an_image_quantized_for_an_output_too_is_quantized_on_the_host() -> None:

@@ -65,6 +65,11 @@ class Island:
         return {name: _channels_last(array) for name, array in zip(self.graph.outputs, whole, strict=True)}
 
     def _result(self, name: str, tensor: Tensor) -> npt.NDArray[Any]:
+        if tensor.real.shape[:1] != (1,):
+            shape = tensor.real.shape
+            raise GraphError(
+                f"{name}: the batch must stay on axis 0, not become {shape} for one image; reshape outside the model"
+            )
         if self.graph.value(name).grid is None:
             return tensor.real.astype(np.float32)
         if tensor.integers is None:

@@ -74,11 +74,12 @@ def lower_around_islands(
             f"{graph.states[0].input}: state of a recurrent step must stay with the engine, not beside float islands; "
             "quantize every layer of the step"
         )
-    for name in graph.outputs:
-        if name in graph.inputs:
-            raise CompileError(f"{name}: output must be computed, not an input; leave it out of the model")
     imported = _in_one_form(graph)
     cuttable = prepared(graph)
+    for name in cuttable.outputs:
+        if cuttable.producer(name) is None:
+            what = "an input" if name in cuttable.inputs else "a constant"
+            raise CompileError(f"{name}: output must be computed, not {what}; leave it out of the model")
     forced: dict[str, str] = {}
     compiled: dict[_Key, Program] = {}
     while True:
@@ -340,7 +341,7 @@ def _sample(program: IslandProgram) -> Arrays:
         except (GraphError, ValueError) as error:  # a symbolic size that does not fit the net
             reason = error
             if not any(None in (value.shape or ())[1:] for value in program.inputs):
-                raise
+                raise CompileError(str(error)) from error
             continue
         return arrays
     raise CompileError(
