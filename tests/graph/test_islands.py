@@ -12,7 +12,7 @@ import bitlens
 from bitlens.core.grid import Grid
 from bitlens.core.inputs import InputError
 from bitlens.graph.file import Program
-from bitlens.graph.graph import GraphError, State
+from bitlens.graph.graph import Graph, GraphError, Node, State, Value
 from bitlens.graph.islands import Island, IslandProgram
 from island_models import ISLANDS
 
@@ -74,6 +74,15 @@ def test_an_island_gives_codes_where_it_says_so() -> None:
     x = {graph.inputs[0]: np.zeros((1, 6, 6, 4), np.int64)}
     with pytest.raises(GraphError, match=rf"\A{graph.outputs[0]}: output of the island must be quantized, not float\Z"):
         Island(graph).run(x)
+
+
+def test_an_island_keeps_the_batch_on_axis_0() -> None:
+    shape = {"sizes": np.array([-1, 8])}
+    graph = Graph(["x"], ["y"], [Node("Reshape", "rows", ["x", "sizes"], ["y"], {"allowzero": 0})], shape)
+    graph.values["x"] = Value("x", (None, 2, 6, 6))
+    sentence = "y: the batch must stay on axis 0, not become (9, 8) for one image; reshape outside the model"
+    with pytest.raises(GraphError, match=rf"\A{re.escape(sentence)}\Z"):
+        Island(graph).run({"x": np.zeros((2, 6, 6, 2), np.float32)})
 
 
 def test_inputs_are_checked() -> None:

@@ -154,13 +154,13 @@ def test_an_output_that_is_an_input_is_refused() -> None:
     _refused(b.model(y, "c0"), "c0: output must be computed, not a constant; leave it out of the model")
 
 
-def test_an_output_that_loses_the_batch_is_refused() -> None:
+@pytest.mark.parametrize("sizes", [[1, 72], [3, 72], [0, -1], [1, -1], [3, -1], [-1, 72]])
+def test_a_reshape_made_for_one_batch_serves_every_batch(sizes: list[int]) -> None:
     b = Nets()
     y = b.float_conv(b.layer(b.image(), (4, 3, 3, 3), "one"), (2, 4, 1, 1), "two")
-    y = b.op("Reshape", y, b.constant([9, 8], np.int64), name="rows")
-    _refused(
-        b.model(y), f"{y}: the batch must stay on axis 0, not become (9, 8) for one image; reshape outside the model"
-    )
+    program = _compiled(b.model(y, b.op("Reshape", y, b.constant(sizes, np.int64), name="rows")))
+    maps, rows = program.run(np.random.default_rng(0).random((2, 8, 8, 3)).astype(np.float32)).values()
+    assert np.array_equal(rows[:, 0, 0], maps.transpose(0, 3, 1, 2).reshape(2, 72))
 
 
 def test_an_image_quantized_for_an_output_too_is_quantized_on_the_host() -> None:

@@ -35,8 +35,9 @@ def _reshape(node: Node, operands: list[Tensor | None]) -> Tensor:
     inner = int(np.prod(shape[1:]))
     if len(sizes) > 1 and -1 not in sizes[1:] and int(np.prod(sizes[1:])) == inner:
         sizes[0] = shape[0]  # a file made for one batch serves every batch
-    elif len(sizes) > 1 and -1 in sizes[1:] and sizes[0] == 1:
-        sizes[0] = shape[0]
+    elif -1 in sizes[1:]:  # the batch keeps its axis, so the rest shares the rest
+        others = -int(np.prod(sizes[1:]))
+        sizes[0] = shape[0] if others and inner % others == 0 else sizes[0]
     return x.moved(lambda a: a.reshape(sizes))
 
 
