@@ -4,7 +4,8 @@
     .venv-interop/bin/python benchmarks/interop/make.py OUT [--only TEXT]
 
 Writes OUT/<model>.<form>.onnx, OUT/<model>.<form>.npz (inputs x, qonnx's every tensor, ONNX Runtime's outputs) and
-OUT/made.json: what could not be exported or run, and why. Files exchange everything; bitlens is never imported.
+OUT/made.json: what could not be exported or run, and why; OUT/models.json: all names. Files exchange everything; bitlens is
+never imported.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ def main() -> None:
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
     models = [model for model in MODELS if options.only in model.name]
+    (options.out / "models.json").write_text(json.dumps([model.name for model in MODELS]))
     record = options.out / "made.json"
     made = json.loads(record.read_text()) if record.exists() else {}
     for place, model in enumerate(models, start=1):

@@ -30,16 +30,25 @@ def main() -> None:
     options.results.parent.mkdir(parents=True, exist_ok=True)
     options.results.write_text(json.dumps(models, indent=1) + "\n")
     above = options.page.read_text().split(MARK)[0]
-    options.page.write_text(
-        above + MARK + "\n\n" + "\n".join([*_totals(models), "", *_table(models), "", *_refusals(models)]) + "\n"
-    )
+    names = json.loads((options.out / "models.json").read_text())
+    left = ", ".join(name for name in names if not models.get(name, {}).get("files"))
+    lines = [
+        *_totals(models),
+        "",
+        *_table(models),
+        "",
+        *_refusals(models),
+        "",
+        f"No file in this run of: {left or 'none'}.",
+    ]
+    options.page.write_text(f"{above}{MARK}\n\n" + "\n".join(lines) + "\n")
 
 
 def _model(name: str, entry: Row, checked: dict[str, Row]) -> Row:
     """What is known of one model: what its own tools did, and each file's result."""
     files = {form: checked[f"{name}.{form}"] for form in entry["forms"] if f"{name}.{form}" in checked}
     not_made = {form: state for form, state in entry["forms"].items() if form not in files}
-    return {"what": entry["what"], "files": files, "not_made": not_made}
+    return {"what": entry["what"], "files": files, "not_made": not_made, "states": entry["forms"]}
 
 
 def _totals(models: dict[str, Row]) -> list[str]:
@@ -86,6 +95,8 @@ def _refusals(models: dict[str, Row]) -> list[str]:
         refused = {form: result["why"] for form, result in model["files"].items() if result["state"] == "refused"}
         if refused:
             sentence = next(iter(refused.values())).replace("|", "\\|")
+            if all(model["states"][form].startswith("not run") for form in refused):
+                sentence += " (its own tools cannot run it either)"
             lines.append(f"| `{name}` | {', '.join(refused)} | {sentence} |")
     lines += ["", "## Not made by their own tools", "", "| model | form | reason |", "|---|---|---|"]
     seen: dict[str, list[str]] = {}
