@@ -94,10 +94,12 @@ def _other_scales() -> onnx.ModelProto:
     return b.model(b.sums(y, (2, 4, 3, 3), "three"))
 
 
-def _swish() -> onnx.ModelProto:
+def _gated() -> onnx.ModelProto:
     b = Nets()
-    y = b.batch_norm(b.sums(b.image(), (4, 3, 3, 3), "one"), *np.abs(b.rng.normal(size=(4, 4))))
-    y = b.op("Mul", y, b.op("Sigmoid", y, name="sigmoid"), name="swish")
+    x = b.image()
+    y = b.batch_norm(b.sums(x, (4, 3, 3, 3), "one"), *np.abs(b.rng.normal(size=(4, 4))))
+    z = b.op("Sigmoid", b.sums(x, (4, 3, 3, 3), "gate"), name="sigmoid")
+    y = b.op("Mul", y, z, name="product")
     return b.model(b.sums(b.quant(y, 0.2, 4, 1, name="quant"), (2, 4, 3, 3), "two"))
 
 
@@ -231,11 +233,11 @@ ISLANDS: dict[str, tuple[Callable[[], onnx.ModelProto], Layers]] = {
             ("engine", ["three"]),
         ],
     ),
-    "swish": (
-        _swish,
+    "gated": (
+        _gated,
         [
-            ("engine", ["one"]),
-            ("host", ["batchnormalization_3", "sigmoid", "swish", "quant"]),
+            ("engine", ["one", "gate"]),
+            ("host", ["batchnormalization_3", "sigmoid", "product", "quant"]),
             ("engine", ["two"]),
         ],
     ),

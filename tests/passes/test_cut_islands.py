@@ -42,7 +42,7 @@ def test_a_part_reads_what_is_made_in_front_of_it(name: str) -> None:
 def test_reasons_name_layers_that_integers_cannot_say() -> None:
     reasons = {name: {**part.reasons} for name in ISLANDS for part in _cut(name) if part.reasons}
     assert reasons["float middle"] == {"two": "weights must be quantized, not float (c10)"}
-    assert reasons["swish"] == {"swish": "operands must be integers, not real values"}
+    assert reasons["gated"] == {"product": "operands must be integers, not real values"}
     assert reasons["softmax between layers"] == {"softmax": "operator must have an integer form, not be Softmax"}
     assert reasons["residual of two scales"] == {"add": "other scales"}
 

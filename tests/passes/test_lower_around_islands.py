@@ -93,7 +93,7 @@ def test_outputs_are_integers_with_a_unit_or_real() -> None:
 
 
 def test_integers_enter_where_the_input_has_a_grid() -> None:
-    program = _compiled(ISLANDS["swish"][0]())
+    program = _compiled(ISLANDS["gated"][0]())
     x = np.random.default_rng(3).integers(0, 256, (2, 8, 8, 3), np.uint8)
     (found,), (real,) = program.run(x).values(), program.run(x.astype(np.float32) / 255).values()
     assert np.array_equal(found, real)

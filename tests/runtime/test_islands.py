@@ -130,7 +130,7 @@ def test_refusals_of_sizes_and_files() -> None:
 
 def test_a_path_is_named(tmp_path: Path) -> None:
     path = tmp_path / "m.bitlens"
-    path.write_bytes(_program("swish").to_bytes()[:100])
+    path.write_bytes(_program("gated").to_bytes()[:100])
     with pytest.raises(
         SessionError, match=rf"\A{re.escape(str(path))}: length must be \d+ bytes as its header says, not 100\Z"
     ):
