@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compile a ResNet-50-size model (random w4a4 weights, 224x224): seconds and peak memory, which have limits.
 
+The limit is on processor seconds, so that a busy machine does not fail.
+
 .venv/bin/python benchmarks/compile_resnet50.py [--profile]
 """
 
@@ -102,19 +104,19 @@ def main() -> int:
         profile = cProfile.Profile()
         if arguments.profile:
             profile.enable()
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         program = bitlens.compile(path, progress=True)
         content = program.to_bytes()
-        seconds = time.perf_counter() - start
+        seconds, busy = time.perf_counter() - start, time.process_time() - busy
         profile.disable()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
     print(
-        f"{len(content) / 1e6:.1f} MB, {seconds:.1f} s (at most {MOST_SECONDS}), "
+        f"{len(content) / 1e6:.1f} MB, {seconds:.1f} s, {busy:.1f} s of the processor (at most {MOST_SECONDS}), "
         f"peak {peak / 2**30:.2f} GiB (at most {MOST_BYTES >> 30}; {before / 2**30:.2f} before)"
     )
     if arguments.profile:
         pstats.Stats(profile).sort_stats("cumulative").print_stats(60)
-    return int(seconds > MOST_SECONDS or peak > MOST_BYTES)
+    return int(busy > MOST_SECONDS or peak > MOST_BYTES)
 
 
 if __name__ == "__main__":
