@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bitlens.quant import Spec
-from bitlens.train import RECIPES, LanguageModelling, TrainError, find_recipe
+from bitlens.train import RECIPES, FaceDetection, LanguageModelling, TrainError, find_recipe
 
 
 @pytest.mark.parametrize("name", [*RECIPES])
@@ -19,6 +19,8 @@ def test_every_recipe_makes_a_net_of_its_task(name: str) -> None:
         out = net(torch.cat([example, example]))
     if isinstance(recipe.task, LanguageModelling):
         assert out[0].shape == (2, 1, 10000)
+    elif isinstance(recipe.task, FaceDetection):
+        assert [cells.shape[:2] for cells in out.values()] == [(2, 15)] * 3
     else:
         classes = {"googlenet_tinyimagenet": 25, "bitfcn_camvid": 11, "face_clearness": 2, "face_pose": 3}
         assert out.shape[:2] == (2, 1000 if name.endswith("_imagenet") else classes.get(name, 10))

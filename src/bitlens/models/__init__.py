@@ -6,6 +6,7 @@ from bitlens.models.bitfcn import BitFCN
 from bitlens.models.digits import DigitsNet
 from bitlens.models.dorefa_svhn import DoReFaSVHN
 from bitlens.models.face_clearness import FaceClearness
+from bitlens.models.face_detector import FaceDetectorNet
 from bitlens.models.face_pose import FacePose
 from bitlens.models.googlenet import GoogLeNet
 from bitlens.models.language import LanguageModel
@@ -20,6 +21,7 @@ __all__ = [
     "DigitsNet",
     "DoReFaSVHN",
     "FaceClearness",
+    "FaceDetectorNet",
     "FacePose",
     "GoogLeNet",
     "LanguageModel",

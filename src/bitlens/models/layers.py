@@ -66,6 +66,10 @@ class Layers:
         """The classifier of a vector."""
         return QuantLinear(inputs, classes, **self._last())
 
+    def last_conv(self, inputs: int, outputs: int) -> QuantConv2d:
+        """The outputs of every cell of a map."""
+        return QuantConv2d(inputs, outputs, 1, **self._last())
+
     def last_up(self, inputs: int, classes: int) -> QuantConvTranspose2d:
         """The classifier of every pixel of a map twice as high and wide."""
         return QuantConvTranspose2d(inputs, classes, 3, **_TWICE, **self._last())

@@ -29,18 +29,21 @@ def frozen_run(run: str | Path) -> nn.Module:
 
 
 def export_run(run: str | Path) -> onnx.ModelProto:
-    """Freeze and export the net of a run; the model remembers recipe, bits and class names."""
+    """Freeze and export the net of a run; the model remembers recipe, bits and licence."""
     from bitlens.qonnx.export import export
-    from bitlens.train import LanguageModelling, Segmentation, find_recipe, read_config
+    from bitlens.train import FaceDetection, LanguageModelling, Segmentation, find_recipe, read_config
 
     config = read_config(run)
     recipe = find_recipe(config["recipe"])
     net, example = frozen_run(run), recipe.task.example()
     if isinstance(recipe.task, LanguageModelling):  # one step of the fixed form
         net, example = _fixed(net), example.flatten()
-    any_size = isinstance(recipe.task, Segmentation)
+    any_size = isinstance(recipe.task, Segmentation | FaceDetection)
     model: onnx.ModelProto = export(net, example, symbolic=any_size)
-    for key, text in (("name", f"{config['recipe']} {config['bits']}"), ("recipe", config["recipe"])):
+    told = {"name": f"{config['recipe']} {config['bits']}", "recipe": config["recipe"], "licence": recipe.licence}
+    for key, text in told.items():
+        if not text:
+            continue
         entry = model.metadata_props.add()
         entry.key, entry.value = key, text
     return model

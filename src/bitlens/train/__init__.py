@@ -4,6 +4,7 @@
 from bitlens.train.catalog import RECIPES, find_recipe
 from bitlens.train.classify import Classification, evaluate, to_tensor
 from bitlens.train.classify_files import FileClassification
+from bitlens.train.detect import FaceDetection
 from bitlens.train.folder import load_run, read_config
 from bitlens.train.language import LanguageModelling, perplexity
 from bitlens.train.recipe import Recipe, TrainError
@@ -14,6 +15,7 @@ from bitlens.train.task import Task, TaskSetup
 __all__ = [
     "RECIPES",
     "Classification",
+    "FaceDetection",
     "FileClassification",
     "LanguageModelling",
     "Recipe",

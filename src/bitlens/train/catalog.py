@@ -12,6 +12,7 @@ from bitlens.models import (
     DigitsNet,
     DoReFaSVHN,
     FaceClearness,
+    FaceDetectorNet,
     FacePose,
     GoogLeNet,
     LanguageModel,
@@ -24,6 +25,7 @@ from bitlens.models.language import check_language
 from bitlens.train.classify import Classification
 from bitlens.train.classify_files import FileClassification
 from bitlens.train.clearness import ClearnessOfFaces
+from bitlens.train.detect import FaceDetection
 from bitlens.train.language import LanguageModelling
 from bitlens.train.pose import PoseOfFaces
 from bitlens.train.recipe import Recipe, TrainError
@@ -32,6 +34,8 @@ from bitlens.train.segment import Segmentation
 __all__ = ["RECIPES", "find_recipe"]
 
 _IMAGENET = FileClassification(partial(imagefolder, classes=1000), size=224)
+
+_FACES_LICENCE = "research and non-commercial use only: the training pictures are licensed so (LICENSE-WEIGHTS.md)"
 
 _ALL = (
     Recipe(
@@ -146,6 +150,7 @@ _ALL = (
         epochs=12,
         batch=32,
         rate=3e-3,
+        licence=_FACES_LICENCE,
     ),
     Recipe(
         name="face_pose",
@@ -155,6 +160,17 @@ _ALL = (
         epochs=30,
         batch=32,
         rate=3e-3,
+        licence=_FACES_LICENCE,
+    ),
+    Recipe(
+        name="face_detector",
+        task=FaceDetection(),
+        net=FaceDetectorNet,
+        bits="w1a2",
+        epochs=60,
+        batch=16,
+        rate=3e-3,
+        licence=_FACES_LICENCE,
     ),
     Recipe(
         name="lstm_ptb",

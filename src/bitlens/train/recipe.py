@@ -37,6 +37,7 @@ class Recipe:
         momentum: of "sgd".
         weight_decay: of matrices and filters only, not of batch norm, biases and learned scales.
         clip_norm: largest norm of all gradients together; 0 leaves them as they are.
+        licence: what the data allows its weights to be used for, where it limits that; `bitlens inspect` shows it.
         check: raises QuantError, naming the first argument, for a spec that the net cannot have.
     """
 
@@ -52,6 +53,7 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 0.0
     clip_norm: float = 0.0
+    licence: str = ""
     check: Callable[[str, Spec], None] = lambda name, spec: None
 
     def fresh(self, spec: Spec, device: torch.device | str = "cpu") -> nn.Module:

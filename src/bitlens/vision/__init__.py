@@ -2,6 +2,7 @@
 """What the nets' integers mean: faces, tracks, clearness, pose and the best shot of every track."""
 
 from bitlens.vision.best_shot import BestShots, Capture, Shot, ShotWeights
+from bitlens.vision.detector import FaceDetector
 from bitlens.vision.face_line import FaceLine, Looked
 from bitlens.vision.records import Box, Face, Frame, VisionError
 from bitlens.vision.tracker import Tracker, TrackEvent
@@ -11,6 +12,7 @@ __all__ = [
     "Box",
     "Capture",
     "Face",
+    "FaceDetector",
     "FaceLine",
     "Frame",
     "Looked",

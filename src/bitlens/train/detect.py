@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Face detection: a heat map, boxes and landmarks at several strides, learned from composed scenes.
+
+A face belongs to the map whose cells are a third to a sixth of its side (the root of its box's area). The cell next to its
+middle is to be hot; cells around it are cold the less the nearer they are.
+Source: the heat's loss is that of Law and Deng, CornerNet, arXiv 1808.01244 eq. 1, in the use of Zhou et al., Objects as Points,
+arXiv 1904.07850; the boxes' is that of Yu et al., UnitBox, arXiv 1608.01471, beside it an absolute difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from bitlens.data import faces
+from bitlens.data.scenes import Scene, Scenes
+from bitlens.train.detected import allowed_threshold, detections, recall
+from bitlens.train.task import Task, TaskSetup
+
+__all__ = ["FaceDetection", "detection_loss", "pack"]
+
+_FACE, _UNKNOWN = 1.0, 2.0  # last number of a row of targets
+_FIELDS = 15  # left, top, width, height, ten of landmarks, kind
+_SPREAD = 0.12  # deviation of the heat, in sides of a face
+_NEAR = 0.5  # boxes are learned where the heat is at least this
+_BETWEEN = 1.25  # faces so near to another map's range are no concern of that map
+_STEPS = 256  # of an epoch
+_CHECKED = 96  # validation scenes
+_AHEAD = 2  # batches composed ahead of the net
+
+
+def pack(scenes: Sequence[Scene]) -> Tensor:
+    """Return what is known of scenes as one tensor (N, F, 15), rows of NaN where a scene has fewer than F."""
+    rows = []
+    for scene in scenes:
+        faces_ = [[*box, *points.reshape(-1), _FACE] for box, points in zip(scene.boxes, scene.landmarks, strict=True)]
+        rows.append(faces_ + [[*box, *[np.nan] * 10, _UNKNOWN] for box in scene.unknown])
+    packed = torch.full((len(rows), max(map(len, rows)), _FIELDS), torch.nan)
+    for i, found in enumerate(rows):
+        if found:
+            packed[i, : len(found)] = torch.tensor(found)
+    return packed
+
+
+def detection_loss(maps: dict[str, Tensor], targets: Tensor) -> dict[str, Tensor]:
+    """Return the losses "heat", "box" and "landmarks", 0-d, each a mean over faces.
+
+    Args:
+        maps: of the net, (N, 15, h, w) by "strideS".
+        targets: of `pack`.
+    """
+    scene, row = torch.nonzero(targets[:, :, -1] == _FACE, as_tuple=True)
+    known = targets[scene, row]  # (F, 15)
+    blank, blank_row = torch.nonzero(targets[:, :, -1] == _UNKNOWN, as_tuple=True)
+    unknown = targets[blank, blank_row]  # (K, 15)
+    sides = (known[:, 2] * known[:, 3]).sqrt()
+    totals = {key: targets.new_zeros(()) for key in ("heat", "box", "landmarks")}
+    strides = sorted(int(name.removeprefix("stride")) for name in maps)
+    for stride in strides:
+        cells = maps[f"stride{stride}"]
+        least = 0.0 if stride == strides[0] else 6.0 * stride / 2
+        most = torch.inf if stride == strides[-1] else 6.0 * stride
+        own = (sides >= least) & (sides < most)
+        near = (sides >= least / _BETWEEN) & (sides < most * _BETWEEN) & ~own
+        heat, weight = _heat(cells, scene, known, own, near, blank, unknown, stride)
+        totals["heat"] = totals["heat"] + _heat_loss(cells[:, 0], heat, weight)
+        if own.any():
+            box, landmarks = _shape_loss(cells, scene[own], known[own], stride)
+            totals["box"], totals["landmarks"] = totals["box"] + box, totals["landmarks"] + landmarks
+    count = max(1, len(known))
+    marked = max(1, int((~known[:, 4].isnan()).sum()))
+    return {"heat": totals["heat"] / count, "box": totals["box"] / count, "landmarks": totals["landmarks"] / marked}
+
+
+def _grid(cells: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+    """Where the cells of a map lie: x (1, w) and y (h, 1), in pixels."""
+    y = torch.arange(cells.shape[2], device=cells.device)[:, None] * stride + 0.5
+    x = torch.arange(cells.shape[3], device=cells.device)[None] * stride + 0.5
+    return x, y
+
+
+def _around(cells: Tensor, known: Tensor, stride: int) -> Tensor:
+    """The heat of each face alone, (F, h, w); 1 at the cell next to its middle."""
+    x, y = _grid(cells, stride)
+    middle_x, middle_y = known[:, 0] + known[:, 2] / 2, known[:, 1] + known[:, 3] / 2
+    sides = (known[:, 2] * known[:, 3]).sqrt()[:, None, None]
+    square = (x[None] - middle_x[:, None, None]) ** 2 + (y[None] - middle_y[:, None, None]) ** 2
+    heat = torch.exp(-square / (2 * (_SPREAD * sides) ** 2))  # (F, h, w)
+    peak = heat.flatten(1).argmax(1, keepdim=True)
+    return heat.flatten(1).scatter(1, peak, 1.0).view_as(heat)
+
+
+def _heat(
+    cells: Tensor, scene: Tensor, known: Tensor, own: Tensor, near: Tensor, blank: Tensor, unknown: Tensor, stride: int
+) -> tuple[Tensor, Tensor]:
+    """The heat to be learned and its weight, (N, h, w) each: 0 where nothing is known."""
+    heat, weight = torch.zeros_like(cells[:, 0]), torch.ones_like(cells[:, 0])
+    x, y = _grid(cells, stride)
+    for i, (left, top, width, height) in zip(blank.tolist(), unknown[:, :4].tolist(), strict=True):
+        weight[i] *= 1 - ((x >= left) & (x < left + width) & (y >= top) & (y < top + height)).float()
+    around = _around(cells, known, stride)
+    for i, single, is_own, is_near in zip(scene.tolist(), around, own.tolist(), near.tolist(), strict=True):
+        if is_own:
+            heat[i] = torch.maximum(heat[i], single)
+            weight[i] = torch.where(single > 0.01, 1.0, weight[i])  # within what is else unknown
+        elif is_near:
+            weight[i] = torch.where(single > 0.05, 0.0, weight[i])
+    return heat, weight
+
+
+def _heat_loss(logits: Tensor, heat: Tensor, weight: Tensor) -> Tensor:
+    hot = heat == 1
+    log, log_not = nn.functional.logsigmoid(logits), nn.functional.logsigmoid(-logits)
+    share = logits.sigmoid()
+    loss = torch.where(hot, (1 - share) ** 2 * log, (1 - heat) ** 4 * share**2 * log_not)
+    return -(loss * weight).sum()
+
+
+def _shape_loss(cells: Tensor, scene: Tensor, known: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+    """The losses of boxes and landmarks, summed over faces, each a mean over the cells near its middle."""
+    around = _around(cells, known, stride)
+    face, row, column = torch.nonzero(around >= _NEAR, as_tuple=True)
+    share = 1 / torch.bincount(face, minlength=len(known))[face]  # (C,): of a cell in its face
+    found = cells[scene[face], :, row, column]  # (C, 15)
+    target = known[face]
+    place = torch.stack([column, row], 1) * stride + 0.5  # (C, 2)
+    corners = torch.cat([place - target[:, :2], target[:, :2] + target[:, 2:4] - place], 1) / stride
+    side = (target[:, 2] * target[:, 3]).sqrt()[:, None] / stride
+    off = ((found[:, 1:5] - corners).abs() / side).sum(1)
+    box = (share * (1 - _overlap(found[:, 1:5], corners) + off)).sum()
+    points = (target[:, 4:14].reshape(-1, 5, 2) - place[:, None]) / stride
+    marked = ~points[:, 0, 0].isnan()
+    distance = (found[:, 5:].reshape(-1, 5, 2) - points)[marked].abs().sum((1, 2)) / side[marked, 0]
+    return box, (share[marked] * distance).sum()
+
+
+def _overlap(found: Tensor, truth: Tensor) -> Tensor:
+    """Intersection over union (C,) of boxes around one cell, as distances (C, 4) of left, top, right, bottom."""
+    low = torch.minimum(found, truth)
+    shared = (low[:, 0] + low[:, 2]).clamp(min=0) * (low[:, 1] + low[:, 3]).clamp(min=0)
+    areas = [(b[:, 0] + b[:, 2]).clamp(min=0) * (b[:, 1] + b[:, 3]).clamp(min=0) for b in (found, truth)]
+    return shared / (areas[0] + areas[1] - shared).clamp(min=1e-6)
+
+
+@dataclass(frozen=True)
+class FaceDetection(TaskSetup):
+    """Scenes composed anew for every step; recall on validation scenes at two false alarms in 100 pictures.
+
+    Args:
+        small: height and width of most steps' scenes.
+        large: of every fourth step's, so that large faces are learned too; such a step has as many pixels.
+    """
+
+    small: int = 192
+    large: int = 320
+
+    def open(
+        self, data: str | Path | None, cache: str | Path | None, batch: int, seed: int, device: torch.device
+    ) -> Task:
+        """Read the data set; see `TaskSetup`."""
+        return _Opened(self, data, batch, seed, device)
+
+    def example(self) -> Tensor:
+        """Return one black picture (1, 1, H, W)."""
+        return torch.zeros(1, 1, self.small, self.small)
+
+
+class _Opened(Task):
+    metric = "test_recall"
+
+    def __init__(
+        self, setup: FaceDetection, data: str | Path | None, batch: int, seed: int, device: torch.device
+    ) -> None:
+        self.setup, self.batch_size, self.seed, self.device = setup, batch, seed, device
+        pictures = faces(data, "ytfaces", "helen", "maskboxes", "nonface")
+        self.train = Scenes(pictures, "train")
+        checked, rng = Scenes(pictures, "val"), np.random.default_rng(0)
+        self.empty = [picture.luma() for picture in checked.backgrounds]
+        self.checked = [checked.compose(288, 288, rng) for _ in range(_CHECKED)]
+        self._thread = ThreadPoolExecutor(1, "compose")
+        self._waiting: dict[tuple[int, int], Future[list[Scene]]] = {}
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch: there is no end to scenes, this is how often figures are wanted."""
+        return _STEPS
+
+    def batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+        """Return (luma (N, 1, H, W), what `pack` makes of the scenes); the next steps' scenes are in the making."""
+        for ahead in range(step, min(step + _AHEAD + 1, self.steps)):
+            if (epoch, ahead) not in self._waiting:
+                self._waiting[epoch, ahead] = self._thread.submit(self._compose, epoch, ahead)
+        scenes = self._waiting.pop((epoch, step)).result()
+        return _luma(np.stack([scene.luma for scene in scenes]), self.device), pack(scenes).to(self.device)
+
+    def _compose(self, epoch: int, step: int) -> list[Scene]:
+        rng = np.random.default_rng([self.seed, epoch, step])
+        side, count = self.setup.small, self.batch_size
+        if step % 4 == 3:
+            side, count = self.setup.large, max(1, round(count * (side / self.setup.large) ** 2))
+        return [self.train.compose(side, side, rng) for _ in range(count)]
+
+    def loss(self, net: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """Return the sum of the losses of heat, boxes and landmarks (a tenth for each coordinate).
+
+        Products run in bfloat16 on a CPU, which holds codes of up to 8 bits exactly and rounds their sums: half the time.
+        """
+        with torch.autocast("cpu", torch.bfloat16):
+            maps = net(inputs)
+        losses = detection_loss({name: cells.float() for name, cells in maps.items()}, targets)
+        loss = losses["heat"] + losses["box"] + 0.2 * losses["landmarks"]
+        return loss, {"loss": loss.item(), "steps": 1, **{key: value.item() for key, value in losses.items()}}
+
+    def train_figures(self, sums: dict[str, float]) -> dict[str, float]:
+        """Return train_loss and its parts."""
+        return {f"train_{key}": round(sums[key] / sums["steps"], 6) for key in ("loss", "heat", "box", "landmarks")}
+
+    @torch.no_grad()
+    def evaluate(self, net: nn.Module) -> dict[str, Any]:
+        """Return test_recall (faces of at least 20 pixels found at the threshold) and test_threshold (of the heat)."""
+        training = net.training
+        net.eval()
+        empty = [detections(self._maps(net, luma)) for luma in self.empty]
+        threshold = allowed_threshold([scores for _, _, scores in empty], len(empty))
+        figures = recall([detections(self._maps(net, scene.luma)) for scene in self.checked], self.checked, threshold)
+        net.train(training)
+        return {"test_recall": round(figures, 6), "test_threshold": round(threshold, 4)}
+
+    def _maps(self, net: nn.Module, luma: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
+        maps = net(_luma(luma[None], self.device))
+        return {name: values[0].permute(1, 2, 0).cpu().numpy() for name, values in maps.items()}
+
+
+def _luma(luma: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
+    """uint8 (N, H, W) -> float32 (N, 1, H, W) in [0, 1]."""
+    return torch.from_numpy(luma.copy()).to(device)[:, None].float() / 255

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Find faces in a brightness picture of any size, on the integer engine.
+
+    >>> faces = FaceDetector(threads=1).detect(luma)            # uint8 (H, W)           # doctest: +SKIP
+    >>> [(face.box, face.score) for face in faces]              # best first             # doctest: +SKIP
+    [(Box(left=212.4, top=88.9, width=51.0, height=66.3), 0.94)]
+
+The heat is compared with the threshold as integers, so that what is found is the same on every machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from importlib.resources import files
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlens.core.grid import Grid
+from bitlens.runtime import Session
+from bitlens.runtime.session import Source
+from bitlens.runtime.tensor import Tensor, real_values
+from bitlens.vision.decode import CHANNELS, boxes_at, peaks, suppress
+from bitlens.vision.records import Box, Face, VisionError
+
+__all__ = ["FaceDetector"]
+
+_THRESHOLD = 0.5
+_OVERLAP = 0.4
+_SIZES = 4  # sessions that are kept, one a size
+_PREFIX = "stride"
+
+
+class FaceDetector:
+    """Runs a face detection program.
+
+    A detector may be used by several threads at once. It keeps sessions of the last sizes it has met.
+
+    Args:
+        source: path of a `.bitlens` file, its bytes, or a `Program`; the one that comes with bitlens when None.
+        threads: of the engine; None: as many as the process may use.
+        threshold: least score of a face, above 0 and below 1. The default gives about two false alarms in 100 photographs.
+
+    Raises:
+        VisionError: the threshold is out of range, or the program is no face detector.
+        bitlens.runtime.SessionError: the file is damaged.
+        OSError: the file cannot be read.
+    """
+
+    def __init__(self, source: Source | None = None, threads: int | None = None, threshold: float = _THRESHOLD) -> None:
+        if not 0 < threshold < 1:
+            raise VisionError(f"threshold: must be above 0 and below 1, not {threshold}")
+        self._source = _built_in() if source is None else source
+        self._threads = threads
+        self._sessions: OrderedDict[tuple[int, int], Session] = OrderedDict()
+        self._least = {
+            name: _least_heat(tensor, threshold) for name, tensor in _checked(self._session((64, 64))).items()
+        }
+
+    def detect(self, luma: npt.NDArray[np.uint8]) -> list[Face]:
+        """Return the faces of a picture, best first, their boxes cut at its borders.
+
+        Args:
+            luma: brightness, uint8 (H, W), of any size and stride.
+
+        Raises:
+            VisionError: it is no such array.
+            bitlens.runtime.SessionError: it is too large for the engine.
+        """
+        if not isinstance(luma, np.ndarray) or luma.dtype != np.uint8 or luma.ndim != 2 or not luma.size:
+            told = f"{luma.dtype} {luma.shape}" if isinstance(luma, np.ndarray) else type(luma).__name__
+            raise VisionError(f"luma: must be uint8 (H, W) with pixels, not {told}")
+        session = self._session(luma.shape)
+        maps = session.run(luma[None, :, :, None])
+        boxes, landmarks, heats = [], [], []
+        for name, tensor in session.outputs.items():
+            cells = maps[name][0]  # (h, w, 15), integers
+            rows, columns = peaks(cells[:, :, 0], self._least[name])
+            found = real_values(cells[rows, columns], tensor).astype(np.float64)  # (F, 15)
+            box, points = boxes_at(found, rows, columns, _stride(name))
+            boxes.append(box)
+            landmarks.append(points)
+            heats.append(found[:, 0])
+        return _faces(np.concatenate(boxes), np.concatenate(landmarks), np.concatenate(heats), luma.shape)
+
+    def _session(self, size: tuple[int, int]) -> Session:
+        session = self._sessions.get(size)
+        if session is None:
+            session = Session(self._source, threads=self._threads, size=size)
+            self._sessions[size] = session
+            while len(self._sessions) > _SIZES:
+                self._sessions.popitem(last=False)
+        return session
+
+
+def _built_in() -> bytes:
+    return (files("bitlens.vision") / "models" / "face_detector.bitlens").read_bytes()
+
+
+def _stride(name: str) -> int:
+    return int(name.removeprefix(_PREFIX))
+
+
+def _checked(session: Session) -> dict[str, Tensor]:
+    """The outputs of a session that is a face detector's."""
+    inputs, outputs = [*session.inputs.values()], session.outputs
+    if len(inputs) != 1 or inputs[0].shape[2] != 1 or inputs[0].grid != Grid.unsigned(8):
+        raise VisionError("detector: model must have one input of luma, uint8 with one channel, not another")
+    for name, tensor in outputs.items():
+        if not name.removeprefix(_PREFIX).isdecimal() or tensor.shape[2] != CHANNELS:
+            raise VisionError(
+                f"detector: outputs must be named {_PREFIX}N and have {CHANNELS} channels, not {name} with {tensor.shape[2]}"
+            )
+    return outputs
+
+
+def _least_heat(tensor: Tensor, threshold: float) -> int:
+    """The least integer of the heat whose score reaches a threshold."""
+    logit = math.log(threshold / (1 - threshold))
+    return math.ceil((logit - float(tensor.offset[0])) / float(tensor.scale[0]))
+
+
+def _faces(
+    boxes: npt.NDArray[np.float64],
+    landmarks: npt.NDArray[np.float64],
+    heats: npt.NDArray[np.float64],
+    size: tuple[int, int],
+) -> list[Face]:
+    corners = boxes.clip(0, [size[1], size[0]] * 2)
+    faces = []
+    for i in suppress(boxes, heats, _OVERLAP):
+        left, top, right, bottom = (float(value) for value in corners[i])
+        if right > left and bottom > top:
+            score = 1 / (1 + math.exp(-float(heats[i])))
+            faces.append(Face(Box(left, top, right - left, bottom - top), landmarks[i].astype(np.float32), score))
+    return faces
