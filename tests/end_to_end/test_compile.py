@@ -28,7 +28,7 @@ def _ones(*shape: int) -> np.ndarray:
 
 def _unknown() -> onnx.ModelProto:
     b = _map()
-    return b.model(b.op("Erf", b.image(), name="act"))
+    return b.model(b.op("GridSample", b.image(), name="act"))
 
 
 def _custom() -> onnx.ModelProto:
@@ -139,7 +139,7 @@ def test_tails_stay_outside_and_are_named() -> None:
     [
         (
             _unknown,
-            "act: operator must be one that bitlens compiles, not Erf; replace the operator, or cut the model before it",
+            "act: operator must be one that bitlens compiles, not GridSample; replace the operator, or cut the model before it",
         ),
         (
             _custom,

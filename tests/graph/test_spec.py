@@ -56,8 +56,8 @@ def test_random_models_are_legal_and_their_programs_too(seed: int) -> None:
             "nowhere: output must be born in a node, not missing; repair the file",
         ),
         (
-            lambda g: setattr(node(g, "relu"), "op", "Erf"),
-            "relu: operator must be one that bitlens compiles, not Erf; replace the operator, or cut the model before it",
+            lambda g: setattr(node(g, "relu"), "op", "GridSample"),
+            "relu: operator must be one that bitlens compiles, not GridSample; replace the operator, or cut the model before it",
         ),
         (lambda g: node(g, "relu").inputs.append("image"), "relu: Relu must have 1 inputs, not 2"),
         (lambda g: node(g, "conv").inputs.__delitem__(1), "conv: Conv must have 2 to 3 inputs, not 1"),
