@@ -94,6 +94,14 @@ def _other_scales() -> onnx.ModelProto:
     return b.model(b.sums(y, (2, 4, 3, 3), "three"))
 
 
+def _swish() -> onnx.ModelProto:
+    b = Nets()
+    y = b.quant(b.float_conv("image", (4, 3, 3, 3), "first"), 0.1, 4, 1, name="quant")
+    y = b.batch_norm(b.sums(y, (4, 4, 3, 3), "one"), *np.abs(b.rng.normal(size=(4, 4))))
+    y = b.op("Mul", y, b.op("Sigmoid", y, name="sigmoid"), name="swish")
+    return b.model(b.sums(b.quant(y, 0.2, 4, 1, name="swish_quant"), (2, 4, 1, 1), "two"))
+
+
 def _gated() -> onnx.ModelProto:
     b = Nets()
     x = b.image()
@@ -231,6 +239,13 @@ ISLANDS: dict[str, tuple[Callable[[], onnx.ModelProto], Layers]] = {
             ("engine", ["one", "one_relu", "one_quant", "two", "two_relu", "two_quant"]),
             ("host", ["add", "quant"]),
             ("engine", ["three"]),
+        ],
+    ),
+    "swish behind a float layer": (
+        _swish,
+        [
+            ("host", ["first", "quant"]),
+            ("engine", ["one", "batchnormalization_4", "sigmoid", "swish", "swish_quant", "two"]),
         ],
     ),
     "gated": (

@@ -115,7 +115,10 @@ class _Cut:
                 return "codes", ""
             if held <= {"integers", "affine"}:
                 return "integers", ""  # units that do not fit are found by the passes
-            return "real", "" if real else "operands must be integers, not real values"
+            forks = (
+                not real and node.op != "Concat" and len(self.cone(node.inputs)[1]) == 1
+            )  # x * f(x), which is a table
+            return "real", "" if real or forks else "operands must be integers, not real values"
         if node.op in _MEANS:
             if first.holds in ("integers", "affine"):
                 return "integers", ""
