@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exported nets: their form, that they compute what torch computes, and what is refused."""
 
+import json
 import re
 from collections import Counter
 from functools import cache
@@ -14,10 +15,11 @@ from torch import nn
 
 import bitlens
 from bitlens.graph.execute import execute
-from bitlens.models import BitFCN, DigitsNet, DoReFaSVHN
-from bitlens.nn import BatchNorm2d, QuantAdd, QuantConcat, QuantConv2d, QuantLinear, freeze
+from bitlens.models import BitFCN, DigitsNet, DoReFaSVHN, LanguageModel
+from bitlens.nn import BatchNorm2d, QuantAdd, QuantConcat, QuantConv2d, QuantGRU, QuantLinear, freeze
 from bitlens.qonnx.export import ExportError, export
 from bitlens.qonnx.read import read
+from bitlens.qonnx.states import STATES_KEY
 from bitlens.quant import (
     BalancedWeight,
     DoReFaActivation,
@@ -25,6 +27,7 @@ from bitlens.quant import (
     JoinActivation,
     NarrowWeight,
     Spec,
+    UnitActivation,
     UnsignedInput,
 )
 
@@ -282,3 +285,71 @@ def test_a_net_that_holds_a_size_is_told() -> None:
         ExportError, match=r"must not hold the example's, as (Reshape|Flatten) does; export with a fixed size$"
     ):
         export(net, torch.zeros(1, 3, 2, 2), symbolic=True)
+
+
+def _language(cell: str = "lstm") -> LanguageModel:
+    return LanguageModel(Spec.parse("w2a2,weight=mean"), cell, vocabulary=7, hidden=4)
+
+
+def test_a_recurrent_net_is_exported_as_one_step() -> None:
+    net = freeze(_language().to_fixed())
+    model = export(net, torch.zeros(3, dtype=torch.int64))
+    shapes = {
+        info.name: [dim.dim_param or dim.dim_value for dim in info.type.tensor_type.shape.dim]
+        for info in (*model.graph.input, *model.graph.output)
+    }
+    assert shapes == {
+        "tokens": ["N"],
+        **{name: ["N", 4] for name in ("h", "c", "h_next", "c_next")},
+        "scores": ["N", 7],
+    }
+    states = json.loads(next(entry.value for entry in model.metadata_props if entry.key == STATES_KEY))
+    h, c = (float(tensor[0, 0]) for tensor in net.initial_state(1))
+    assert states == [
+        {"input": "h", "output": "h_next", "initial": pytest.approx(h)},
+        {"input": "c", "output": "c_next", "initial": pytest.approx(c)},
+    ]
+
+
+def test_a_layer_by_itself_gives_h_twice() -> None:
+    weights = {"weight_quantizer": BalancedWeight(2), "candidate_weight_quantizer": BalancedWeight(2)}
+    net = freeze(QuantGRU(3, 4, state_quantizer=UnitActivation(2), **weights).to_fixed())
+    model = export(net, torch.zeros(1, 3))
+    assert [info.name for info in model.graph.input] == ["x", "h"]
+    assert [info.name for info in model.graph.output] == ["scores", "h_next"]
+    inputs = {"x": np.full((1, 3), 1 / 3, np.float32), "h": np.full((1, 4), 2 / 3, np.float32)}
+    found = execute(read(model), inputs)
+    np.testing.assert_array_equal(found["scores"].real, found["h_next"].real)
+
+
+@pytest.mark.parametrize(
+    ("make", "example", "sentence"),
+    [
+        (
+            lambda: freeze(_language("gru")),
+            torch.zeros(1, dtype=torch.int64),
+            "cell: must be in the fixed form to be exported, not the paper's; call .to_fixed()",
+        ),
+        (
+            lambda: _language().to_fixed(),
+            torch.zeros(1, dtype=torch.int64),
+            "net: module must be in evaluation mode, not in training; call freeze(net)",
+        ),
+        (
+            lambda: freeze(_language().to_fixed()).train(),
+            torch.zeros(1, dtype=torch.int64),
+            "net: module must be in evaluation mode, not in training; call freeze(net)",
+        ),
+        (
+            lambda: _language().to_fixed().eval(),
+            torch.zeros(1, dtype=torch.int64),
+            "cell.gates: layer must be frozen, not trainable; call freeze(net)",
+        ),
+    ],
+)
+def test_refusals_of_recurrent_nets(make: object, example: torch.Tensor, sentence: str) -> None:
+    net = make()
+    modes = [module.training for module in net.modules()]
+    with pytest.raises(ExportError, match=f"^{re.escape(sentence)}$"):
+        export(net, example)
+    assert [module.training for module in net.modules()] == modes

@@ -10,7 +10,7 @@ import torch
 
 import bitlens
 from bitlens.graph.execute import execute
-from bitlens.models import DigitsNet
+from bitlens.models import DigitsNet, LanguageModel
 from bitlens.nn import freeze
 from bitlens.qonnx.dialect import DOMAIN
 from bitlens.qonnx.export import export
@@ -22,16 +22,22 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # the executor's own
 
 
 def _run(model: onnx.ModelProto, image: np.ndarray) -> dict[str, np.ndarray]:
+    return _run_all(model, image=image)
+
+
+def _run_all(model: onnx.ModelProto, **inputs: np.ndarray) -> dict[str, np.ndarray]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from qonnx.core.modelwrapper import ModelWrapper
         from qonnx.core.onnx_exec import execute_onnx
         from qonnx.transformation.infer_shapes import InferShapes
 
-        model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = len(image)  # it knows no free batch
-        model.graph.output[0].type.tensor_type.ClearField("shape")
+        for info in model.graph.input:
+            info.type.tensor_type.shape.dim[0].dim_value = len(inputs[info.name])  # it knows no free batch
+        for info in model.graph.output:
+            info.type.tensor_type.ClearField("shape")
         wrapped = ModelWrapper(model).transform(InferShapes())
-        found: dict[str, np.ndarray] = execute_onnx(wrapped, {"image": image}, return_full_exec_context=True)
+        found: dict[str, np.ndarray] = execute_onnx(wrapped, inputs, return_full_exec_context=True)
     return found
 
 
@@ -51,6 +57,24 @@ def test_every_tensor_is_what_qonnx_computes(bits: str) -> None:
             assert off.sum() <= tensor.real.size // 1000, name  # ties: other runtimes sum floats, we sum integers
             codes += tensor.real.size
     assert codes > 10_000
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_steps_of_a_language_model(cell: str) -> None:
+    torch.manual_seed(0)
+    net = freeze(LanguageModel(Spec.parse("w2a2,weight=mean"), cell, vocabulary=9, hidden=5).to_fixed())
+    model = export(net, torch.zeros(1, dtype=torch.int64))
+    program = bitlens.compile(model)
+    stream = bitlens.Session(program).stream()
+    names = [state.input for state in program.graph.states]
+    states = {name: tensor.numpy() for name, tensor in zip(names, net.initial_state(1), strict=True)}
+    for word in (3, 0, 8, 8, 1):
+        wanted = _run_all(model, tokens=np.array([word]), **states)
+        (scores,) = stream.run(np.array([word]), real=True).values()
+        np.testing.assert_allclose(scores[0, 0], wanted["scores"], rtol=1e-5, atol=1e-6)
+        states = {name: wanted[f"{name}_next"] for name in names}
+        for name, integers in stream.state.items():
+            np.testing.assert_array_equal(integers[0] * program.graph.value(name).scale, states[name])
 
 
 def _image(seed: int) -> np.ndarray:

@@ -45,8 +45,10 @@ class RecurrentStep(nn.Module):
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
         cells = [(name, module) for name, module in net.named_modules() if isinstance(module, QuantRecurrent)]
-        if len(cells) != 1 or not isinstance(net, HasStep):
+        if len(cells) != 1:
             raise QuantError(f"net: must have a step and one recurrent layer, not {len(cells)} of them")
+        if not isinstance(net, HasStep):
+            raise QuantError(f"net: must have a step, which {type(net).__name__} has not")
         name, cell = cells[0]
         if cell.gate_quantizer is None or cell.state_quantizer is None:
             raise QuantError(
