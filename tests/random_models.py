@@ -431,13 +431,18 @@ class _Maker:
         self._quantize(name, shape, rms)
 
     def _branches(self, *, equal: bool) -> tuple[list[str], list[tuple[int, ...]], float, float]:
-        """Two tensors quantized on one scale; those of a sum have one shape. (names, shapes, root mean square, scale)"""
+        """Two quantized tensors for a join: (names, shapes, root mean square, scale).
+
+        Those of a sum have one shape, and the second's scale may be a whole multiple of the first's.
+        """
         first = self._source(16, scalar=False)
         assert first is not None
         fits = [t for t in self.tensors if t.shape[1:] == first.shape[1:] and (not equal or t.shape == first.shape)]
         second = self._pick(*fits)
         scale, bits = first.rms / 2 ** int(self.rng.integers(1, 7)), int(self.rng.integers(2, 9))
-        scales = [scale, scale * self.rng.uniform(0.3, 3) if self.unaligned else scale]
+        scale = np.float32(scale)
+        whole = np.float32(self._pick(1, 1, 2, 3, 4) if equal else 1)
+        scales = [scale, scale * (np.float32(self.rng.uniform(0.3, 3)) if self.unaligned else whole)]
         names = [
             self.b.quant(t.name, s, bits, 1, rounding_mode=self._pick(*ROUNDINGS))
             for t, s in zip((first, second), scales, strict=True)
@@ -447,8 +452,12 @@ class _Maker:
         return names, [first.shape, second.shape], min(first.rms * 1.4, scale * 2**bits / 2), scale
 
     def _add_block(self) -> None:
-        names, shapes, rms, _ = self._branches(equal=True)
-        total = self.b.op("Add", *names)
+        names, shapes, rms, scale = self._branches(equal=True)
+        op = "Add" if self.unaligned else self._pick("Add", "Add", "Sub", "Mul")
+        if not self.unaligned and self._some(0.3):  # a whole number of units less the first
+            names[0] = self.b.op("Sub", self.b.constant(np.float32(self.rng.integers(-9, 10)) * scale), names[0])
+        total = self.b.op(op, *names)
+        rms = rms * rms if op == "Mul" else rms
         if self._some(0.5):
             total, rms = self._chain(total, shapes[0], rms, monotone=False)
         self._quantize(total, shapes[0], rms)

@@ -109,6 +109,51 @@ void run(bitlens_model* model, Random* random) {
   }
 }
 
+// Two steps of a recurrent program: every state stays on its grid.
+void step(bitlens_model* model, Random* random) {
+  if (bitlens_state_count(model) == 0 || work_of(model) > kMostWork) return;
+  bitlens_stream* stream;
+  bitlens_status status;
+  CHECK(bitlens_open_stream(model, &stream, &status) == BITLENS_OK, "a recurrent program has streams: %s",
+        status.message);
+  std::vector<bool> carried(bitlens_input_count(model)), following(bitlens_output_count(model));
+  for (size_t i = 0; i < bitlens_state_count(model); ++i) {
+    carried[bitlens_state_at(model, i).input] = following[bitlens_state_at(model, i).output] = true;
+  }
+  constexpr size_t kSteps = 2;
+  std::vector<std::vector<int32_t>> arrays;
+  std::vector<bitlens_view> inputs;
+  std::vector<int32_t*> outputs;
+  const auto size = [](const bitlens_tensor& t) {
+    return static_cast<size_t>(t.height) * static_cast<size_t>(t.width) * static_cast<size_t>(t.channels);
+  };
+  for (size_t i = 0; i < carried.size(); ++i) {
+    if (carried[i]) continue;
+    const bitlens_tensor t = bitlens_input(model, i);
+    arrays.emplace_back(kSteps * size(t));
+    for (int32_t& value : arrays.back()) {
+      value = static_cast<int32_t>(t.lo + t.step * random->between(0, (int64_t{t.hi} - t.lo) / t.step));
+    }
+    const int64_t row = int64_t{t.width} * t.channels;
+    inputs.push_back({arrays.back().data(), BITLENS_I32, row * t.height, row, t.channels});
+  }
+  for (size_t i = 0; i < following.size(); ++i) {
+    if (following[i]) continue;
+    arrays.emplace_back(kSteps * size(bitlens_output(model, i)));
+    outputs.push_back(arrays.back().data());
+  }
+  CHECK(bitlens_step(stream, kSteps, inputs.data(), outputs.data(), &status) == BITLENS_OK, "steps must run: %s",
+        status.message);
+  for (size_t i = 0; i < bitlens_state_count(model); ++i) {
+    std::vector<int32_t> state(size(bitlens_input(model, bitlens_state_at(model, i).input)));
+    CHECK(bitlens_read_state(stream, i, state.data(), &status) == BITLENS_OK, "%s", status.message);
+    CHECK(bitlens_write_state(stream, i, state.data(), &status) == BITLENS_OK, "a state must stay on its grid: %s",
+          status.message);
+  }
+  CHECK(bitlens_reset(stream, &status) == BITLENS_OK, "%s", status.message);
+  bitlens_close_stream(stream);
+}
+
 // Returns whether the file opened, planned for `size` where it leaves the size open.
 bool try_one(const Bytes& bytes, int size, Random* random) {
   bitlens_options options{};
@@ -124,6 +169,7 @@ bool try_one(const Bytes& bytes, int size, Random* random) {
     return false;
   }
   run(model, random);
+  step(model, random);
   bitlens_close(model);
   return true;
 }

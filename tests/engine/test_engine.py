@@ -13,7 +13,7 @@ import pytest
 from bitlens.core.grid import Grid
 from bitlens.graph.file import Program
 
-from programs import Builder, chain_program, random_inputs, random_program
+from programs import Builder, chain_program, random_inputs, random_program, step_program
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,7 +54,7 @@ def test_every_kernel(build: Path) -> None:
 
 
 def test_changed_files_end_in_an_error_or_run(build: Path, tmp_path: Path) -> None:
-    programs = [chain_program(0), symbolic_program(), *(random_program(seed) for seed in range(40))]
+    programs = [chain_program(0), symbolic_program(), step_program(), *(random_program(seed) for seed in range(40))]
     seeds = []
     for number, program in enumerate(programs):
         data = program.to_bytes()

@@ -9,10 +9,10 @@ import pytest
 
 from bitlens.core.grid import Grid
 from bitlens.graph.check import check_program
-from bitlens.graph.graph import Graph, GraphError, Node, Value
+from bitlens.graph.graph import Graph, GraphError, Node, State, Value
 from bitlens.graph.ops import describe_outputs, window_attrs
 
-from programs import Builder, chain_program
+from programs import Builder, chain_program, step_program
 
 
 def _graph() -> Graph:
@@ -148,3 +148,60 @@ def test_a_graph_can_be_copied_and_asked() -> None:
     assert graph.producer("image") is None
     assert [node.name for node in graph.consumers("steps1")] == ["conv2", "conv4"]
     assert graph.value("nothing") == Value("nothing")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            _set("lookup0", table=np.full((5, 6), 4, np.int32)),
+            "lookup0: every number of the table must be on unsigned 2",
+        ),
+        (
+            _set("lookup0", table_grid=Grid.unsigned(3)),
+            "lookup0: results in [0, 7] must be on its grid unsigned 2",
+        ),
+        (
+            _set("lookup0", table=np.zeros((4, 6), np.int32)),
+            "lookup0: operand must be a row's number, 0 to 3, not 0..4",
+        ),
+        (
+            _set("lookup0", table=np.zeros(6, np.int32)),
+            "lookup0: operand must have 1 channel and the table rows, not 1 and (6,)",
+        ),
+        (
+            _value("a", shape=(1, 2, 6)),
+            "multiply1: the second operand must be of the first's shape (1, 1, 6) or one pixel, not (1, 2, 6)",
+        ),
+        (_value("multiply1", grid=Grid.unsigned(4)), "multiply1: results in [0, 21] must be on its grid unsigned 4"),
+        (
+            lambda g: g.states.append(State("c", "a_next", np.asarray(0))),
+            "program: every state must have an input and an output of its own, not a_next, b_next, a_next",
+        ),
+        (
+            lambda g: g.states.append(State("c", "c_next", np.asarray(0))),
+            "program: must have an input that is no state",
+        ),
+        (
+            lambda g: g.states.__setitem__(0, State("c", "a_next", np.asarray(0))),
+            "c: a state must pair an input with an output, not a_next",
+        ),
+        (
+            lambda g: g.states.__setitem__(0, State("a", "c_next", np.asarray(0))),
+            "a: a state must pair an input with an output, not c_next",
+        ),
+        (
+            lambda g: g.states.__setitem__(0, State("a", "a_next", np.zeros(6, np.int64))),
+            "a: initial integers must be one or of shape (1, 1, 6), not (6,)",
+        ),
+        (
+            lambda g: g.states.__setitem__(0, State("a", "a_next", np.asarray(8))),
+            "a: every initial integer must be on its grid unsigned 3",
+        ),
+    ],
+)
+def test_steps_that_break_a_rule(change: Callable[[Graph], None], sentence: str) -> None:
+    graph = step_program().graph.copy()
+    change(graph)
+    with pytest.raises(GraphError, match=rf"\A{re.escape(sentence)}\Z"):
+        check_program(graph)

@@ -2,6 +2,7 @@
 """Reference execution, operator by operator, against ONNX Runtime and against exact sums."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -142,6 +143,85 @@ def test_joins_of_one_unit_are_integers_others_real() -> None:
     d = Tensor.quantized(np.array([[3, 5]]), np.float32(0.3))
     assert run("Add", a, d).integers is None
     assert run("Concat", a, d, axis=1).integers is None
+
+
+def constant(*values: object) -> Tensor:
+    return replace(real(*values), constant=True)
+
+
+@pytest.mark.parametrize(
+    ("op", "operands", "integers", "unit"),
+    [
+        ("Sub", ("one", "x"), [[2, 0]], 0.25),  # 1 - x
+        ("Add", ("x", "one"), [[6, 8]], 0.25),
+        ("Add", ("one", "x"), [[6, 8]], 0.25),
+        ("Sub", ("x", "one"), [[-2, 0]], 0.25),
+        ("Mul", ("x", "three"), [[2, 4]], 0.75),
+        ("Mul", ("three", "x"), [[2, 4]], 0.75),
+        ("Mul", ("x", "minus"), [[-2, -4]], 0.125),
+        ("Div", ("x", "minus"), [[-2, -4]], 0.5),
+        ("Neg", ("x",), [[-2, -4]], 0.25),
+        ("Mul", ("x", "apart"), [[2, 4]], [[0.25, 0.75]]),
+        ("Mul", ("x", "minus_apart"), [[-2, -4]], [[0.25, 0.75]]),
+        ("Add", ("x", "third"), None, None),  # no whole number of units
+        ("Sub", ("third", "x"), None, None),
+        ("Div", ("one", "x"), None, None),
+        ("Mul", ("x", "mixed"), None, None),  # signs differ
+        ("Mul", ("x", "nothing"), None, None),
+        ("Div", ("x", "nothing"), None, None),
+        ("Mul", ("x", "endless"), None, None),
+        ("Mul", ("x", "least"), None, None),  # a unit of 0
+    ],
+)
+def test_scale_and_whole_offset_keep_integers(
+    op: str, operands: tuple[str, ...], integers: object, unit: object
+) -> None:
+    numbers = {
+        "x": Tensor.quantized(np.array([[2, 4]]), np.float32(0.25)),
+        **{"one": constant(1.0), "three": constant(3.0), "minus": constant(-0.5), "third": constant(1 / 3)},
+        **{"apart": constant(1.0, 3.0), "minus_apart": constant(-1.0, -3.0), "mixed": constant(1.0, -1.0)},
+        **{"nothing": constant(0.0), "endless": constant(np.inf), "least": constant(1e-45)},
+    }
+    found = run(op, *(numbers[name] for name in operands))
+    assert found.integers is None  # its real values are those of float32 operators
+    if integers is None:
+        assert found.exact is None
+        return
+    assert found.exact is not None
+    assert found.exact.integers is not None
+    assert found.exact.integers.tolist() == integers
+    np.testing.assert_array_equal(np.asarray(found.exact.unit), np.float32(unit))
+    np.testing.assert_allclose(found.real, found.exact.real, rtol=1e-6)
+
+
+def test_products_are_exact_in_the_product_of_their_units() -> None:
+    a = Tensor.quantized(np.array([[30001, -2]]), np.float32(0.1))
+    b = Tensor.quantized(np.array([[30001, 5]]), np.float32(0.3))
+    found = run("Mul", a, b)
+    assert found.integers is not None
+    assert found.integers.tolist() == [[900060001, -10]]
+    assert found.unit == np.float32(0.1) * np.float32(0.3)
+    whole = run("Mul", run("Sub", constant(1.0), Tensor.quantized(np.array([[3, 4]]), np.float32(0.25))), b)
+    assert whole.integers is not None
+    assert whole.integers.tolist() == [[30001, 0]]
+
+
+def test_a_quantized_constant_is_a_constant() -> None:
+    x = Tensor.quantized(np.array([[3, 4]]), np.float32(0.25))
+    c = replace(Tensor.quantized(np.array([[2, 2]]), np.float32(0.5)), constant=True)
+    for op in ("Add", "Mul", "Sub"):
+        found = run(op, x, c)
+        assert found.integers is None
+        assert found.exact is not None
+        np.testing.assert_array_equal(found.real, found.exact.real)
+
+
+@pytest.mark.parametrize("op", ["Transpose", "Reshape"])
+def test_moves_take_whole_numbers_along(op: str) -> None:
+    x = run("Sub", constant(1.0), Tensor.quantized(np.arange(6).reshape(1, 2, 3), np.float32(0.25)))
+    found = run(op, x, perm=(0, 2, 1)) if op == "Transpose" else run(op, x, real(0, -1, dtype=np.int64))
+    assert found.exact is not None
+    np.testing.assert_array_equal(found.exact.real, found.real)
 
 
 def test_moves_take_units_along() -> None:
