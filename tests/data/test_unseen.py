@@ -14,7 +14,7 @@ def textured(shape: tuple[int, int] = (48, 48)) -> np.ndarray:
     return np.random.default_rng(0).integers(30, 220, shape).astype(np.uint8)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in UNSEEN if kind != "h264"])
+@pytest.mark.parametrize("kind", [*UNSEEN])
 def test_every_kind_keeps_size_and_follows_from_the_seed(kind: str) -> None:
     crop = textured((112, 112))
     first, second = (UNSEEN[kind](crop, np.random.default_rng(7)) for _ in range(2))
@@ -58,7 +58,6 @@ def test_twice_without_a_shift_is_two_jpegs() -> None:
 
 
 def test_h264_is_worse_at_a_higher_quantizer() -> None:
-    pytest.importorskip("av")
     crop = np.pad(textured((24, 24)).repeat(2, 0).repeat(2, 1), 8, mode="edge")
     errors = [np.abs(h264(crop, q, np.random.default_rng(0)).astype(int) - crop).mean() for q in (10, 30, 45)]
     assert errors == sorted(errors)
@@ -67,5 +66,7 @@ def test_h264_is_worse_at_a_higher_quantizer() -> None:
 
 def test_h264_without_pyav_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(DataError, match=r'^h264: PyAV must be installed \(pip install "av"\), it is missing$'):
+    with pytest.raises(
+        DataError, match=r"^h264: PyAV must be installed \(pip install bitlens\[camera\]\), it is missing$"
+    ):
         h264(textured(), 30, np.random.default_rng(0))

@@ -22,7 +22,7 @@ NETS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "resnet18 w2a2 pact": (lambda: ResNet18(Spec.parse("w2a2,activation=pact"), 10, width=4), 64),
     "vgg w2a2 balanced": (lambda: VGGSmall(Spec.parse("w2a2,weight=balanced"), width=8), 32),
     "mobilenet w4a4 lsq": (lambda: _mobilenet("w4a4,weight=lsq,activation=lsq"), 32),
-    "face clearness w2a2": (lambda: FaceClearness(Spec.parse("w2a2"), width=8), 40),
+    "face clearness w2a2": (lambda: FaceClearness(Spec.parse("w2a2"), width=9), 40),
     "face pose w2a2": (lambda: FacePose(Spec.parse("w2a2"), width=8), 64),
 }
 

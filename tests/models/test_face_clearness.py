@@ -9,13 +9,13 @@ from nets import assert_trains_a_step, weights
 
 def test_size_and_outputs() -> None:
     net = FaceClearness(Spec.parse("w2a2"))
-    assert weights(net) == 25 * 16 + 9 * (16 * 32 + 32 * 48 + 48 * 64) + 2 * 64
+    assert weights(net) == 25 * 24 + 9 * (24 * 32 + 32 * 48 + 48 * 64) + 2 * 64
     assert net(torch.rand(3, 1, 112, 112)).shape == (3, 2)
 
 
 def test_where_a_patch_lies_does_not_matter() -> None:
     torch.manual_seed(0)
-    net = FaceClearness(Spec.parse("w2a2"), width=4).eval()
+    net = FaceClearness(Spec.parse("w2a2"), width=6).eval()
     crop = torch.full((1, 1, 112, 112), 0.5)
     one, other = crop.clone(), crop.clone()
     patch = torch.rand(24, 24)
@@ -28,4 +28,4 @@ def test_where_a_patch_lies_does_not_matter() -> None:
 @pytest.mark.parametrize("bits", ["w1a2g6", "w2a2", "w32a32"])
 def test_every_spec_trains_a_step(bits: str) -> None:
     torch.manual_seed(0)
-    assert_trains_a_step(FaceClearness(Spec.parse(bits), width=4), torch.rand(2, 1, 48, 48))
+    assert_trains_a_step(FaceClearness(Spec.parse(bits), width=6), torch.rand(2, 1, 48, 48))

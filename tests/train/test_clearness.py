@@ -12,6 +12,7 @@ from bitlens.data.ssim import structural_similarity
 from bitlens.train import find_recipe
 from bitlens.train.clearness import ClearnessOfFaces, detail, sharp_crops, sharpness_of, worsen
 from bitlens.vision.crop import level
+
 from face_sets import record, write_set
 
 CPU = torch.device("cpu")
@@ -37,9 +38,11 @@ def test_detail_is_what_half_the_pixels_cannot_hold() -> None:
 
 def test_sharp_crops_are_large_detailed_and_few_of_a_person(data: Path) -> None:
     train = sharp_crops(p for p in faces(data, "ytfaces", "helen") if p.split == "train")
-    assert train.shape == (6 + 1, 112, 112)  # six of A, none of B (no detail) and C (small), E
-    assert train.dtype == np.uint8
-    assert sharp_crops([]).shape == (0, 112, 112)
+    assert train.crops.shape == (6 + 1, 112, 112)  # six of A, none of B (no detail) and C (small), E
+    assert train.crops.dtype == np.uint8
+    assert train.persons.tolist() == [0] * 6 + [1]
+    assert sharp_crops([]).crops.shape == (0, 112, 112)
+    assert sharp_crops([]).persons.shape == (0,)
 
 
 def test_sharpness_falls_evenly_with_the_blur() -> None:
@@ -82,9 +85,9 @@ def test_loss_and_figures(data: Path) -> None:
             return torch.from_numpy(np.stack([task.test.sharpness, -task.test.likeness], 1))[: len(x)]  # type: ignore[attr-defined]
 
     inputs, targets = torch.zeros(2, 1, 112, 112), torch.tensor([[1.0, 0.5], [0.0, 0.5]])
-    loss, sums = task.loss(lambda x: torch.tensor([[1.0, 0.5], [0.5, 0.5]]), inputs, targets)  # type: ignore[arg-type]
-    assert loss.item() == pytest.approx(0.0625)
-    assert task.train_figures(sums) == {"train_loss": 0.0625}
+    loss, sums = task.loss(lambda x: torch.tensor([[1.0, 0.5], [0.5, 0.75]]), inputs, targets)  # type: ignore[arg-type]
+    assert loss.item() == pytest.approx((0.5**2 + (2 * 0.25) ** 2) / 4)
+    assert task.train_figures(sums) == {"train_loss": 0.125}
     figures = task.evaluate(Known())
     assert figures["test_spearman_sharpness"] == pytest.approx(1.0)
     assert figures["test_spearman_likeness"] == pytest.approx(-1.0)

@@ -91,7 +91,7 @@ def h264(crop: Bytes, quantizer: int, rng: np.random.Generator, frames: int = 6)
     try:
         import av
     except ImportError as error:
-        raise DataError('h264: PyAV must be installed (pip install "av"), it is missing') from error
+        raise DataError("h264: PyAV must be installed (pip install bitlens[camera]), it is missing") from error
     stream = io.BytesIO()
     height, width = crop.shape
     with av.open(stream, "w", format="mp4") as file:

@@ -22,17 +22,18 @@ class FaceClearness(nn.Module):
 
     Args:
         spec: how it is quantized.
-        width: channels of the first layer.
+        width: channels of the first layer. It has many for its size: what two bits lose there is lost.
     """
 
-    def __init__(self, spec: Spec, width: int = 16) -> None:
+    def __init__(self, spec: Spec, width: int = 24) -> None:
         super().__init__()
         layers = Layers(spec)
+        second, third, fourth = (width * share // 3 for share in (4, 6, 8))
         self.conv0, self.bn0 = layers.first(1, width, 5, stride=2, padding=2), layers.norm(width)
-        self.block1 = layers.conv_norm(width, 2 * width, 3, stride=2, padding=1)
-        self.block2 = layers.conv_norm(2 * width, 3 * width, 3, stride=2, padding=1)
-        self.block3 = layers.conv_norm(3 * width, 4 * width, 3, padding=1)
-        self.average, self.fc = layers.average(), layers.last(4 * width, 2)
+        self.block1 = layers.conv_norm(width, second, 3, stride=2, padding=1)
+        self.block2 = layers.conv_norm(second, third, 3, stride=2, padding=1)
+        self.block3 = layers.conv_norm(third, fourth, 3, padding=1)
+        self.average, self.fc = layers.average(), layers.last(fourth, 2)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (sharpness, likeness), (N, 2), of levelled crops (N, 1, H, W), float32 in [0, 1]."""

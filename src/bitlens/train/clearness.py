@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,7 @@ from bitlens.vision.clearness import CLEARNESS_MARGIN, CLEARNESS_SIZE
 from bitlens.vision.crop import cut_square, level, square_around
 from bitlens.vision.records import Box
 
-__all__ = ["ClearnessOfFaces", "Worsened", "detail", "sharp_crops", "sharpness_of", "worsen"]
+__all__ = ["ClearnessOfFaces", "SharpCrops", "Worsened", "detail", "sharp_crops", "sharpness_of", "worsen"]
 
 Bytes = npt.NDArray[np.uint8]
 Reals = npt.NDArray[np.float32]
@@ -43,6 +43,7 @@ _DRAWS = 4  # of every sharp crop, an epoch
 _TEST_DRAWS = 2
 _MOST_BLUR = 4.0  # pixels
 _TEST_SEED = 20
+_SPREAD = 2.0  # of sharpness over that of likeness: their errors count alike
 
 
 def detail(crop: Bytes) -> float:
@@ -54,8 +55,20 @@ def detail(crop: Bytes) -> float:
     return float((image - coarse).std()) / deviation if deviation else 0.0
 
 
-def sharp_crops(pictures: Iterable[FacePicture]) -> Bytes:
-    """Return the crops, uint8 (N, 112, 112), that have real detail to lose.
+class SharpCrops(NamedTuple):
+    """Crops to make worse.
+
+    Args:
+        crops: uint8 (N, 112, 112).
+        persons: whose they are, numbers (N,); a picture of nobody known is a person of its own.
+    """
+
+    crops: Bytes
+    persons: npt.NDArray[np.int64]
+
+
+def sharp_crops(pictures: Iterable[FacePicture]) -> SharpCrops:
+    """Return the crops that have real detail to lose.
 
     A crop is taken where it need not be enlarged and its `detail` is at least 0.12; of a person at most the six with most.
     """
@@ -71,7 +84,9 @@ def sharp_crops(pictures: Iterable[FacePicture]) -> Bytes:
                 found.setdefault(picture.person or picture.file, []).append((detail(crop), crop))
     chosen = [sorted(own, key=lambda pair: -pair[0])[:_MOST_OF_PERSON] for own in found.values()]
     crops = [crop for own in chosen for _, crop in own]
-    return np.stack(crops) if crops else np.zeros((0, CLEARNESS_SIZE, CLEARNESS_SIZE), np.uint8)
+    persons = np.repeat(np.arange(len(chosen)), [len(own) for own in chosen])
+    empty = np.zeros((0, CLEARNESS_SIZE, CLEARNESS_SIZE), np.uint8)
+    return SharpCrops(np.stack(crops) if crops else empty, persons.astype(np.int64))
 
 
 def sharpness_of(amounts: Degradation) -> float:
@@ -119,7 +134,7 @@ class ClearnessOfFaces(TaskSetup):
     ) -> Task:
         """Read the face sets; see `TaskSetup`."""
         pictures = faces(data, *_SETS)
-        train, test = (sharp_crops(p for p in pictures if p.split == split) for split in ("train", "test"))
+        train, test = (sharp_crops(p for p in pictures if p.split == split).crops for split in ("train", "test"))
         if not (len(train) and len(test)):
             raise DataError(f"{data}: must hold sharp faces to train on and to test on, not none")
         return _Opened(train, np.repeat(test, _TEST_DRAWS, axis=0), self.draws, batch, seed, device)
@@ -157,8 +172,9 @@ class _Opened(Task):
         return to_tensor(level(found.crops)[..., None], self.device), torch.from_numpy(targets).to(self.device)
 
     def loss(self, net: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Return the mean squared error."""
-        loss = F.mse_loss(net(inputs), targets)
+        """Return the mean squared error, that of likeness four times, since it varies half as much."""
+        scale = torch.tensor([1.0, _SPREAD], device=self.device)
+        loss = F.mse_loss(net(inputs) * scale, targets * scale)
         return loss, {"loss": loss.item() * len(targets), "seen": len(targets)}
 
     def train_figures(self, sums: dict[str, float]) -> dict[str, float]:

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bitlens.results.pose import LandmarkFit, pose_table, render_pose
+from bitlens.vision import Box
+from bitlens.vision.crop import crop_faces
+from bitlens.vision.pose import Pose
+
+from face_sets import record, write_set
+
+FACE = np.array(
+    [[-30.0, -30, 0], [30, -30, 0], [0, 5, -35], [-25, 35, -8], [25, 35, -8]]
+)  # x, y, z of eyes, nose, mouth
+
+
+def seen(angles: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Landmarks (N, 5, 2) of a turned face, somewhere, at some scale."""
+    yaw, pitch, roll = np.radians(angles).T
+    zero, one = np.zeros_like(yaw), np.ones_like(yaw)
+    about_y = np.array([[np.cos(yaw), zero, -np.sin(yaw)], [zero, one, zero], [np.sin(yaw), zero, np.cos(yaw)]])
+    about_x = np.array([[one, zero, zero], [zero, np.cos(pitch), np.sin(pitch)], [zero, -np.sin(pitch), np.cos(pitch)]])
+    about_z = np.array([[np.cos(roll), -np.sin(roll), zero], [np.sin(roll), np.cos(roll), zero], [zero, zero, one]])
+    turned = np.einsum("ijn,jkn,kln,pl->npi", about_z, about_x, about_y, FACE)
+    count = len(angles)
+    return turned[..., :2] * rng.uniform(0.2, 3, (count, 1, 1)) + rng.uniform(-99, 99, (count, 1, 2))
+
+
+def test_the_fit_finds_the_angles_of_faces_it_was_not_fitted_to() -> None:
+    rng = np.random.default_rng(0)
+    angles = rng.uniform(-1, 1, (600, 3)) * np.array([40, 20, 15])
+    landmarks = seen(angles, rng)
+    fit = LandmarkFit(landmarks[:400], angles[:400])
+    assert np.abs(fit(landmarks[400:]) - angles[400:]).mean() < 2
+    constant = np.abs(angles[400:] - angles[:400].mean(0)).mean()
+    assert constant > 10
+
+
+def test_the_table(tmp_path: Path) -> None:
+    poses = [(-40.0, 3.0, 1.0), (-5.0, 2.0, -3.0), (10.0, -4.0, 0.0), (50.0, 9.0, 6.0), (20.0, 0.0, 0.0)]
+    box = (30, 30, 50, 60)
+    lines = [record(f"{split}{n}_0", split, box, pose) for split in ("train", "test") for n, pose in enumerate(poses)]
+    write_set(tmp_path, "ytfaces", lines)
+    write_set(tmp_path, "helen", [record("A_0", "test", box, poses[1]), record("B_0", "train", box, poses[2])])
+    report = pose_table(tmp_path)
+    assert [(row["set"], row["method"]) for row in report["rows"][:4]] == [
+        ("ytfaces", "bitlens"),
+        ("ytfaces", "bitlens, boxes moved at random"),
+        ("ytfaces", "fit to five labelled landmarks"),
+        ("helen", "bitlens"),
+    ]
+    own = report["rows"][0]
+    assert (own["faces"], own["persons"]) == (5, 5)
+    from bitlens.data import faces
+
+    luma = [p.luma() for p in faces(tmp_path, "ytfaces") if p.split == "test"]
+    found = Pose().estimate(np.concatenate([crop_faces(picture, [Box(*box)], 64, 1.2) for picture in luma]))
+    wrong = np.abs(found.yaw - np.array(poses)[:, 0])
+    assert own["yaw"][0] == pytest.approx(wrong.mean(), abs=1e-3)
+    assert own["turned"] == pytest.approx(wrong[[0, 3]].mean())
+    assert own["half"] == pytest.approx(wrong[4])
+    assert own["degrees"][0] == pytest.approx((own["yaw"][0] + own["pitch"][0]) / 2, abs=1e-3)
+    assert np.isnan(report["rows"][3]["turned"])
+    text = render_pose(report).splitlines()
+    assert len(text) == 4 + 6
+    assert text[4].startswith("| ytfaces, 5 faces of 5 persons | bitlens | ")
