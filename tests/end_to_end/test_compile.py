@@ -58,7 +58,7 @@ def _float_weights() -> onnx.ModelProto:
 
 def _wide_weights() -> onnx.ModelProto:
     b = _map()
-    weights = b.quant(b.constant(_ones(2, 2, 1, 1) * 200), 1.0, 9, 1)
+    weights = b.quant(b.constant(_ones(2, 2, 1, 1) * 40000), 1.0, 17, 1)
     return b.model(b.op("Conv", b.image(), weights, name="conv"))
 
 
@@ -170,7 +170,7 @@ def test_tails_stay_outside_and_are_named() -> None:
             _float_weights,
             "conv: weights must be quantized, not float (c3); put a Quant or BipolarQuant operator on them",
         ),
-        (_wide_weights, "conv: weights must be integers within -128..127, not 200..200; use fewer bits"),
+        (_wide_weights, "conv: weights must be integers within -32768..32767, not 40000..40000; use fewer bits"),
         (
             _float_input,
             "image: input must go into one quantizer, not into conv; "
@@ -214,3 +214,25 @@ def test_tails_stay_outside_and_are_named() -> None:
 def test_refusals_name_layer_reason_and_remedy(make: Callable[[], onnx.ModelProto], sentence: str) -> None:
     with pytest.raises(CompileError, match=rf"\A{re.escape(sentence)}\Z"):
         bitlens.compile(make())
+
+
+@pytest.mark.parametrize("bits", [8, 9, 12, 16])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_wide_weights_are_exact_on_the_engine(bits: int, kernel: int) -> None:
+    """uint8 weights with a zero point take 9 bits; sums of few channels leave room for 16."""
+    rng = np.random.default_rng(bits)
+    b = ModelBuilder(("N", 4, 6, 6))
+    lo, hi = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+    integers = rng.integers(lo, hi + 1, (5, 4, kernel, kernel))
+    integers.flat[:2] = lo, hi
+    weights = b.quant(b.constant(integers), 1.0, bits, 1)
+    program = bitlens.compile(b.model(b.op("Conv", b.image(4), weights, pads=[kernel // 2] * 4, name="conv")))
+    x = rng.integers(0, 16, (3, 6, 6, 4)).astype(np.uint8)
+    golden = program.run(x)
+    padded = np.pad(x.astype(int), ((0, 0), (kernel // 2,) * 2, (kernel // 2,) * 2, (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), axis=(1, 2))
+    wanted = np.einsum("nyxcij,ocij->nyxo", windows, integers)
+    for isa in ("portable", None):
+        for name, array in bitlens.Session(program, isa=isa).run(x).items():
+            assert np.array_equal(array, golden[name])
+            assert np.array_equal(array, wanted)

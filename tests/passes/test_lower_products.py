@@ -78,8 +78,8 @@ def _conv_of(make: object) -> object:
     [
         (lambda b: b.constant(np.full((2, 2, 1, 1), 0.5)),
          "conv: weights must be quantized, not float (c3); put a Quant or BipolarQuant operator on them"),
-        (lambda b: b.quant(b.constant(np.full((2, 2, 1, 1), 300.0)), 1, 16, 1, name="w"),
-         "conv: weights must be integers within -128..127, not 300..300; use fewer bits"),
+        (lambda b: b.quant(b.constant(np.full((2, 2, 1, 1), 40000.0)), 1, 17, 1, name="w"),
+         "conv: weights must be integers within -32768..32767, not 40000..40000; use fewer bits"),
         (lambda b: b.quant(b.constant(np.ones((2, 2, 1, 1))), np.array([1, 2]).reshape(1, 2, 1, 1), 4, 1, name="w"),
          "conv: weight scale must be one number or one per output channel, not of shape (1, 2, 1, 1); "
          "quantize per tensor or per output channel"),

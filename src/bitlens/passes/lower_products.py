@@ -23,7 +23,7 @@ from bitlens.passes.fold_constants import constant_tensor
 
 __all__ = ["lower_products"]
 
-_MOST_WEIGHT_BITS = 8
+_MOST_WEIGHT_BITS = 16  # uint8 weights with a zero point take 9
 
 
 def lower_products(graph: Graph) -> None:
@@ -32,7 +32,7 @@ def lower_products(graph: Graph) -> None:
     A matrix product of a flattened map becomes a convolution whose kernel is the whole map, of a vector a 1x1 convolution.
 
     Raises:
-        CompileError: weights are not constant, not quantized, or quantized with more than 8 bits.
+        CompileError: weights are not constant, not quantized, or quantized with more than 16 bits.
     """
     for node in [*graph.nodes]:
         if node.op == "Conv":
@@ -56,12 +56,14 @@ def _weights(graph: Graph, node: Node, tensor: str) -> tuple[npt.NDArray[np.int6
     grid = _storage_grid(value.grid, integers)
     if grid is None:
         low, high = int(integers.min()), int(integers.max())
-        raise CompileError(f"{node.name}: weights must be integers within -128..127, not {low}..{high}; use fewer bits")
+        raise CompileError(
+            f"{node.name}: weights must be integers within -32768..32767, not {low}..{high}; use fewer bits"
+        )
     return integers, grid, value.scale
 
 
 def _storage_grid(declared: Grid, integers: npt.NDArray[np.int64]) -> Grid | None:
-    """The grid to store weights on, None where 8 bits do not hold them.
+    """The grid to store weights on, None where 16 bits do not hold them.
 
     QONNX writes an odd grid as the narrow one with the same ends; a zero point may shift a grid out of its type.
     """
