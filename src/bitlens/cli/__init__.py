@@ -26,6 +26,7 @@ COMMANDS = {
     "diff": "find the first layer and code that differ between two forms of a model",
     "plot": "draw filters, histograms of weights, training curves, segmentations or quantizers",
     "bench": "time a program, beside ONNX Runtime where asked",
+    "reproduce": "measure a table of figures again",
     "demo": "the whole line on built-in data: train, export, compile, run, compare",
 }
 
@@ -39,6 +40,7 @@ EXTRAS = {
     "onnxruntime": "demo",
     "sklearn": "demo",
     "matplotlib": "plots",
+    "cv2": "peers",
 }
 
 

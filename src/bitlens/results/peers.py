@@ -69,8 +69,8 @@ def onnxruntime_peers(
         threads: threads of each.
 
     Returns:
-        By name, a function from uint8 images to scores. The conversion to float is not timed: it is done once per batch
-        outside, and cached by identity.
+        By name, a function from uint8 images to the list of the outputs. The conversion to float is not timed: it is done
+        once per batch outside, and cached by identity.
 
     Raises:
         CompileError: the file is no ONNX model.
@@ -138,6 +138,6 @@ def _runner(session: Any, name: str) -> Callable[[npt.NDArray[np.uint8]], Any]:
     def run(images: npt.NDArray[np.uint8]) -> Any:
         if id(images) not in ready:
             ready[id(images)] = _real(images)
-        return session.run(None, {name: ready[id(images)]})[0]
+        return session.run(None, {name: ready[id(images)]})
 
     return run

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`bitlens reproduce`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+__all__ = ["EXAMPLE", "add_arguments", "run"]
+
+EXAMPLE = """bitlens reproduce faces --data faces -o faces.json                          all rows that the file does not hold
+  bitlens reproduce faces --data faces -o faces.json --row "Haar cascade" --again"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    parser.add_argument("table", metavar="TABLE", help="faces")
+    parser.add_argument("--data", metavar="DIR", type=Path, help="folder of the data")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", type=Path, help="default: TABLE.json; written after every row"
+    )
+    parser.add_argument("--row", metavar="NAME", help="this row alone; a wrong name lists all")
+    parser.add_argument("--again", action="store_true", help="measure rows, too, that the file holds")
+    parser.add_argument("--json", action="store_true", help="print the rows as one line of JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, and print the table."""
+    from bitlens.results.reproduce import reproduce
+
+    out = arguments.output or Path(f"{arguments.table}.json")
+    rows = reproduce(arguments.table, out, arguments.data, arguments.row, arguments.again)
+    if arguments.json:
+        print(json.dumps(rows))
+        return 0
+    for row in rows:
+        value = f"{row['measured']:.4g}" if isinstance(row["measured"], float) else str(row["measured"])
+        print(f"{row['row']:44} {row['metric']:52} {value}")
+    return 0

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of the face nets: `bitlens reproduce faces`. Every row is measured on test persons and test backgrounds.
+
+False alarms are counted on the test photographs without faces; the threshold that lets two in 100 pass is that of all recalls.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlens.data import FacePicture, faces
+from bitlens.data.scenes import Scenes
+from bitlens.results.detection import (
+    Detect,
+    Judged,
+    Labelled,
+    average_precision,
+    corners,
+    judge,
+    recall_at,
+    threshold_at,
+)
+from bitlens.vision import FaceDetector
+
+__all__ = ["ROWS", "test_sets"]
+
+Bytes = npt.NDArray[np.uint8]
+Reals = npt.NDArray[np.float64]
+Figures = Mapping[str, Any]
+
+_LEAST_PX = 30  # width of a face that is asked for
+_SMALL_PX = 20
+_ALARMS = 0.02  # a photograph
+_SCENES, _SCENE_SIZE = 200, (480, 640)
+_FITTED = 300  # training pictures that a peer's boxes are fitted on
+_LOW = 0.02  # least score that is looked at
+_RUNS = Path("docs/results/face_detector")
+_SECONDS = 10.0
+
+
+def _labelled(picture: FacePicture, least: float = _LEAST_PX) -> Labelled:
+    boxes = corners([face.box for face in picture.faces])
+    wide = boxes[:, 2] - boxes[:, 0] >= least
+    return Labelled(picture.luma(), boxes[wide], boxes[~wide], picture.complete)
+
+
+@lru_cache(maxsize=1)
+def test_sets(data: Path | None) -> dict[str, list[Labelled]]:
+    """Return the labelled test pictures by the name of their set.
+
+    Args:
+        data: folder of the face sets.
+
+    Raises:
+        bitlens.data.DataError: it lacks one.
+    """
+    pictures = faces(data)
+    test = [p for p in pictures if p.split == "test"]
+    by_set = {name: [p for p in test if p.source == name] for name in ("ytfaces", "afw_dev", "nonface")}
+    scenes, rng = Scenes(pictures, "test"), np.random.default_rng(0)
+    composed = [scenes.compose(*_SCENE_SIZE, rng) for _ in range(_SCENES)]
+    sets = {name: [_labelled(p) for p in found] for name, found in by_set.items()}
+    for name, low, high in (("composed", _LEAST_PX, np.inf), ("composed, 20 to 30 px", _SMALL_PX, _LEAST_PX)):
+        sets[name] = []
+        for scene in composed:
+            boxes, asked = corners(scene.boxes), (scene.boxes[:, 2] >= low) & (scene.boxes[:, 2] < high)
+            others = np.concatenate([boxes[~asked], corners(scene.unknown)])
+            sets[name].append(Labelled(scene.luma, boxes[asked], others))
+    return sets
+
+
+def _quality(detect: Detect, data: Path | None) -> dict[str, Any]:
+    judged = {name: judge(detect, pictures) for name, pictures in test_sets(data).items()}
+    threshold = threshold_at(judged["nonface"], _ALARMS)
+    figures = {f"recall, {name}": recall_at(found, threshold) for name, found in judged.items() if name != "nonface"}
+    whole: Judged = judged["ytfaces"] + judged["composed"] + judged["nonface"]
+    return {
+        "threshold of 2 false alarms in 100 photographs": threshold,
+        **figures,
+        "average precision at 0.5, ytfaces, composed and nonface": average_precision(whole),
+        "faces, ytfaces": judged["ytfaces"].faces,
+        "faces, composed": judged["composed"].faces,
+        "faces, afw_dev": judged["afw_dev"].faces,
+    }
+
+
+def _ours(data: Path | None) -> Figures:
+    low, usual = FaceDetector(threads=1, threshold=_LOW), FaceDetector(threads=1)
+    found = _quality(_boxes(low), data)
+    sets = test_sets(data)
+    alarms = judge(_boxes(usual), sets["nonface"])
+    return found | {
+        "false alarms in 100 photographs at the detector's own threshold": 100 * len(alarms.scores) / alarms.pictures,
+        "recall, ytfaces, at the detector's own threshold": recall_at(judge(_boxes(usual), sets["ytfaces"]), -np.inf),
+        "recall, composed, at the detector's own threshold": recall_at(judge(_boxes(usual), sets["composed"]), -np.inf),
+    }
+
+
+def _boxes(detector: FaceDetector) -> Detect:
+    def detect(luma: Bytes) -> tuple[Reals, Reals]:
+        found = detector.detect(luma)
+        boxes = [[face.box.left, face.box.top, face.box.right, face.box.bottom] for face in found]
+        return np.array(boxes, np.float64).reshape(-1, 4), np.array([face.score for face in found])
+
+    return detect
+
+
+def _trained(run: str) -> Callable[[Path | None], Figures]:
+    """A run's net as it was trained, in torch."""
+
+    def measure(data: Path | None) -> Figures:
+        import torch
+
+        from bitlens.results.line import frozen_run, to_batch
+        from bitlens.train.detected import detections
+
+        net = frozen_run(_RUNS / run)
+
+        @torch.no_grad()
+        def detect(luma: Bytes) -> tuple[Reals, Reals]:
+            maps = net(to_batch(luma[None, :, :, None]))
+            cells = {name: values[0].permute(1, 2, 0).numpy() for name, values in maps.items()}
+            boxes, _, heat = detections(cells, float(np.log(_LOW / (1 - _LOW))))
+            size = [luma.shape[1], luma.shape[0]]
+            return boxes.clip(0, size * 2), 1 / (1 + np.exp(-heat))
+
+        return _quality(detect, data)
+
+    return measure
+
+
+def _haar(data: Path | None) -> Figures:
+    from bitlens.results.haar import Haar
+
+    training = [p for p in faces(data, "ytfaces") if p.split == "train"][:: 2565 // _FITTED]
+    haar = Haar([_labelled(p) for p in training])
+    return _quality(haar.detect, data)
+
+
+def _speed(data: Path | None) -> Figures:
+    """Frames a second on composed scenes of 640x480, maps decoded, one thread, interleaved, by the median time."""
+    import onnx
+    import torch
+
+    from bitlens.models import FaceDetectorNet
+    from bitlens.nn import freeze
+    from bitlens.qonnx.export import export
+    from bitlens.quant import Spec
+    from bitlens.results.bench import time_interleaved
+    from bitlens.results.haar import Haar
+    from bitlens.results.peers import onnxruntime_peers
+    from bitlens.train.detected import detections
+
+    lumas = [picture.luma for picture in test_sets(data)["composed"][:20]]
+    batches = [luma[None, :, :, None] for luma in lumas]
+    # Time does not depend on the weights: a fresh net serves as the peers' form.
+    net = FaceDetectorNet(Spec.parse("w1a2")).eval()
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "m.onnx")
+        onnx.save(export(freeze(net), torch.zeros(1, 1, 64, 64), symbolic=True), path)
+        peers = onnxruntime_peers(path, np.concatenate(batches[:4]), 1)
+    turn = {"n": 0}
+
+    def some() -> int:
+        turn["n"] += 1
+        return turn["n"] % len(lumas)
+
+    detector, haar = FaceDetector(threads=1), Haar()
+
+    def peer(run: Callable[[Any], Any]) -> Callable[[], Any]:
+        def call() -> Any:
+            maps = run(batches[some()])
+            named = {f"stride{s}": m[0].transpose(1, 2, 0) for s, m in zip((8, 16, 32), maps, strict=True)}
+            return detections(named, 0.0)
+
+        return call
+
+    runs: dict[str, Callable[[], Any]] = {
+        "bitlens": lambda: detector.detect(lumas[some()]),
+        **{name: peer(run) for name, run in peers.items()},
+        "Haar cascade": lambda: haar.detect(lumas[some()]),
+    }
+    times = time_interleaved(runs, _SECONDS)
+    return {f"frames a second at 640x480, {name}": float(1 / np.median(values)) for name, values in times.items()} | {
+        f"best tenth, frames a second at 640x480, {name}": float(1 / np.percentile(values, 10))
+        for name, values in times.items()
+    }
+
+
+ROWS: dict[str, Callable[[Path | None], Figures]] = {
+    "detector, w1a2, integers on the engine": _ours,
+    "detector, float": _trained("float"),
+    "detector, OpenCV's Haar cascade": _haar,
+    "detector, speed": _speed,
+}

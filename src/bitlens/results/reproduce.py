@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables of figures, measured again row by row: a file of them is written after every row, rows that it holds are kept.
+
+A table is a module with `ROWS`: by name, a function from the folder of the data to figures by the name of their metric.
+
+    >>> reproduce("faces", Path("faces.json"), data=Path("faces"), row="Haar cascade")       # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from bitlens.core.files import write_atomically
+
+__all__ = ["TABLES", "ReproduceError", "Row", "reproduce"]
+
+TABLES = {"faces": "bitlens.results.faces"}
+
+Row = dict[str, Any]
+Measure = Callable[[Path | None], Mapping[str, Any]]
+
+
+class ReproduceError(ValueError):
+    """A table or a row that cannot be measured."""
+
+
+def reproduce(
+    table: str, out: Path, data: Path | None = None, row: str | None = None, again: bool = False
+) -> list[Row]:
+    """Measure the rows of a table that a file does not hold yet.
+
+    Args:
+        table: name out of `TABLES`.
+        out: JSON file, a list of rows; written after every row.
+        data: folder of the data.
+        row: this row alone.
+        again: measure rows, too, that the file holds.
+
+    Returns:
+        All rows of the file, one for each figure: {"row", "metric", "measured", "command", "seconds", "machine", "date"},
+        in the table's order.
+
+    Raises:
+        ReproduceError: there is no such table or row, or the file holds something else.
+    """
+    if table not in TABLES:
+        raise ReproduceError(f"table: must be one of {', '.join(TABLES)}, not {table}")
+    measures: dict[str, Measure] = import_module(TABLES[table]).ROWS
+    if row is not None and row not in measures:
+        raise ReproduceError(f"row: must be one of {'; '.join(measures)}, not {row}")
+    known = _read(out)
+    wanted = [name for name in ([row] if row else measures) if again or all(old["row"] != name for old in known)]
+    for name in tqdm(wanted, desc=table, disable=None, leave=False):
+        started = time.perf_counter()
+        figures = measures[name](data)
+        told = {
+            "command": f'bitlens reproduce {table} --row "{name}"',
+            "seconds": round(time.perf_counter() - started, 1),
+            "machine": f"{_processor()}, {os.cpu_count()} cores",
+            "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        }
+        known = [old for old in known if old["row"] != name]
+        known += [{"row": name, "metric": metric, "measured": value, **told} for metric, value in figures.items()]
+        order = {key: place for place, key in enumerate(measures)}
+        known.sort(key=lambda line: order.get(line["row"], len(order)))
+        write_atomically(out, (json.dumps(known, indent=1) + "\n").encode())
+    return known
+
+
+def _read(path: Path) -> list[Row]:
+    if not path.is_file():
+        return []
+    try:
+        rows = json.loads(path.read_text())
+        if not isinstance(rows, list) or any("row" not in line for line in rows):
+            raise ValueError("no list of rows")
+    except (ValueError, TypeError) as error:
+        raise ReproduceError(f"{path}: must be a table of figures, not another file ({error})") from error
+    return rows
+
+
+def _processor() -> str:
+    """The processor's name; the architecture's where the system does not tell."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.machine()

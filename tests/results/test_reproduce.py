@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bitlens.cli import main
+from bitlens.results import reproduce as module
+from bitlens.results.reproduce import ReproduceError, reproduce
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path | None]]:
+    """A table "faces" of the rows a, b and a broken c; what was measured."""
+    made: list[tuple[str, Path | None]] = []
+
+    def row(name: str, figures: Mapping[str, Any]) -> Callable[[Path | None], Mapping[str, Any]]:
+        def measure(data: Path | None) -> Mapping[str, Any]:
+            made.append((name, data))
+            if not figures:
+                raise RuntimeError("broken")
+            return figures
+
+        return measure
+
+    rows = {"a": row("a", {"recall": 0.5, "faces": 3}), "b": row("b", {"recall": 0.25}), "c": row("c", {})}
+    monkeypatch.setattr(module, "import_module", lambda name: SimpleNamespace(ROWS=rows))
+    return made
+
+
+def test_rows_are_measured_once_and_kept(tmp_path: Path, calls: list[Any]) -> None:
+    out = tmp_path / "faces.json"
+    assert [r["row"] for r in reproduce("faces", out, tmp_path, "b")] == ["b"]
+    with pytest.raises(RuntimeError, match="broken"):
+        reproduce("faces", out, tmp_path)
+    assert calls == [("b", tmp_path), ("a", tmp_path), ("c", tmp_path)]
+    rows = json.loads(out.read_text())  # what was measured before the fault is there, in the table's order
+    assert [(r["row"], r["metric"], r["measured"]) for r in rows] == [
+        ("a", "recall", 0.5),
+        ("a", "faces", 3),
+        ("b", "recall", 0.25),
+    ]
+    assert rows[0]["command"] == 'bitlens reproduce faces --row "a"'
+    assert {*rows[0]} == {"row", "metric", "measured", "command", "seconds", "machine", "date"}
+    reproduce("faces", out, None, "a", again=True)
+    assert calls[-1] == ("a", None)
+    assert len(json.loads(out.read_text())) == 3
+
+
+def test_the_command_prints_the_table(tmp_path: Path, calls: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "x.json")
+    assert main(["reproduce", "faces", "-o", out, "--row", "a"]) == 0
+    assert re.search(r"^a +recall +0.5$", capsys.readouterr().out, re.MULTILINE)
+    assert main(["reproduce", "faces", "-o", out, "--row", "b", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 3
+
+
+def test_mistakes_are_told(tmp_path: Path, calls: list[Any]) -> None:
+    out = tmp_path / "x.json"
+    with pytest.raises(ReproduceError, match=r"^table: must be one of faces, not cats$"):
+        reproduce("cats", out)
+    with pytest.raises(ReproduceError, match=r"^row: must be one of a; b; c, not d$"):
+        reproduce("faces", out, row="d")
+    for text in ("{}", "no", "[1]"):
+        out.write_text(text)
+        with pytest.raises(
+            ReproduceError, match=f"^{re.escape(str(out))}: must be a table of figures, not another file"
+        ):
+            reproduce("faces", out)
