@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bitlens.vision import BestShots, Box, Capture, Face, Shot, ShotWeights, VisionError
@@ -56,6 +56,7 @@ def _slow(
     return given
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.tuples(st.integers(1, 4), st.integers(0, 8)), max_size=14),
     st.integers(1, 4),
@@ -79,6 +80,7 @@ def test_the_slow_model_gives_the_same_captures(
     assert _told(given) == _slow(shots, keep, apart, quick, interval, least)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=20), st.integers(1, 4))
 def test_what_is_not_wanted_is_never_given(scores: list[int], keep: int) -> None:
     best = BestShots(keep=keep, quick_score=4, interval_seconds=0.25, least_frames=1)
@@ -117,6 +119,7 @@ def test_a_track_of_one_frame_gives_nothing_unless_asked() -> None:
         assert _told(best.add(shot)) + _told(best.end(0)) == expected
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(0, 8)), min_size=1, max_size=20), st.integers(1, 4))
 def test_shots_are_kept_apart_and_the_very_best_among_them(steps: list[tuple[int, int]], keep: int) -> None:
     best = BestShots(keep=keep, apart_seconds=0.5, least_frames=1)

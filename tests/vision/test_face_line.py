@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bitlens.vision import BestShots, Box, Frame, VisionError
@@ -74,6 +74,7 @@ def test_frames_must_come_in_order() -> None:
         line.look(_frame(1, picture([5])))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.tuples(st.floats(-90, 90), st.floats(-90, 90), st.floats(0.1, 150), st.floats(0.1, 150)),
     st.floats(0, 2),

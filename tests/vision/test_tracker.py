@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bitlens.vision import Box, Face, Tracker, TrackEvent, VisionError
@@ -95,7 +95,7 @@ _faces = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.tuples(st.integers(1, 3), _faces), max_size=10), st.integers(0, 4), st.sampled_from([0.25, 0.5, 1.0])
 )

@@ -27,6 +27,7 @@ COMMANDS = {
     "plot": "draw filters, histograms of weights, training curves, segmentations or quantizers",
     "bench": "time a program, beside ONNX Runtime where asked",
     "reproduce": "measure a table of figures again",
+    "camera": "find faces in videos and keep the best shots: camera scan",
     "demo": "the whole line on built-in data: train, export, compile, run, compare",
 }
 
@@ -41,6 +42,8 @@ EXTRAS = {
     "sklearn": "demo",
     "matplotlib": "plots",
     "cv2": "peers",
+    "av": "camera",
+    "ray": "ray",
 }
 
 

@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from bitlens.vision.decode import overlaps
 from bitlens.vision.records import Face, VisionError
 
-__all__ = ["TrackEvent", "Tracker"]
+__all__ = ["LEAST_SCORE", "TrackEvent", "Tracker"]
+
+LEAST_SCORE = 0.25  # from which a face can continue a track, where nothing else is said
 
 _GAIN = 0.5  # share of the newest step in a velocity
 
@@ -51,9 +53,10 @@ class _Track:
     velocity: tuple[float, float] | None = None  # pixels a frame; None until a second face
 
     def foretold(self, frame: int) -> tuple[float, float, float, float]:
-        """The box in a later frame: left, top, width, height."""
+        """The box in a later frame: left, top, right, bottom."""
         box, (x, y), steps = self.face.box, self.velocity or (0.0, 0.0), frame - self.frame
-        return box.left + steps * x, box.top + steps * y, box.width, box.height
+        left, top = box.left + steps * x, box.top + steps * y
+        return left, top, left + box.width, top + box.height
 
     def join(self, frame: int, face: Face) -> None:
         (x, y), (old_x, old_y), steps = face.box.centre, self.face.box.centre, frame - self.frame
@@ -80,7 +83,7 @@ class Tracker:
         self,
         *,
         start_score: float = 0.5,
-        least_score: float = 0.25,
+        least_score: float = LEAST_SCORE,
         least_overlap: float = 0.25,
         patience: int = 15,
     ) -> None:
@@ -146,24 +149,14 @@ class Tracker:
         if not tracks or not faces:
             return {}
         foretold = np.array([track.foretold(frame) for track in tracks])
-        boxes = np.array([(f.box.left, f.box.top, f.box.width, f.box.height) for f in faces])
-        overlaps = _overlaps(foretold, boxes)  # (tracks, faces)
-        rows, columns = np.nonzero(overlaps >= self._least_overlap)
+        boxes = np.array([(f.box.left, f.box.top, f.box.right, f.box.bottom) for f in faces])
+        shared = overlaps(foretold, boxes)  # (tracks, faces)
+        rows, columns = np.nonzero(shared >= self._least_overlap)
         joined: dict[int, Face] = {}
         used = set()
-        for pair in np.lexsort((columns, rows, -overlaps[rows, columns])):
+        for pair in np.lexsort((columns, rows, -shared[rows, columns])):
             track, column = tracks[rows[pair]].number, int(columns[pair])
             if track not in joined and column not in used:
                 joined[track] = faces[column]
                 used.add(column)
         return joined
-
-
-def _overlaps(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Intersection over union of boxes (A, 4) with boxes (B, 4) of left, top, width, height -> (A, B)."""
-    start = np.maximum(one[:, None, :2], other[None, :, :2])  # (A, B, 2)
-    end = np.minimum((one[:, :2] + one[:, 2:])[:, None], (other[:, :2] + other[:, 2:])[None])
-    common = np.prod(np.maximum(end - start, 0), axis=2)  # (A, B)
-    areas = np.prod(one[:, 2:], axis=1)[:, None] + np.prod(other[:, 2:], axis=1)[None]
-    shared: npt.NDArray[np.float64] = common / (areas - common)
-    return shared

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One video or folder of pictures, from its frames to captures on disk; finished ones are not scanned again.
+
+>>> scan_source(Path("clip.mp4"), Path("out/clip.mp4"), ScanOptions())["captures"]       # doctest: +SKIP
+31
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from bitlens.camera.captures import CaptureFolder
+from bitlens.camera.nets import LineMaker, nets_digest, shipped_line
+from bitlens.camera.options import ScanOptions
+from bitlens.camera.source import CameraError, Source, open_source
+from bitlens.core.files import write_atomically
+from bitlens.vision import Frame
+
+__all__ = ["scan_source"]
+
+Report = dict[str, Any]
+
+
+def scan_source(
+    path: Path, folder: Path, options: ScanOptions, make_line: LineMaker = shipped_line, progress: bool = True
+) -> Report:
+    """Scan a source and write crops/, captures.jsonl and, last, report.json into a folder.
+
+    Args:
+        path: of a video, a picture or a folder of pictures.
+        folder: of the results. Where it holds the report of the same source, options and nets, nothing is done.
+        options: of the scan.
+        make_line: makes the line of faces.
+        progress: show a bar on a terminal.
+
+    Returns:
+        The report: counts, bytes and seconds by stage.
+
+    Raises:
+        CameraError: the source cannot be read or no frame of it can be decoded.
+        OSError: the source is missing, or a result cannot be written.
+    """
+    source = open_source(path, options.threads)
+    key = _key(path, source, options)
+    finished = _finished(folder / "report.json", key)
+    if finished is not None:
+        return finished
+    (folder / "report.json").unlink(missing_ok=True)
+    line, store = make_line(options, source.rate, source.still), CaptureFolder(folder, path.name, options.quality)
+    counts = dict.fromkeys(("frames", "faces", "tracks"), 0)
+    seconds = {"decode": 0.0, **line.seconds, "write": 0.0}
+    started, last = time.perf_counter(), 0.0
+    bar = tqdm(total=source.expected, desc=path.name, unit=" frames", disable=not (progress and sys.stderr.isatty()))
+    with bar:
+        for frame in _decoding(source, seconds):
+            looked = line.look(frame)
+            before = time.perf_counter()
+            store.add(looked.captures)
+            seconds["write"] += time.perf_counter() - before
+            counts["frames"] += 1
+            counts["faces"] += len(looked.shots)
+            counts["tracks"] += sum(event.kind == "new" for event in looked.events)
+            last = frame.time
+            bar.update()
+    if not counts["frames"]:
+        raise CameraError(f"{path}: must hold a frame that can be decoded, not none")
+    store.add(line.finish())
+    records = store.finish()
+    wall = time.perf_counter() - started
+    report = {
+        "source": str(path),
+        **counts,
+        "damaged": source.damaged,
+        "captures": len(records),
+        "kept_bytes": sum(record["bytes"] for record in records) + (folder / "captures.jsonl").stat().st_size,
+        "video_bytes": source.file_bytes,
+        "video_seconds": last + 1 / source.rate,
+        "wall_seconds": wall,
+        "seconds": seconds | line.seconds,
+        "key": key,
+    }
+    write_atomically(folder / "report.json", json.dumps(report, indent=1).encode())
+    return report
+
+
+def _decoding(source: Source, seconds: dict[str, float]) -> Iterator[Frame]:
+    """The frames, the time that each takes added up."""
+    frames = iter(source)
+    while True:
+        before = time.perf_counter()
+        frame = next(frames, None)
+        seconds["decode"] += time.perf_counter() - before
+        if frame is None:
+            return
+        yield frame
+
+
+def _key(path: Path, source: Source, options: ScanOptions) -> str:
+    """What a report must be of, to be taken over."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    stamp = [source.file_bytes, *((file.name, file.stat().st_mtime_ns) for file in files)]
+    told = json.dumps([stamp, asdict(options), nets_digest()])
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _finished(path: Path, key: str) -> Report | None:
+    """The report of an earlier scan, None where there is none of that key."""
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return report if isinstance(report, dict) and report.get("key") == key else None

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scans spread over a Ray cluster, a task a source. Needs `bitlens[ray]`, and folders that every machine sees."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+
+import ray
+from tqdm import tqdm
+
+from bitlens.camera.archive import Job, scan_job
+from bitlens.camera.nets import LineMaker, shipped_line
+from bitlens.camera.scan import Report
+
+__all__ = ["scan_on_ray"]
+
+
+def scan_on_ray(jobs: Sequence[Job], address: str, make_line: LineMaker = shipped_line) -> Iterator[Report | str]:
+    """Scan sources on a cluster.
+
+    Args:
+        jobs: what to scan; paths are those of the machines of the cluster.
+        address: "local" for one on this machine, "auto" for a running one, or host:port.
+        make_line: makes the line of faces of each.
+
+    Returns:
+        A report or a sentence for each job, in order.
+
+    Raises:
+        ConnectionError: there is no cluster at the address.
+    """
+    begun = not ray.is_initialized()
+    if begun:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
+    try:
+        task = ray.remote(scan_job)
+        tasks = [
+            task.options(num_cpus=options.threads).remote((path.resolve(), folder.resolve(), options), make_line, False)
+            for path, folder, options in jobs
+        ]
+        for waiting in tqdm(tasks, desc="scan", unit=" sources", disable=not sys.stderr.isatty()):
+            yield ray.get(waiting)
+    finally:
+        if begun:
+            ray.shutdown()

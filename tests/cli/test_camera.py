@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`bitlens camera scan` as a user meets it, with nets that know squares."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bitlens.camera import nets, scan
+from bitlens.cli import main
+
+from square_nets import BrightClearness, SquareDetector, StillPose
+from videos import picture, write_video
+
+
+@pytest.fixture(autouse=True)
+def _squares(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nets, "_nets", lambda threads: (SquareDetector(), BrightClearness(), StillPose()))
+    monkeypatch.setattr(scan, "nets_digest", lambda: "nets of squares")
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return write_video(tmp_path / "a.mp4", [picture([10 + 2 * k, 90], value=130) for k in range(10)])
+
+
+def _run(*words: object) -> int:
+    return main(["camera", "scan", *map(str, words)])
+
+
+def test_json_is_one_line_with_the_figures(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(clip, "-o", tmp_path / "out", "--keep", 1, "--json") == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    report = json.loads(captured.out.splitlines()[-1])
+    assert (report["frames"], report["captures"], report["tracks"]) == (10, 2, 2)
+    assert report["frames_per_second"] > 0
+
+
+def test_words_for_people(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert _run(clip, "-o", out) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "looked at   10 frames of 1 sources"
+    assert [line.split()[0] for line in lines] == ["looked", "found", "kept", "saved", "time", "see"]
+    assert str(out / "by_clearness.png") in lines[-1]
+    assert (out / "by_clearness.png").exists()
+
+
+def test_flags_reach_the_scan(clip: Path, tmp_path: Path) -> None:
+    words = (
+        "--keep",
+        1,
+        "--quick",
+        1,
+        "--interval",
+        0.2,
+        "--apart",
+        0,
+        "--least-frames",
+        3,
+        "--weights",
+        "size=2,exposure=0",
+    )
+    assert _run(clip, "-o", tmp_path / "out", *words) == 0
+    kinds = {
+        kind
+        for line in (tmp_path / "out" / "captures.jsonl").read_text().splitlines()
+        for kind in json.loads(line)["kinds"]
+    }
+    assert kinds == {"quick", "interval", "best"}
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("no.mp4",), "no.mp4: No such file or directory"),
+        (
+            ("a.mp4", "--weights", "beauty=2"),
+            "--weights: must be NAME=NUMBER of clearness, frontality, size, exposure, not beauty=2",
+        ),
+        (
+            ("a.mp4", "--weights", "size"),
+            "--weights: must be NAME=NUMBER of clearness, frontality, size, exposure, not size",
+        ),
+        (("a.mp4", "--weights", "size=-1"), "weights: size must be 0 or more, not -1.0"),
+        (("a.mp4", "--keep", 0), "best shots: keep must be 1 or more, not 0"),
+        (("a.mp4", "--threads", 0), "scan: threads must be 1 or more, not 0"),
+        (("empty.mp4",), "empty.mp4: must be a video that FFmpeg reads, not empty"),
+        (
+            ("videos",),
+            "videos: folder must hold pictures (.bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp); videos are named one by one",
+        ),
+    ],
+)
+def test_mistakes_are_one_line(
+    words: tuple[object, ...],
+    sentence: str,
+    clip: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "videos").mkdir()
+    assert _run(*words, "-o", "out") == 2
+    captured = capsys.readouterr()
+    assert (captured.err, captured.out) == (sentence + "\n", "")
+
+
+def test_one_bad_file_among_good_ones(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty.mp4").touch()
+    assert _run(tmp_path / "empty.mp4", clip, "-o", tmp_path / "out", "--json") == 2
+    captured = capsys.readouterr()
+    assert captured.err == f"{tmp_path / 'empty.mp4'}: must be a video that FFmpeg reads, not empty\n"
+    assert json.loads(captured.out)["frames"] == 10
