@@ -7,13 +7,15 @@ import pytest
 from bitlens.data.degrade import blur
 from bitlens.data.unseen import UNSEEN
 from bitlens.results.clearness import (
-    clearness_table,
+    ROWS,
+    Judged,
+    agreement,
     high_frequency_ratio,
     judged,
     laplacian_variance,
-    render_clearness,
     tenengrad,
 )
+from bitlens.results.clearness import test_samples as samples_of
 
 from face_sets import record, write_set
 
@@ -46,17 +48,35 @@ def test_the_truth_of_every_kind() -> None:
         assert ((found.likeness < 1) & (found.plain < 1)).all()
 
 
-def test_the_table_has_every_measure_on_every_kind(tmp_path: Path) -> None:
+def test_the_test_persons_are_judged_by_every_kind(tmp_path: Path) -> None:
     write_set(tmp_path, "ytfaces", [record(f"{name}_0", "test", (20, 20, 100, 96)) for name in "ABC"])
     write_set(tmp_path, "helen", [record("D_0", "train", (20, 20, 100, 96)), record("E_0", "test", (20, 20, 100, 96))])
-    report = clearness_table(tmp_path, limit=3)
-    assert (report["crops"], report["persons"]) == (3, 3)
-    assert report["milliseconds"] > 0
-    assert len(report["rows"]) == 5 * 6
-    for row in report["rows"]:
-        for key in ("blur", "likeness", "plain_likeness"):
-            assert all(-1 <= value <= 1 for value in row[key])
-    text = render_clearness(report).splitlines()
-    assert text[0].startswith("3 sharp crops of 3 persons; ")
-    assert len(text) == 4 + 30
-    assert text[4].startswith("| mixture | bitlens score | ")
+    samples = samples_of(tmp_path, limit=3)
+    assert [*samples] == ["mixture", *UNSEEN]
+    assert [len(own.crops) for own in samples.values()] == [9, 3, 3, 3, 3]
+    assert samples["disc"].persons.tolist() == [0, 1, 2]
+
+
+def test_agreement_is_rank_correlation_with_each_truth() -> None:
+    persons = np.arange(30)
+    truth = np.random.default_rng(0).permutation(30) / 30
+    own = Judged(np.zeros((30, 4, 4), np.uint8), persons, -truth, truth**3, -truth)
+    figures = agreement(lambda crops: np.exp(truth), {"disc": own})
+    assert figures == {
+        "rank correlation with blur, disc": [1.0, 1.0, 1.0],
+        "rank correlation with likeness, disc": [1.0, 1.0, 1.0],
+        "rank correlation with likeness with contrast, disc": [-1.0, -1.0, -1.0],
+    }
+
+
+def test_every_row_can_be_measured(tmp_path: Path) -> None:
+    names = [record(f"{name}_0", "test", (20, 20, 100, 96)) for name in "ABC"]
+    write_set(tmp_path, "ytfaces", names)
+    write_set(tmp_path, "helen", [record("D_0", "test", (20, 20, 100, 96))])
+    for name, measure in ROWS.items():
+        figures = measure(tmp_path)
+        if name == "clearness, size and speed":
+            assert (figures["sharp crops"], figures["persons"]) == (4, 4)
+        else:
+            assert len(figures) == 5 * 3
+            assert all(-1 <= value <= 1 for figure in figures.values() for value in figure), name

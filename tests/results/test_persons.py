@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from bitlens.results.persons import over_persons, told
+from bitlens.results.persons import over_persons
 
 
 def test_the_interval_is_over_persons_not_samples() -> None:
@@ -25,7 +25,3 @@ def test_draws_without_a_figure_are_left_out() -> None:
     found = over_persons(lambda chosen: 1.0 if 0 in chosen else float("nan"), persons)
     assert found == [1.0, 1.0, 1.0]
     assert np.isnan(over_persons(lambda chosen: float("nan"), persons)).all()
-
-
-def test_told() -> None:
-    assert told([0.91234, 0.9, 0.95], 2) == "0.91 (0.90 to 0.95)"

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from bitlens.data import faces
-from bitlens.results.pose import LandmarkFit, pose_table, render_pose
+from bitlens.results.pose import ROWS, Labelled, LandmarkFit, detected, errors, labelled
 from bitlens.vision import Box, Face
 from bitlens.vision.crop import crop_faces
 from bitlens.vision.pose import Pose
@@ -51,31 +52,37 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_table(data: Path) -> None:
-    report = pose_table(data)
-    assert [(row["set"], row["method"]) for row in report["rows"][:4]] == [
-        ("ytfaces", "bitlens"),
-        ("ytfaces", "bitlens, boxes moved at random"),
-        ("ytfaces", "fit to five labelled landmarks"),
-        ("helen", "bitlens"),
-    ]
-    own = report["rows"][0]
-    assert (own["faces"], own["persons"]) == (5, 5)
+def test_errors_by_angle_and_part() -> None:
+    test = Labelled([], [], np.zeros((5, 5, 2)), np.arange(5), np.array(POSES))
+    found = np.array(POSES) + np.array([1.0, -2.0, 3.0])
+    found[3, 0] += 4
+    figures = errors(found, test)
+    assert figures["mean error of yaw"][0] == pytest.approx((4 * 1 + 5) / 5)
+    assert figures["mean error of pitch"][0] == pytest.approx(2)
+    assert figures["mean error of yaw and pitch"][0] == pytest.approx((1.8 + 2) / 2)
+    assert figures["mean error of yaw, yaw above 35"] == pytest.approx(3)
+    assert (figures["faces, yaw up to 15"], figures["faces, yaw 15 to 35"], figures["faces, yaw above 35"]) == (2, 1, 2)
+    assert figures["AUC of frontal against turned"] == [1.0, 1.0, 1.0]
+    frontal = errors(np.array(POSES)[1:3], Labelled([], [], np.zeros((2, 5, 2)), np.arange(2), np.array(POSES)[1:3]))
+    assert frontal["mean error of yaw, yaw above 35"] is None
+
+
+def test_rows_of_labelled_faces(data: Path) -> None:
+    own = ROWS["pose, labelled boxes"](data)
     luma = [p.luma() for p in faces(data, "ytfaces") if p.split == "test"]
     found = Pose().estimate(np.concatenate([crop_faces(picture, [Box(*BOX)], 64, 1.2) for picture in luma]))
-    wrong = np.abs(found.yaw - np.array(POSES)[:, 0])
-    assert own["yaw"][0] == pytest.approx(wrong.mean(), abs=1e-3)
-    assert own["turned"] == pytest.approx(wrong[[0, 3]].mean())
-    assert own["half"] == pytest.approx(wrong[4])
-    assert own["degrees"][0] == pytest.approx((own["yaw"][0] + own["pitch"][0]) / 2, abs=1e-3)
-    assert np.isnan(report["rows"][3]["turned"])
-    text = render_pose(report).splitlines()
-    assert len(text) == 4 + 6
-    assert text[4].startswith("| ytfaces, 5 faces of 5 persons | bitlens | ")
+    assert own["mean error of yaw, ytfaces"][0] == pytest.approx(
+        np.abs(found.yaw - np.array(POSES)[:, 0]).mean(), abs=1e-3
+    )
+    assert (own["faces, ytfaces"], own["persons, helen"]) == (5, 1)
+    moved = ROWS["pose, boxes moved at random"](data)
+    assert moved["mean error of yaw, ytfaces"] != own["mean error of yaw, ytfaces"]
+    fit = ROWS["pose, fit to five labelled landmarks"](data)
+    assert fit["mean error of yaw, ytfaces"][0] < 2  # fitted to the same five poses
 
 
 class Seer:
-    """Finds the labelled face a little aside, and one that is none; in dark pictures nothing."""
+    """Finds the labelled face a little aside, and one that is none; in pictures with an even first pixel only the latter."""
 
     def detect(self, luma: np.ndarray) -> list[Face]:
         box = Box(BOX[0] + 2, BOX[1], BOX[2], BOX[3])
@@ -84,13 +91,14 @@ class Seer:
         return [far, Face(box, points, 0.8)] if luma[0, 0] % 2 else [far]
 
 
-def test_rows_of_a_detector_are_of_the_faces_it_finds(data: Path) -> None:
-    found = [p for p in faces(data, "ytfaces") if p.split == "test" and p.luma()[0, 0] % 2]
-    assert 0 < len(found) < len(POSES)
-    report = pose_table(data, detector=Seer())  # type: ignore[arg-type]
-    own, fit = report["rows"][3:5]
-    assert (own["method"], fit["method"]) == ("bitlens, boxes of our detector", "fit to five landmarks of our detector")
-    assert own["faces"] == fit["faces"] == len(found)
-    crops = [crop_faces(p.luma(), [Box(BOX[0] + 2, *BOX[1:])], 64, 1.2) for p in found]
-    wanted = np.array([POSES[int(p.file.removeprefix("test")[0])][0] for p in found])
-    assert own["yaw"][0] == pytest.approx(np.abs(Pose().estimate(np.concatenate(crops)).yaw - wanted).mean(), abs=1e-3)
+def test_the_faces_that_a_detector_finds(data: Path) -> None:
+    pictures = [p for p in faces(data, "ytfaces") if p.split == "test"]
+    seen = [number for number, p in enumerate(pictures) if p.luma()[0, 0] % 2]
+    assert 0 < len(seen) < len(POSES)
+    found = detected(labelled(pictures), Seer())  # type: ignore[arg-type]
+    assert found.boxes == [Box(BOX[0] + 2, *BOX[1:])] * len(seen)
+    assert found.angles.tolist() == [[*POSES[number]] for number in seen]
+    assert found.persons.tolist() == seen
+    assert found.landmarks[0, 0].tolist() == [45, 54]
+    none = detected(labelled(pictures), SimpleNamespace(detect=lambda luma: []))  # type: ignore[arg-type]
+    assert none.landmarks.shape == (0, 5, 2)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,16 +22,26 @@ from bitlens.data.degrade import blur, degrade, draw_mixture
 from bitlens.data.faces import faces
 from bitlens.data.ssim import structural_similarity
 from bitlens.data.unseen import UNSEEN, Unseen
-from bitlens.results.persons import over_persons, told
-from bitlens.runtime.session import Source
+from bitlens.results.persons import over_persons
 from bitlens.train.clearness import sharp_crops
-from bitlens.vision.clearness import Clearness, clearness_of
+from bitlens.vision.clearness import Clearness
 from bitlens.vision.crop import level
 
-__all__ = ["clearness_table", "high_frequency_ratio", "laplacian_variance", "render_clearness", "tenengrad"]
+__all__ = [
+    "ROWS",
+    "Judged",
+    "agreement",
+    "high_frequency_ratio",
+    "judged",
+    "laplacian_variance",
+    "tenengrad",
+    "test_samples",
+]
 
 Bytes = npt.NDArray[np.uint8]
 Reals = npt.NDArray[np.float64]
+
+Measure = Callable[[Bytes], Reals]
 
 _SETS = ("helen", "ytfaces")
 _SEED = 41  # of the degradations; other than those of training and of its test
@@ -61,13 +71,6 @@ def high_frequency_ratio(crop: Bytes) -> float:
     image = crop.astype(np.float32)
     variance = float(image.var())
     return float((image - blur(image, _RATIO_BLUR)).var()) / variance if variance else 0.0
-
-
-PEERS: dict[str, Callable[[Bytes], float]] = {
-    "Laplacian variance": laplacian_variance,
-    "Tenengrad": tenengrad,
-    "high-frequency ratio": high_frequency_ratio,
-}
 
 
 class Judged(NamedTuple):
@@ -111,72 +114,67 @@ def _worse(crop: Bytes, kind: str, rng: np.random.Generator) -> Unseen:
     return Unseen(degrade(crop, amounts, rng), amounts.sigma)
 
 
-def clearness_table(data: str | Path | None, source: Source | None = None, limit: int | None = None) -> dict[str, Any]:
-    """Judge the clearness program and the usual measures on the test persons.
+@lru_cache(maxsize=1)
+def test_samples(data: Path | None, limit: int | None = None) -> dict[str, Judged]:
+    """Return the sharp crops of the test persons, made worse by each kind.
 
     Args:
         data: folder of the face sets.
-        source: a compiled `face_clearness` program; the one that comes with bitlens when None.
         limit: sharp crops at most, from the first; all when None.
 
-    Returns:
-        "crops", "persons", "milliseconds" (a crop, one thread, levelling included), and "rows": one dict for each kind and
-        measure with "kind", "measure", and "blur", "likeness", "plain_likeness" (rank correlations) as
-        [value, low, high].
-
     Raises:
-        bitlens.data.DataError: the data is missing or damaged.
+        bitlens.data.DataError: the data is missing or damaged, or PyAV is not installed.
     """
-    found = sharp_crops(p for p in faces(data, *_SETS) if p.split == "test")
-    sharp, persons = found.crops[:limit], found.persons[:limit]
-    clearness = Clearness(source)
-    rows = []
-    for kind in _DRAWS:
-        samples = judged(sharp, persons, kind)
-        figures = clearness.figures(samples.crops)
-        measures = {
-            "bitlens score": clearness_of(figures),
-            "bitlens sharpness": figures.sharpness,
-            "bitlens likeness": figures.likeness,
-            **{name: np.array([measure(crop) for crop in samples.crops]) for name, measure in PEERS.items()},
-        }
-        rows += [{"kind": kind, "measure": name, **_agreement(score, samples)} for name, score in measures.items()]
-    return {
-        "crops": len(sharp),
-        "persons": len(np.unique(persons)),
-        "milliseconds": _milliseconds(clearness, sharp),
-        "rows": rows,
-    }
+    sharp = sharp_crops(p for p in faces(data, *_SETS) if p.split == "test")
+    return {kind: judged(sharp.crops[:limit], sharp.persons[:limit], kind) for kind in _DRAWS}
 
 
-def render_clearness(report: dict[str, Any]) -> str:
-    """Return the table as Markdown: rank correlations, and what 95 of 100 draws of persons give."""
-    head = (
-        "| degradation | measure | with blur | with likeness | with likeness, contrast counted |\n|---|---|---|---|---|"
-    )
-    lines = [
-        f"| {row['kind']} | {row['measure']} | {told(row['blur'], 3)} | {told(row['likeness'], 3)} "
-        f"| {told(row['plain_likeness'], 3)} |"
-        for row in report["rows"]
-    ]
-    counts = f"{report['crops']} sharp crops of {report['persons']} persons"
-    return "\n".join([f"{counts}; {report['milliseconds']:.2f} ms a crop, one thread", "", head, *lines])
-
-
-def _agreement(score: Reals, samples: Judged) -> dict[str, list[float]]:
-    truths = {"blur": -samples.blurred, "likeness": samples.likeness, "plain_likeness": samples.plain}
-    return {name: over_persons(partial(_ordering, score, truth), samples.persons) for name, truth in truths.items()}
+def agreement(measure: Measure, samples: dict[str, Judged]) -> dict[str, Any]:
+    """Return a measure's rank correlations with the truths, by kind; each [value, low, high] over persons."""
+    figures: dict[str, Any] = {}
+    for kind, own in samples.items():
+        score = measure(own.crops)
+        truths = {"blur": -own.blurred, "likeness": own.likeness, "likeness with contrast": own.plain}
+        for name, truth in truths.items():
+            figures[f"rank correlation with {name}, {kind}"] = over_persons(
+                partial(_ordering, score, truth), own.persons
+            )
+    return figures
 
 
 def _ordering(score: Reals, truth: Reals, chosen: npt.NDArray[np.int64]) -> float:
     return spearman(score[chosen], truth[chosen])
 
 
-def _milliseconds(clearness: Clearness, crops: Bytes) -> float:
-    """The best of some runs over up to 32 crops, a crop."""
-    crops, times = crops[:32], []
-    for _ in range(5):
+def _row(measure: Callable[[], Measure]) -> Callable[[Path | None], dict[str, Any]]:
+    return lambda data: agreement(measure(), test_samples(data))
+
+
+def _each(measure: Callable[[Bytes], float]) -> Measure:
+    return lambda crops: np.array([measure(crop) for crop in crops])
+
+
+def _size_and_speed(data: Path | None) -> dict[str, Any]:
+    samples, clearness = test_samples(data)["mixture"], Clearness()
+    crops, times = samples.crops[:32], []
+    for _ in range(20):
         started = time.perf_counter()
         clearness.score(crops)
         times.append(time.perf_counter() - started)
-    return 1000 * min(times) / len(crops)
+    return {
+        "sharp crops": len(samples.crops) // _DRAWS["mixture"],
+        "persons": len(np.unique(samples.persons)),
+        "milliseconds a crop, one thread, best of 20 batches": 1000 * min(times) / len(crops),
+        "milliseconds a crop, one thread, median": 1000 * float(np.median(times)) / len(crops),
+    }
+
+
+ROWS: dict[str, Callable[[Path | None], dict[str, Any]]] = {
+    "clearness, score": _row(lambda: Clearness().score),
+    "clearness, sharpness": _row(lambda: lambda crops: Clearness().figures(crops).sharpness),
+    "clearness, likeness": _row(lambda: lambda crops: Clearness().figures(crops).likeness),
+    "clearness, Laplacian variance": _row(lambda: _each(laplacian_variance)),
+    "clearness, Tenengrad": _row(lambda: _each(tenengrad)),
+    "clearness, high-frequency ratio": _row(lambda: _each(high_frequency_ratio)),
+    "clearness, size and speed": _size_and_speed,
+}

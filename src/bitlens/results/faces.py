@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from bitlens.data import FacePicture, faces
 from bitlens.data.scenes import Scenes
+from bitlens.results import clearness, pose
 from bitlens.results.detection import (
     Detect,
     Judged,
@@ -199,4 +200,6 @@ ROWS: dict[str, Callable[[Path | None], Figures]] = {
     "detector, float": _trained("float"),
     "detector, OpenCV's Haar cascade": _haar,
     "detector, speed": _speed,
+    **clearness.ROWS,
+    **pose.ROWS,
 }

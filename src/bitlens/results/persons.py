@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["over_persons", "told"]
+__all__ = ["over_persons"]
 
 Numbers = npt.NDArray[np.int64]
 
@@ -30,9 +30,3 @@ def over_persons(figure: Callable[[Numbers], float], persons: Numbers, resamples
     found = found[np.isfinite(found)]  # a draw may lack a group that the figure compares
     low, high = np.percentile(found, [2.5, 97.5]) if len(found) else (np.nan, np.nan)
     return [round(float(value), 4) for value in (figure(np.arange(len(persons))), low, high)]
-
-
-def told(figure: list[float], digits: int) -> str:
-    """Return such a figure as text."""
-    value, low, high = (f"{number:.{digits}f}" for number in figure)
-    return f"{value} ({low} to {high})"
