@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from bitlens.data import FacePicture, faces
 from bitlens.data.scenes import Scenes
-from bitlens.results import clearness, pose
+from bitlens.results import best_shot, clearness, clips, pose
 from bitlens.results.detection import (
     Detect,
     Judged,
@@ -202,4 +202,6 @@ ROWS: dict[str, Callable[[Path | None], Figures]] = {
     "detector, speed": _speed,
     **clearness.ROWS,
     **pose.ROWS,
+    **best_shot.ROWS,
+    **clips.ROWS,
 }
