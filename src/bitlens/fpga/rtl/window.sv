@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sliding windows over an image that comes in row by row.
+//
+//   for oy, ox, ky, kx, fold:  out = pixel(oy*STRIDE_H - PAD_TOP + ky*DILATION_H, ox*STRIDE_W - PAD_LEFT + kx*DILATION_W), fold
+//
+// where a pixel outside the image is FILL. A pixel comes as FOLDS beats of channels; so does every tap of a window. ROWS rows are
+// kept in a ring; row r of all images together lies at r mod ROWS, so the next image may come in while the last one is read.
+//
+// Latency: the rows of the first window, and 2 cycles. Throughput: 1 beat a cycle in and out, while the ring has room.
+// Reset forgets all rows. ROWS must be at least DILATION_H*(KERNEL_H-1) + 1; STRIDE_H more let rows come in while others are read.
+module window #(
+    parameter HEIGHT = 4,
+    parameter WIDTH = 4,
+    parameter FOLDS = 1,
+    parameter BEAT = 8,  // bits
+    parameter KERNEL_H = 3,
+    parameter KERNEL_W = 3,
+    parameter STRIDE_H = 1,
+    parameter STRIDE_W = 1,
+    parameter DILATION_H = 1,
+    parameter DILATION_W = 1,
+    parameter PAD_TOP = 1,
+    parameter PAD_LEFT = 1,
+    parameter OUT_HEIGHT = 4,
+    parameter OUT_WIDTH = 4,
+    parameter ROWS = 4,
+    parameter [BEAT-1:0] FILL = '0
+) (
+    input  logic            clk,
+    input  logic            rst,
+    input  logic [BEAT-1:0] in_data,
+    input  logic            in_valid,
+    output logic            in_ready,
+    output logic [BEAT-1:0] out_data,
+    output logic            out_valid,
+    input  logic            out_ready
+);
+  localparam ROW = WIDTH * FOLDS;  // beats
+  localparam ADDRESS = $clog2(ROWS * ROW) > 0 ? $clog2(ROWS * ROW) : 1;
+  localparam LINE = $clog2(2 * (HEIGHT + ROWS) + KERNEL_H * DILATION_H + PAD_TOP + STRIDE_H) + 2;  // signed rows
+  localparam SIDE = $clog2(WIDTH + KERNEL_W * DILATION_W + PAD_LEFT + STRIDE_W) + 2;  // signed columns
+  localparam SLOT = $clog2(ROWS) > 0 ? $clog2(ROWS) : 1;
+  localparam BEATS = $clog2(ROW) > 0 ? $clog2(ROW) : 1;
+  localparam FOLD = $clog2(FOLDS) > 0 ? $clog2(FOLDS) : 1;
+
+  logic [BEAT-1:0] ring[0:ROWS*ROW-1];
+
+  // Rows that are whole, counted from the first row that the reader still needs; negative where it needs none of those.
+  logic signed [LINE-1:0] ahead;
+
+  // writer
+  logic [ADDRESS-1:0] write_at;
+  logic [BEATS-1:0] write_beat;  // of the row
+  wire write = in_valid && in_ready;
+  wire row_done = write && write_beat == BEATS'(ROW - 1);
+  assign in_ready = ahead < LINE'(ROWS);
+
+  always_ff @(posedge clk) begin
+    if (write) ring[write_at] <= in_data;
+    if (rst) begin
+      write_at   <= '0;
+      write_beat <= '0;
+    end else if (write) begin
+      write_at   <= write_at == ADDRESS'(ROWS * ROW - 1) ? '0 : write_at + 1'b1;
+      write_beat <= row_done ? '0 : write_beat + 1'b1;
+    end
+  end
+
+  // reader
+  logic signed [LINE-1:0] top, line;  // row of the window's first tap, of this tap
+  logic signed [SIDE-1:0] left, side;  // column of the window's first tap, of this tap
+  logic [$clog2(OUT_HEIGHT+1)-1:0] out_row;
+  logic [$clog2(OUT_WIDTH+1)-1:0] out_column;
+  logic [$clog2(KERNEL_H+1)-1:0] tap_row;
+  logic [$clog2(KERNEL_W+1)-1:0] tap_column;
+  logic [FOLD-1:0] fold;
+  logic [SLOT-1:0] first_slot;  // of the first row that is needed
+  logic reading;
+
+  localparam signed [LINE-1:0] REACH = LINE'(DILATION_H * (KERNEL_H - 1));
+  localparam signed [LINE-1:0] BOTTOM = LINE'(HEIGHT - 1);
+  wire signed [LINE-1:0] first = top < 0 ? '0 : (top > BOTTOM ? BOTTOM : top);
+  wire signed [LINE-1:0] last = top + REACH > BOTTOM ? BOTTOM : (top + REACH < 0 ? '0 : top + REACH);
+  wire rows_there = ahead > last - first;
+  wire in_image = line >= 0 && line <= BOTTOM && side >= 0 && side < SIDE'(WIDTH);
+
+  wire fold_end = fold == FOLD'(FOLDS - 1);
+  wire column_end = fold_end && tap_column == ($clog2(KERNEL_W + 1))'(KERNEL_W - 1);
+  wire window_end = column_end && tap_row == ($clog2(KERNEL_H + 1))'(KERNEL_H - 1);
+  wire row_end = window_end && out_column == ($clog2(OUT_WIDTH + 1))'(OUT_WIDTH - 1);
+  wire image_end = row_end && out_row == ($clog2(OUT_HEIGHT + 1))'(OUT_HEIGHT - 1);
+
+  wire step = rows_there && (!reading || !out_valid || out_ready);
+
+  // the first row that the next window row needs, of this image or the next
+  wire signed [LINE-1:0] next_top = image_end ? -LINE'(PAD_TOP) : top + LINE'(STRIDE_H);
+  wire signed [LINE-1:0] next_first = image_end ? LINE'(HEIGHT) : (next_top < 0 ? '0 : (next_top > BOTTOM ? BOTTOM : next_top));
+  wire signed [LINE-1:0] released = next_first - first;
+
+  logic [ADDRESS-1:0] read_at;
+  always_comb begin
+    read_at = '0;
+    if (in_image) begin
+      read_at = ADDRESS'(slot_of(first_slot, line - first)) * ADDRESS'(ROW) + ADDRESS'(side) * ADDRESS'(FOLDS) + ADDRESS'(fold);
+    end
+  end
+
+  function automatic [SLOT-1:0] slot_of(input [SLOT-1:0] from, input signed [LINE-1:0] distance);
+    logic [LINE:0] sum;
+    begin
+      sum = (LINE + 1)'(from) + (LINE + 1)'(distance);
+      slot_of = SLOT'(sum >= (LINE + 1)'(ROWS) ? sum - (LINE + 1)'(ROWS) : sum);
+    end
+  endfunction
+
+  // a jump to the next image may go further than once around the ring
+  function automatic [SLOT-1:0] slot_behind(input [SLOT-1:0] from, input signed [LINE-1:0] distance);
+    slot_behind = SLOT'(((LINE + 1)'(from) + (LINE + 1)'(distance)) % (LINE + 1)'(ROWS));
+  endfunction
+
+  logic [BEAT-1:0] word;
+  logic filled;
+  always_ff @(posedge clk) begin
+    if (step) word <= ring[read_at];
+    if (step) filled <= !in_image;
+  end
+  assign out_data  = filled ? FILL : word;
+  assign reading = out_valid;
+
+  always_ff @(posedge clk) begin
+    if (rst) begin
+      out_valid <= 1'b0;
+      top <= -LINE'(PAD_TOP);
+      line <= -LINE'(PAD_TOP);
+      left <= -SIDE'(PAD_LEFT);
+      side <= -SIDE'(PAD_LEFT);
+      out_row <= '0;
+      out_column <= '0;
+      tap_row <= '0;
+      tap_column <= '0;
+      fold <= '0;
+      first_slot <= '0;
+    end else begin
+      if (out_ready) out_valid <= 1'b0;
+      if (step) begin
+        out_valid <= 1'b1;
+        fold <= fold_end ? '0 : fold + 1'b1;
+        if (fold_end) begin
+          tap_column <= column_end ? '0 : tap_column + 1'b1;
+          side <= column_end ? left : side + SIDE'(DILATION_W);
+        end
+        if (column_end) begin
+          tap_row <= window_end ? '0 : tap_row + 1'b1;
+          line <= window_end ? top : line + LINE'(DILATION_H);
+        end
+        if (window_end) begin
+          out_column <= row_end ? '0 : out_column + 1'b1;
+          left <= row_end ? -SIDE'(PAD_LEFT) : left + SIDE'(STRIDE_W);
+          side <= row_end ? -SIDE'(PAD_LEFT) : left + SIDE'(STRIDE_W);
+        end
+        if (row_end) begin
+          out_row <= image_end ? '0 : out_row + 1'b1;
+          top <= next_top;
+          line <= next_top;
+          first_slot <= slot_behind(first_slot, released);
+        end
+      end
+    end
+  end
+
+  always_ff @(posedge clk) begin
+    if (rst) ahead <= '0;
+    else ahead <= ahead + (row_done ? LINE'(1) : '0) - (step && row_end ? released : '0);
+  end
+endmodule

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Circuits beside the golden interpreter: every output integer, with and without pauses on both sides."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bitlens.core.grid import Grid
+from bitlens.fpga.lower import Fold, default_folding, lower_program
+from bitlens.fpga.network import FpgaError, integer_bits, pack_words
+from bitlens.fpga.project import write_project
+from bitlens.fpga.simulate import Simulator, find_verilator
+from bitlens.graph.file import Program
+from bitlens.graph.ops import window_attrs
+
+from programs import Builder, random_inputs
+
+PAUSES = ((0.0, 0.0), (0.3, 0.3), (0.9, 0.0), (0.0, 0.9))
+
+
+def branches() -> Program:
+    """Forks, joins, strides, dilation, pools, depthwise, both ways of upsampling, biases, signed and unsigned grids."""
+    rng = np.random.default_rng(0)
+    b = Builder()
+    x = b.input((7, 6, 4), Grid.unsigned(2))
+    y = b.conv(x, rng, 6, Grid.odd(2), (3, 3), pads=(1, 1, 1, 1), bias=True)
+    y = b.steps(y, rng, Grid.unsigned(2), kind="rising")
+    z = b.conv(y, rng, 6, Grid.narrow(4), (3, 3), pads=(1, 1, 1, 1), groups=6)
+    z = b.steps(z, rng, Grid.signed(4), kind="rising")
+    w = b.steps(b.conv(x, rng, 6, Grid.odd(1), (1, 1)), rng, Grid.signed(4), kind="any")
+    s = b.steps(b.op("add", z, w), rng, Grid.unsigned(3), rows=1)
+    d = b.op("max_pool", s, **window_attrs((3, 2), stride=(2, 2), pads=(1, 0, 1, 0)))
+    u = b.op("upsample", d, factor=(2, 2), repeat=0, pads=(1, 0, -1, 1))
+    v = b.op("upsample", u, factor=(1, 2), repeat=1, pads=(0, -1, 0, 0))
+    e = b.op("sum_pool", s, **window_attrs((2, 2), stride=(2, 2), pads=(0, 0, 1, 0)))
+    c = b.op("concat", d, b.steps(e, rng, Grid.signed(3), kind="any"))
+    first = b.conv(c, rng, 5, Grid.narrow(8), (2, 2), bias=True)
+    second = b.conv(v, rng, 3, Grid.ternary(), (3, 3), stride=(2, 1), dilation=(1, 2), pads=(0, 1, 2, 0))
+    second = b.rescale(second, rng, Grid.signed(8))
+    return b.program(first, second)
+
+
+@pytest.fixture(scope="module")
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Simulator:
+    network = lower_program(branches(), default_folding(branches(), 3, 2))
+    folder = write_project(network, tmp_path_factory.mktemp("circuit"))
+    return Simulator(network, folder)
+
+
+@pytest.mark.parametrize("pauses", PAUSES)
+def test_every_integer_is_golden_s(simulator: Simulator, pauses: tuple[float, float]) -> None:
+    program = branches()
+    images = random_inputs(program, 5, 1)["image"]
+    golden = program.run(images)
+    found = simulator.run(images, pauses=pauses)
+    assert found.outputs.keys() == golden.keys()
+    for name, array in found.outputs.items():
+        assert np.array_equal(array, golden[name])
+    assert found.first < found.cycles
+
+
+def test_the_bottleneck_sets_the_pace(simulator: Simulator) -> None:
+    images = random_inputs(branches(), 40, 2)["image"]
+    cycles = simulator.run(images).cycles / 40
+    assert simulator.network.bottleneck.cycles <= cycles <= 1.05 * simulator.network.bottleneck.cycles
+
+
+def test_the_circuit_is_clean(simulator: Simulator) -> None:
+    command, environment = find_verilator()
+    files = [str(path) for path in sorted((simulator.root / "rtl").glob("*.sv"))]
+    done = subprocess.run(
+        [*command, "--lint-only", "-Wall", "--top-module", "top", *files],
+        cwd=simulator.root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_words_hold_fields_from_the_lowest_bit() -> None:
+    assert pack_words(np.array([[1, -1, 2]]), 3) == [0b010_111_001]
+    assert [integer_bits(grid) for grid in (Grid.unsigned(2), Grid.signed(4), Grid.odd(1), Grid.span(-9, 3))] == [
+        (2, False),
+        (4, True),
+        (2, True),
+        (5, True),
+    ]
+
+
+def test_refusals(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    b = Builder()
+    x = b.input((4, 4, 4), Grid.unsigned(2))
+    grouped = b.program(b.conv(x, rng, 4, Grid.odd(1), (1, 1), groups=2))
+    b = Builder()
+    moved = b.program(b.op("depth_to_space", b.input((4, 4, 4), Grid.unsigned(2)), block=2))
+    b = Builder()
+    open_size = b.program(b.conv(b.input((None, 4, 4), Grid.unsigned(2)), rng, 4, Grid.odd(1)))
+    for program, folds, sentence in (
+        (grouped, {"conv0": Fold(1, 1)}, "conv0: groups must be 1 for a circuit, not 2"),
+        (moved, {}, "depth_to_space0: op must have an element in rtl/, not be depth_to_space"),
+        (open_size, {}, "image: size must be fixed for a circuit, not symbolic; give --size HxW"),
+        (
+            branches(),
+            {"conv0": Fold(4, 1)},
+            "conv0: folds must divide 6 outputs and 4 inputs of a tap, not be Fold(pe=4, simd=1)",
+        ),
+    ):
+        with pytest.raises(FpgaError, match=f"^{re.escape(sentence)}$"):
+            lower_program(program, folds)
