@@ -20,12 +20,12 @@ from bitlens.data.dataset import DataError
 from bitlens.data.faces import faces
 from bitlens.results.clearness import tenengrad
 from bitlens.results.face_tracks import RATE, ComposedTrack, compose_track, sharp_pictures
-from bitlens.results.persons import over_persons, told
+from bitlens.results.persons import over_persons
 from bitlens.vision import FaceLine, Frame, Shot
 from bitlens.vision.crop import crop_faces
 from bitlens.vision.decode import overlaps
 
-__all__ = ["ROWS", "best_shot_table", "render_best_shot"]
+__all__ = ["ROWS", "best_shot_table"]
 
 Reals = npt.NDArray[np.float64]
 
@@ -94,21 +94,6 @@ def best_shot_table(
         "random_regret": float(np.median(blind)),
         "rows": [{"rival": name, **_figures(np.array(pairs), np.array(owners))} for name, pairs in shares.items()],
     }
-
-
-def render_best_shot(report: dict[str, Any]) -> str:
-    """Return the table as Markdown."""
-    lines = [
-        f"{report['tracks']} tracks of {report['persons']} persons, {report['missed']} of them without a face found; "
-        f"a frame picked blindly: median regret {100 * report['random_regret']:.1f} %",
-        "",
-        "| chosen by | median regret, % | mean regret, % | better from 30 than from 5 frames/s by, % of the best |",
-        "|---|---|---|---|",
-    ]
-    for row in report["rows"]:
-        figures = (told([100 * value for value in row[name]], 1) for name in ("median_regret", "mean_regret", "gain"))
-        lines.append(f"| {row['rival']} | {' | '.join(figures)} |")
-    return "\n".join(lines)
 
 
 def _figures(shares: Reals, persons: npt.NDArray[np.int64]) -> dict[str, list[float]]:
