@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from bitlens.data.degrade import (
     moved,
     resized,
     to_bytes,
+    webp,
 )
 
 FLAT = np.full((24, 20), 90, np.uint8)
@@ -96,6 +98,7 @@ def test_training_covers_more_than_the_mixture() -> None:
     drawn = [draw_training(rng) for _ in range(500)]
     assert any(amounts.length > 8 for amounts in drawn)
     assert any(amounts.side is not None and amounts.side < 40 for amounts in drawn)
+    assert 0.15 < np.mean([amounts.codec == "webp" for amounts in drawn]) < 0.25
     assert any(amounts.side is None and amounts.noise == 0 and amounts.quality is None for amounts in drawn)
 
 
@@ -112,9 +115,19 @@ def test_each_amount_does_what_it_says() -> None:
     assert abs(degrade(crop, Degradation(gain=0.3, mean=100.0), rng).mean() - 100) < 0.1
     assert abs((degrade(np.full((64, 64), 128, np.uint8), Degradation(noise=8.0), rng)).std() - 8) < 0.3
     assert np.array_equal(degrade(crop, Degradation(quality=50), rng), jpeg(crop, 50))
+    assert np.array_equal(degrade(crop, Degradation(quality=50, codec="webp"), rng), webp(crop, 50))
     halved = to_bytes(resized(crop.astype(np.float32), (32, 32)))
     doubled = to_bytes(resized(halved.astype(np.float32), (64, 64)))
     assert np.array_equal(degrade(crop, Degradation(side=32), rng), doubled)
+
+
+@pytest.mark.parametrize("code", [jpeg, webp])
+def test_a_lower_quality_is_further_off(code: Callable[[np.ndarray, int], np.ndarray]) -> None:
+    crop = degrade(textured(shape=(64, 64)), Degradation(sigma=1.0), np.random.default_rng(0))
+    errors = [np.abs(code(crop, quality).astype(int) - crop).mean() for quality in (90, 50, 10)]
+    assert errors == sorted(errors)
+    assert code(crop, 90).shape == crop.shape
+    assert np.array_equal(code(crop, 30), code(crop, 30))
 
 
 def test_more_blur_leaves_less_detail() -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,7 @@ __all__ = [
     "resized",
     "spoil",
     "to_bytes",
+    "webp",
 ]
 
 Bytes = npt.NDArray[np.uint8]
@@ -55,6 +57,7 @@ class Degradation:
         mean: new mean, 0 to 255; None keeps it.
         noise: standard deviation of additive Gaussian noise.
         quality: of JPEG, 1 to 95; None for none.
+        codec: "webp" in JPEG's place; its quality goes from 0 to 100.
     """
 
     sigma: float = 0.0
@@ -65,6 +68,7 @@ class Degradation:
     mean: float | None = None
     noise: float = 0.0
     quality: int | None = None
+    codec: Literal["jpeg", "webp"] = "jpeg"
 
 
 def draw_mixture(rng: np.random.Generator) -> Degradation:
@@ -80,7 +84,7 @@ def draw_mixture(rng: np.random.Generator) -> Degradation:
 
 
 def draw_training(rng: np.random.Generator) -> Degradation:
-    """Draw from a wider mixture: nuisances are left out by chance, sizes begin at 24, a third is moved as well."""
+    """Draw from a wider mixture: nuisances are left out by chance, sizes begin at 24, a third is moved, a fifth is WebP."""
     drawn = draw_mixture(rng)
     if rng.random() < 0.5:
         return drawn
@@ -89,13 +93,15 @@ def draw_training(rng: np.random.Generator) -> Degradation:
         drawn = replace(drawn, length=length, angle=angle, sigma=drawn.sigma * float(rng.random() < 0.5))
     leave = rng.random(4) < 0.35
     small = int(math.exp(rng.uniform(math.log(24), math.log(_SIDE[1]))))
+    smooth = rng.random() < 0.4
     return replace(
         drawn,
+        codec="webp" if smooth else "jpeg",
         side=None if leave[0] else small,
         gain=1.0 if leave[1] else drawn.gain,
         mean=None if leave[1] else drawn.mean,
         noise=0.0 if leave[2] else drawn.noise * rng.uniform(0.0, 1.5),
-        quality=None if leave[3] else int(rng.integers(20, _QUALITY[1] + 1)),
+        quality=None if leave[3] else int(rng.integers(0, 80) if smooth else rng.integers(20, _QUALITY[1] + 1)),
     )
 
 
@@ -126,7 +132,7 @@ def spoil(image: Reals, amounts: Degradation, rng: np.random.Generator) -> Bytes
         image = image + rng.normal(0.0, amounts.noise, image.shape).astype(np.float32)
     found = to_bytes(image)
     if amounts.quality is not None:
-        found = jpeg(found, amounts.quality)
+        found = (webp if amounts.codec == "webp" else jpeg)(found, amounts.quality)
     return found if found.shape == shape else to_bytes(resized(found.astype(np.float32), shape))
 
 
@@ -181,6 +187,15 @@ def jpeg(image: Bytes, quality: int) -> Bytes:
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, "JPEG", quality=quality)
     return np.asarray(Image.open(stream))
+
+
+def webp(image: Bytes, quality: int) -> Bytes:
+    """Return an image (H, W) written as lossy WebP and read again: predicted and smoothed blocks, as in videos."""
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.fromarray(image).convert("RGB").save(stream, "WEBP", quality=quality, method=2)
+    return np.asarray(Image.open(stream).convert("L"))
 
 
 def _gaussian(length: int, sigma: float) -> Reals:

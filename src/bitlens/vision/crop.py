@@ -2,8 +2,8 @@
 """Faces cut out of a luma frame as squares of one size: the same integers on every machine.
 
 A pixel of the crop is a weighted mean of the frame. The weights are a triangle as wide as the crop's pixel, or as a pixel of
-the frame where that is wider: small faces are interpolated. Being integers over 2^12, they give sums below 2^53, which float64
-products hold exactly.
+the frame where that is wider: small faces are interpolated. Being integers over 2^12, they give sums that floating-point
+products hold exactly, in any order.
 
     >>> crop_faces(luma, boxes, size=112, margin=1.2)  # doctest: +SKIP
 """
@@ -62,7 +62,8 @@ def cut_square(luma: Bytes, square: Square, size: int) -> Bytes:
     rows, first_row = _weights(top, side, size, luma.shape[0])
     columns, first_column = _weights(left, side, size, luma.shape[1])
     window = luma[first_row : first_row + rows.shape[1], first_column : first_column + columns.shape[1]]
-    sums = rows @ window.astype(np.float64) @ columns.T  # (size, size), exact
+    across = rows.astype(np.float32) @ window.astype(np.float32)  # below 2^20: exact in float32
+    sums = across.astype(np.float64) @ columns.T  # (size, size), below 2^32: exact
     pixels: Bytes = np.floor(sums / (_ONE * _ONE) + 0.5).astype(np.uint8)
     return pixels
 
@@ -98,7 +99,7 @@ def level(crops: Bytes, deviation: float = 48.0) -> Bytes:
         variance = (crop.size * squares - total * total) / crop.size**2
         gain = min(deviation / max(variance, 1e-9) ** 0.5, _MOST_GAIN)
         table = np.floor((values - mean) * gain + 128.5).clip(0, 255).astype(np.uint8)
-        levelled[:] = table[crop]
+        levelled[:] = table.take(crop)
     return out
 
 
