@@ -30,7 +30,7 @@ from bitlens.results.detection import (
 )
 from bitlens.vision import FaceDetector
 
-__all__ = ["ROWS", "test_sets"]
+__all__ = ["ROWS", "held_out", "quality"]
 
 Bytes = npt.NDArray[np.uint8]
 Reals = npt.NDArray[np.float64]
@@ -53,7 +53,7 @@ def _labelled(picture: FacePicture, least: float = _LEAST_PX) -> Labelled:
 
 
 @lru_cache(maxsize=1)
-def test_sets(data: Path | None) -> dict[str, list[Labelled]]:
+def held_out(data: Path | None) -> dict[str, list[Labelled]]:
     """Return the labelled test pictures by the name of their set.
 
     Args:
@@ -77,8 +77,9 @@ def test_sets(data: Path | None) -> dict[str, list[Labelled]]:
     return sets
 
 
-def _quality(detect: Detect, data: Path | None) -> dict[str, Any]:
-    judged = {name: judge(detect, pictures) for name, pictures in test_sets(data).items()}
+def quality(detect: Detect, data: Path | None) -> dict[str, Any]:
+    """Return recalls at two false alarms in 100 photographs, average precision, and how many faces were asked for."""
+    judged = {name: judge(detect, pictures) for name, pictures in held_out(data).items()}
     threshold = threshold_at(judged["nonface"], _ALARMS)
     figures = {f"recall, {name}": recall_at(found, threshold) for name, found in judged.items() if name != "nonface"}
     whole: Judged = judged["ytfaces"] + judged["composed"] + judged["nonface"]
@@ -94,8 +95,8 @@ def _quality(detect: Detect, data: Path | None) -> dict[str, Any]:
 
 def _ours(data: Path | None) -> Figures:
     low, usual = FaceDetector(threads=1, threshold=_LOW), FaceDetector(threads=1)
-    found = _quality(_boxes(low), data)
-    sets = test_sets(data)
+    found = quality(_boxes(low), data)
+    sets = held_out(data)
     alarms = judge(_boxes(usual), sets["nonface"])
     return found | {
         "false alarms in 100 photographs at the detector's own threshold": 100 * len(alarms.scores) / alarms.pictures,
@@ -132,7 +133,7 @@ def _trained(run: str) -> Callable[[Path | None], Figures]:
             size = [luma.shape[1], luma.shape[0]]
             return boxes.clip(0, size * 2), 1 / (1 + np.exp(-heat))
 
-        return _quality(detect, data)
+        return quality(detect, data)
 
     return measure
 
@@ -142,7 +143,7 @@ def _haar(data: Path | None) -> Figures:
 
     training = [p for p in faces(data, "ytfaces") if p.split == "train"][:: 2565 // _FITTED]
     haar = Haar([_labelled(p) for p in training])
-    return _quality(haar.detect, data)
+    return quality(haar.detect, data)
 
 
 def _speed(data: Path | None) -> Figures:
@@ -159,7 +160,7 @@ def _speed(data: Path | None) -> Figures:
     from bitlens.results.peers import onnxruntime_peers
     from bitlens.train.detected import detections
 
-    lumas = [picture.luma for picture in test_sets(data)["composed"][:20]]
+    lumas = [picture.luma for picture in held_out(data)["composed"][:20]]
     batches = [luma[None, :, :, None] for luma in lumas]
     # Time does not depend on the weights: a fresh net serves as the peers' form.
     net = FaceDetectorNet(Spec.parse("w1a2")).eval()
