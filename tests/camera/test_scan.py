@@ -132,7 +132,7 @@ def test_a_clip_without_faces(tmp_path: Path) -> None:
     clip = write_video(tmp_path / "a.mp4", [picture([])] * 5)
     report = scan_archive([clip], tmp_path / "out", ScanOptions(), _jobs)
     assert (report["frames"], report["faces"], report["captures"]) == (5, 0, 0)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.mp4", "captures.jsonl", "report.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.mp4.faces", "captures.jsonl", "report.json"]
     assert (tmp_path / "out" / "captures.jsonl").read_text() == ""
     assert "see         nothing: no face was found in enough frames" in render(report, tmp_path / "out")
 
@@ -202,9 +202,14 @@ def test_sources_of_one_name_get_folders_of_their_own(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("a/x.mp4", "b/x.mp4", "y.mp4", "./a/x.mp4")]
     names = list(folders_of(paths).values())
     assert len(set(names)) == 3
-    assert names[2] == "y.mp4"
+    assert names[2] == "y.mp4.faces"
     assert all(name.startswith("x.mp4-") for name in names[:2])
-    assert folders_of([paths[1]]) == {paths[1]: "x.mp4"}
+    assert folders_of([paths[1]]) == {paths[1]: "x.mp4.faces"}
+
+
+def test_results_may_lie_beside_their_source(tmp_path: Path) -> None:
+    assert scan_archive([_clip(tmp_path / "a.mp4")], tmp_path, ScanOptions(), _jobs)["captures"] > 0
+    assert (tmp_path / "a.mp4").is_file()
 
 
 def test_a_full_sheet_shows_the_best(tmp_path: Path) -> None:

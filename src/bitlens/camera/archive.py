@@ -103,13 +103,13 @@ def scan_job(job: Job, make_line: LineMaker = shipped_line, progress: bool = Tru
 
 
 def folders_of(paths: Iterable[Path]) -> dict[Path, str]:
-    """Return a name for each source's results, its own where no other source is called so."""
+    """Return a name for the folder of each source's results, NAME.faces where no other source is called NAME."""
     different: dict[Path, Path] = {}
     for path in paths:
         different.setdefault(path.resolve(), path)
     names = Counter(place.name for place in different)
     return {
-        path: place.name if names[place.name] == 1 else f"{place.name}-{_short(place)}"
+        path: f"{place.name}.faces" if names[place.name] == 1 else f"{place.name}-{_short(place)}.faces"
         for place, path in different.items()
     }
 

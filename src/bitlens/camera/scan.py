@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One video or folder of pictures, from its frames to captures on disk; finished ones are not scanned again.
 
->>> scan_source(Path("clip.mp4"), Path("out/clip.mp4"), ScanOptions())["captures"]       # doctest: +SKIP
+>>> scan_source(Path("clip.mp4"), Path("out/clip.mp4.faces"), ScanOptions())["captures"]       # doctest: +SKIP
 31
 """
 
