@@ -132,7 +132,11 @@ def test_a_clip_without_faces(tmp_path: Path) -> None:
     clip = write_video(tmp_path / "a.mp4", [picture([])] * 5)
     report = scan_archive([clip], tmp_path / "out", ScanOptions(), _jobs)
     assert (report["frames"], report["faces"], report["captures"]) == (5, 0, 0)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.mp4.faces", "captures.jsonl", "report.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "a.mp4.faces",
+        "captures.jsonl",
+        "report.json",
+    ]
     assert (tmp_path / "out" / "captures.jsonl").read_text() == ""
     assert "see         nothing: no face was found in enough frames" in render(report, tmp_path / "out")
 

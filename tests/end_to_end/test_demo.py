@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 
+from bitlens.camera.captures import read_captures
 from bitlens.results.demo import run_demo
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -21,19 +22,30 @@ def _example(name: str) -> ModuleType:
     return module
 
 
-@pytest.mark.filterwarnings("ignore")  # of ONNX Runtime's quantizer and torch's exporter
 def test_the_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_demo(tmp_path, epochs=2) == 0
+    assert run_demo(tmp_path) == 0
     text = capsys.readouterr().out
-    assert "\n0 differing codes\n" in text
+    assert "looked at   200 frames of 1 sources\n" in text
+    assert f"open {tmp_path / 'by_clearness.png'}\n" in text
+    names = ["by_clearness.png", "by_pose.png", "captures.jsonl", "report.json", "walking.mp4", "walking.mp4.faces"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    captures = read_captures(tmp_path / "captures.jsonl")
+    assert len(captures) >= 8
+    clear = sorted(capture["clearness"] for capture in captures)
+    assert clear[-1] > clear[0] + 20  # the clip is sharp in parts and blurred in others
+    assert run_demo(tmp_path) == 0  # safe to run twice
+    assert read_captures(tmp_path / "captures.jsonl") == captures
+
+
+@pytest.mark.filterwarnings("ignore")  # of ONNX Runtime's quantizer and torch's exporter
+def test_the_whole_line_example(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _example("whole_line").main(tmp_path, epochs=2) == 0
+    text = capsys.readouterr().out
+    assert "\n0 of " in text
     assert "onnxruntime" in text
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "digits.bitlens",
-        "digits.onnx",
-        "run_w1a2g32",
-        "run_w32a32g32",
-    ]
-    assert run_demo(tmp_path, epochs=2) == 0  # safe to run twice
+    names = ["digits.bitlens", "digits.onnx", "run_w1a2g32", "run_w32a32g32"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert _example("whole_line").main(tmp_path, epochs=2) == 0  # safe to run twice
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -28,7 +28,7 @@ COMMANDS = {
     "bench": "time a program, beside ONNX Runtime where asked",
     "reproduce": "measure a table of figures again",
     "camera": "find faces in videos and keep the best shots: camera scan",
-    "demo": "the whole line on built-in data: train, export, compile, run, compare",
+    "demo": "make a clip of one photograph and keep the best shots of its face",
 }
 
 # What must be installed for a module that is missing.
@@ -38,11 +38,12 @@ EXTRAS = {
     "PIL": "train",
     "onnx": "compile",
     "onnxscript": "export",
-    "onnxruntime": "demo",
-    "sklearn": "demo",
+    "onnxruntime": "examples",
+    "sklearn": "examples",
     "matplotlib": "plots",
     "cv2": "peers",
     "av": "camera",
+    "skimage": "demo",
     "ray": "ray",
 }
 

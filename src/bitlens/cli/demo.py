@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do the main job on the digits that come with scikit-learn."""
+    """Do the main job on a clip made of the photograph that comes with scikit-image."""
     from bitlens.results.demo import run_demo
 
     return run_demo(arguments.output)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bitlens.camera.source import open_source
+from bitlens.results import demo_clip
+from bitlens.results.demo_clip import draw_frame, write_clip
+
+pytest.importorskip("skimage")
+
+
+def _photograph() -> np.ndarray:
+    y, x = np.mgrid[:512, :512]
+    return np.stack([x / 2, y / 2, (x + y) / 4], 2).astype(np.float32)
+
+
+def test_the_same_frame_each_time_and_another_for_another_number() -> None:
+    photograph = _photograph()
+    assert np.array_equal(draw_frame(photograph, 3), draw_frame(photograph, 3))
+    assert not np.array_equal(draw_frame(photograph, 3), draw_frame(photograph, 4))
+    assert draw_frame(photograph, 3).shape == (300, 400, 3)
+
+
+def test_nothing_outside_the_head_turns() -> None:
+    y, x = np.mgrid[0:300:10, 0:400:10].astype(np.float32)
+    turned, same = demo_clip._turned(x, y, 0.5)
+    assert np.array_equal(same, y)
+    outside = (x - 222) ** 2 / 85**2 + (y - 118) ** 2 / 105**2 >= 1
+    assert np.array_equal(turned[outside], x[outside])
+    assert np.abs(turned - x)[~outside].max() > 20
+    assert np.array_equal(demo_clip._turned(x, y, 0.0)[0].round(3), x)
+
+
+def test_places_beyond_the_border_show_the_border() -> None:
+    image = _photograph()
+    found = demo_clip._sampled(
+        image, np.array([[-50.0, 5.5, 521.0]], np.float32), np.array([[7.0, 3.0, 600.0]], np.float32)
+    )
+    assert found[0, :, 0] == pytest.approx([0, 2.75, 501 / 2])
+    assert found[0, :, 1] == pytest.approx([3.5, 1.5, 511 / 2])
+
+
+def test_the_clip_is_a_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_clip, "FRAMES", 6)
+    write_clip(tmp_path / "a.mp4")
+    frames = list(open_source(tmp_path / "a.mp4"))
+    assert [frame.luma.shape for frame in frames] == [(300, 400)] * 6
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
