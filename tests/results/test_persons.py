@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from bitlens.results.persons import over_persons
+from bitlens.results.persons import milliseconds, over_persons
 
 
 def test_the_interval_is_over_persons_not_samples() -> None:
@@ -25,3 +25,9 @@ def test_draws_without_a_figure_are_left_out() -> None:
     found = over_persons(lambda chosen: 1.0 if 0 in chosen else float("nan"), persons)
     assert found == [1.0, 1.0, 1.0]
     assert np.isnan(over_persons(lambda chosen: float("nan"), persons)).all()
+
+
+def test_milliseconds_are_of_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bitlens.results.persons.time_interleaved", lambda runs, seconds: {"": [0.002, 0.001, 0.004]})
+    found = milliseconds(lambda: None)
+    assert [*found.values()] == pytest.approx([2.0, 1.2])

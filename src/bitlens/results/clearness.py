@@ -7,7 +7,6 @@ mixture of all degradations and on four kinds that nothing was trained on. Inter
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
@@ -22,7 +21,7 @@ from bitlens.data.degrade import blur, degrade, draw_mixture
 from bitlens.data.faces import faces
 from bitlens.data.ssim import structural_similarity
 from bitlens.data.unseen import UNSEEN, Unseen
-from bitlens.results.persons import over_persons
+from bitlens.results.persons import milliseconds, over_persons
 from bitlens.train.clearness import sharp_crops
 from bitlens.vision.clearness import Clearness
 from bitlens.vision.crop import level
@@ -156,16 +155,10 @@ def _each(measure: Callable[[Bytes], float]) -> Measure:
 
 def _size_and_speed(data: Path | None) -> dict[str, Any]:
     samples, clearness = test_samples(data)["mixture"], Clearness()
-    crops, times = samples.crops[:32], []
-    for _ in range(20):
-        started = time.perf_counter()
-        clearness.score(crops)
-        times.append(time.perf_counter() - started)
     return {
         "sharp crops": len(samples.crops) // _DRAWS["mixture"],
         "persons": len(np.unique(samples.persons)),
-        "milliseconds a crop, one thread, best of 20 batches": 1000 * min(times) / len(crops),
-        "milliseconds a crop, one thread, median": 1000 * float(np.median(times)) / len(crops),
+        **milliseconds(lambda: clearness.score(samples.crops[:1])),
     }
 
 

@@ -6,7 +6,6 @@ Labels are derived from 68 landmarks, not measured: what is reported is agreemen
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy.typing as npt
 
 from bitlens.data.agreement import auc
 from bitlens.data.faces import FacePicture, faces
-from bitlens.results.persons import over_persons
+from bitlens.results.persons import milliseconds, over_persons
 from bitlens.vision.crop import crop_faces
 from bitlens.vision.decode import overlaps
 from bitlens.vision.detector import FaceDetector
@@ -210,16 +209,9 @@ def _row(
 
 
 def _speed(data: Path | None) -> dict[str, Any]:
-    pose, times = Pose(), []
-    crops = np.random.default_rng(0).integers(0, 256, (32, pose.size, pose.size)).astype(np.uint8)
-    for _ in range(20):
-        started = time.perf_counter()
-        pose.estimate(crops)
-        times.append(time.perf_counter() - started)
-    return {
-        "milliseconds a crop, one thread, best of 20 batches": 1000 * min(times) / len(crops),
-        "milliseconds a crop, one thread, median": 1000 * float(np.median(times)) / len(crops),
-    }
+    pose = Pose()
+    crop = np.random.default_rng(0).integers(0, 256, (1, pose.size, pose.size)).astype(np.uint8)
+    return milliseconds(lambda: pose.estimate(crop))
 
 
 def _fitted(train: Labelled, test: Labelled) -> Reals:
