@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -117,3 +119,15 @@ def test_one_bad_file_among_good_ones(clip: Path, tmp_path: Path, capsys: pytest
     captured = capsys.readouterr()
     assert captured.err == f"{tmp_path / 'empty.mp4'}: must be a video that FFmpeg reads, not empty\n"
     assert json.loads(captured.out)["frames"] == 10
+
+
+def test_the_shipped_nets_scan_without_torch_and_onnx(clip: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(('torch', 'onnx', 'onnxruntime', 'sklearn', 'scipy', 'ray')))\n"
+        "from bitlens.cli import main\n"
+        f"sys.exit(main(['camera', 'scan', {str(clip)!r}, '-o', {str(tmp_path / 'out')!r}, '--json']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["frames"] == 10
