@@ -11,6 +11,7 @@ import pytest
 from bitlens.camera.archive import scan_archive, scan_jobs
 from bitlens.camera.captures import read_captures
 from bitlens.camera.options import ScanOptions
+from bitlens.camera.source import CameraError
 
 import square_nets
 import videos
@@ -44,3 +45,13 @@ def test_a_cluster_finds_what_one_process_finds(tmp_path: Path) -> None:
     assert [report[name] for name in counts] == [alone[name] for name in counts]
     one, other = (read_captures(tmp_path / name / "captures.jsonl") for name in ("spread", "alone"))
     assert one == other
+
+
+@pytest.mark.parametrize(
+    ("address", "told"), [("127.0.0.1:9", "Connection refused"), ("127.0.0.1:x", "invalid literal")]
+)
+def test_an_address_where_nothing_answers_is_refused(address: str, told: str) -> None:
+    from bitlens.camera.spread import scan_on_ray
+
+    with pytest.raises(CameraError, match=rf"^--ray: {address} must be where a Ray cluster answers \({told}.*\)$"):
+        list(scan_on_ray([], address))

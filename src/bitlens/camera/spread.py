@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -12,8 +13,11 @@ from tqdm import tqdm
 from bitlens.camera.archive import Job, scan_job
 from bitlens.camera.nets import LineMaker, shipped_line
 from bitlens.camera.scan import Report
+from bitlens.camera.source import CameraError
 
 __all__ = ["scan_on_ray"]
+
+_PATIENCE_SECONDS = 5.0
 
 
 def scan_on_ray(jobs: Sequence[Job], address: str, make_line: LineMaker = shipped_line) -> Iterator[Report | str]:
@@ -28,10 +32,12 @@ def scan_on_ray(jobs: Sequence[Job], address: str, make_line: LineMaker = shippe
         A report or a sentence for each job, in order.
 
     Raises:
-        ConnectionError: there is no cluster at the address.
+        CameraError: nothing answers at host:port.
+        ConnectionError: "auto" finds no running cluster.
     """
     begun = not ray.is_initialized()
     if begun:
+        _check(address)
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
     try:
         task = ray.remote(scan_job)
@@ -44,3 +50,15 @@ def scan_on_ray(jobs: Sequence[Job], address: str, make_line: LineMaker = shippe
     finally:
         if begun:
             ray.shutdown()
+
+
+def _check(address: str) -> None:
+    """Refuse a host:port where nothing answers, for which Ray would wait for minutes."""
+    host, colon, port = address.rpartition(":")
+    if not colon or "://" in address:
+        return
+    try:
+        socket.create_connection((host, int(port)), _PATIENCE_SECONDS).close()
+    except (OSError, ValueError) as error:
+        told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise CameraError(f"--ray: {address} must be where a Ray cluster answers ({told})") from None
