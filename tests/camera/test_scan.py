@@ -11,13 +11,14 @@ import pytest
 from PIL import Image
 
 from bitlens.camera import scan as scan_module
-from bitlens.camera.archive import folders_of, scan_archive, scan_jobs
+from bitlens.camera.archive import folders_of, scan_archive, scan_job, scan_jobs
 from bitlens.camera.captures import read_captures
 from bitlens.camera.options import ScanOptions
 from bitlens.camera.report import render
 from bitlens.camera.scan import scan_source
 from bitlens.camera.source import CameraError
-from bitlens.vision import ShotWeights, VisionError
+from bitlens.runtime import SessionError
+from bitlens.vision import FaceLine, ShotWeights, VisionError
 
 from square_nets import square_line
 from videos import picture, write_video
@@ -193,6 +194,14 @@ def test_what_cannot_be_read_is_told_and_the_rest_scanned(tmp_path: Path) -> Non
     ]
     with pytest.raises(CameraError, match=r"bad\.mp4: must be a video"):
         scan_archive(paths[:1], tmp_path / "other", ScanOptions(), _jobs, told.append)
+
+
+def test_a_frame_that_the_engine_refuses_is_told(tmp_path: Path) -> None:
+    def refusing(options: ScanOptions, rate: float, still: bool) -> FaceLine:
+        raise SessionError("size: must fit")
+
+    job = (_clip(tmp_path / "a.mp4"), tmp_path / "out", ScanOptions())
+    assert scan_job(job, refusing) == f"{tmp_path / 'a.mp4'}: size: must fit"
 
 
 def test_a_missing_source_is_told_before_anything_is_done(tmp_path: Path) -> None:

@@ -139,6 +139,13 @@ def test_one_picture_is_a_source(tmp_path: Path) -> None:
     assert [frame.luma.shape for frame in open_source(tmp_path / "a.png")] == [(20, 30)]
 
 
+def test_pictures_of_sixteen_bits_keep_their_high_bytes(tmp_path: Path) -> None:
+    deep = np.array([[0, 255, 256], [0x7FFF, 0x8000, 0xFFFF]], np.uint16)
+    Image.fromarray(deep).save(tmp_path / "a.png")
+    (frame,) = open_source(tmp_path / "a.png")
+    assert frame.luma.tolist() == [[0, 0, 1], [127, 128, 255]]
+
+
 def test_a_picture_taken_upright_is_shown_upright(tmp_path: Path) -> None:
     picture = Image.fromarray(np.zeros((20, 30), np.uint8))
     exif = picture.getexif()

@@ -17,6 +17,7 @@ from bitlens.camera.scan import Report, scan_source
 from bitlens.camera.sheet import ORDERS, draw_sheet
 from bitlens.camera.source import CameraError
 from bitlens.core.files import write_atomically
+from bitlens.runtime import SessionError
 
 __all__ = ["Job", "folders_of", "scan_archive", "scan_job", "scan_jobs"]
 
@@ -96,6 +97,8 @@ def scan_job(job: Job, make_line: LineMaker = shipped_line, progress: bool = Tru
         return scan_source(path, folder, options, make_line, progress)
     except CameraError as error:
         return str(error)
+    except SessionError as error:
+        return f"{path}: {error}"  # a frame is too large for the engine
     except OSError as error:
         if error.filename is None or Path(error.filename) != path:
             raise

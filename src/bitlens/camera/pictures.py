@@ -36,9 +36,16 @@ class Pictures:
         for number, file in enumerate(self._files):
             try:
                 with Image.open(file) as stored:
-                    picture = ImageOps.exif_transpose(stored).convert("RGB")
+                    picture = ImageOps.exif_transpose(_of_bytes(stored)).convert("RGB")
             except Exception:  # Pillow has many of its own
                 self.damaged += 1
                 continue
             luma = np.asarray(picture.convert("L"))
             yield Frame(number, number / self.rate, luma, partial(np.asarray, picture))
+
+
+def _of_bytes(picture: Image.Image) -> Image.Image:
+    """The high bytes of a picture of 16 bits, which Pillow would clip; any other as it is."""
+    if not picture.mode.startswith("I;16"):
+        return picture
+    return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
