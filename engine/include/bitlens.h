@@ -137,11 +137,10 @@ BITLENS_API bitlens_code bitlens_step(bitlens_stream* stream, size_t steps, cons
                                       int32_t* const* outputs, bitlens_status* status);
 /* Back to the initial integers. */
 BITLENS_API bitlens_code bitlens_reset(bitlens_stream* stream, bitlens_status* status);
-/* The integers (H, W, C) of state `index`. */
-BITLENS_API bitlens_code bitlens_read_state(bitlens_stream* stream, size_t index, int32_t* integers,
-                                            bitlens_status* status);
-BITLENS_API bitlens_code bitlens_write_state(bitlens_stream* stream, size_t index, const int32_t* integers,
-                                             bitlens_status* status);
+/* The integers of all states, one array (H, W, C) each. Written are all of them, or none. */
+BITLENS_API bitlens_code bitlens_read_states(bitlens_stream* stream, int32_t* const* integers, bitlens_status* status);
+BITLENS_API bitlens_code bitlens_write_states(bitlens_stream* stream, const int32_t* const* integers,
+                                              bitlens_status* status);
 
 #ifdef __cplusplus
 }

@@ -204,11 +204,10 @@ bitlens_code bitlens_reset(bitlens_stream* stream, bitlens_status* status) {
   return bitlens::guarded(status, [&] { stream->stream.reset(); });
 }
 
-bitlens_code bitlens_read_state(bitlens_stream* stream, size_t index, int32_t* integers, bitlens_status* status) {
-  return bitlens::guarded(status, [&] { stream->stream.read_state(index, integers); });
+bitlens_code bitlens_read_states(bitlens_stream* stream, int32_t* const* integers, bitlens_status* status) {
+  return bitlens::guarded(status, [&] { stream->stream.read_states(integers); });
 }
 
-bitlens_code bitlens_write_state(bitlens_stream* stream, size_t index, const int32_t* integers,
-                                 bitlens_status* status) {
-  return bitlens::guarded(status, [&] { stream->stream.write_state(index, integers); });
+bitlens_code bitlens_write_states(bitlens_stream* stream, const int32_t* const* integers, bitlens_status* status) {
+  return bitlens::guarded(status, [&] { stream->stream.write_states(integers); });
 }

@@ -69,6 +69,9 @@ Range steps_range(const Op& op, const TensorInfo& result, const Grid& x) {
 void check_rescale(const Op& op, const char* name, const Grid& x) {
   const uint64_t reach = static_cast<uint64_t>(std::max(std::abs(int64_t{x.lo}), std::abs(int64_t{x.hi})));
   for (uint32_t row = 0; row < op.rows; ++row) {
+    if (op.multiplier[row] == INT32_MIN) {
+      fail(kFormat, "%s: multiplier must be below 2^31, not 2147483648", name);
+    }
     const auto multiplier = static_cast<uint64_t>(std::abs(int64_t{op.multiplier[row]}));
     const auto addend = static_cast<uint64_t>(op.addend[row]);
     const uint64_t sum = multiplier * reach + (op.addend[row] < 0 ? 0 - addend : addend);  // below 2^62 + 2^63 + 1

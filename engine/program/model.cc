@@ -147,6 +147,9 @@ void Model::take_inputs(const Arena& arena, size_t image, const bitlens_view* in
   const auto* in = runner_->array<PlanPort>(header.inputs);
   for (uint64_t i = 0; i < header.inputs.count; ++i) {
     const Tensor& tensor = arena[in[i].tensor];
+    if (inputs[i].data == nullptr) {
+      fail(ErrorCode::kArgument, "%s: data must be the address of integers, not NULL", runner_->text(in[i].name));
+    }
     int32_t stray = 0;
     if (!ingest(inputs[i], image, tensor, &stray)) {
       fail(ErrorCode::kInput, "%s: every integer must be on the grid [%d, %d] by %d, not %d", runner_->text(in[i].name),

@@ -183,6 +183,11 @@ class Planner {
 
   PlanTable add_table(const Op& op) {
     const bool bytes = op.weight_grid.levels() <= 256;
+    const uint64_t needed = op.weight_count * (bytes ? 1 : 4);
+    if (needed > target_.memory_limit) {
+      fail(ErrorCode::kMemory, "program: memory must be at most %llu bytes, not %llu for a table",
+           static_cast<unsigned long long>(target_.memory_limit), static_cast<unsigned long long>(needed));
+    }
     std::vector<uint32_t> row(op.weights_per_output());
     std::vector<uint8_t> small;
     std::vector<uint32_t> large;

@@ -20,7 +20,11 @@ int64_t input_size(const TensorInfo& input, const char* axis, int64_t stored, in
     }
     return stored;
   }
-  if (asked <= 0 || asked % multiple != 0) {
+  if (asked == 0) {
+    fail(kArgument, "%s: %s must be given, a positive multiple of %u: the program leaves its size open",
+         input.name.c_str(), axis, multiple);
+  }
+  if (asked < 0 || asked % multiple != 0) {
     fail(kArgument, "%s: %s must be given as a positive multiple of %u, not %lld", input.name.c_str(), axis, multiple,
          static_cast<long long>(asked));
   }

@@ -23,7 +23,7 @@ constexpr size_t kLargestFile = 0x7fffffff;
 constexpr uint32_t kMostOps = 65535;
 constexpr uint32_t kLongestText = 512;
 constexpr int64_t kMostTaps = 1 << 15;
-constexpr uint8_t kRoundings = 8;
+constexpr uint8_t kRoundings = 10;
 constexpr int32_t kMostPad = 1 << 15;
 
 constexpr ErrorCode kFormat = ErrorCode::kFormat;

@@ -29,15 +29,15 @@ void Stream::run(size_t steps, const bitlens_view* inputs, int32_t* const* outpu
   now_ = std::move(next);
 }
 
-void Stream::read_state(size_t state, int32_t* integers) {
+void Stream::read_states(int32_t* const* integers) {
   const auto lock = hold();
-  std::copy(now_[state].begin(), now_[state].end(), integers);
+  for (size_t i = 0; i < now_.size(); ++i) std::copy(now_[i].begin(), now_[i].end(), integers[i]);
 }
 
-void Stream::write_state(size_t state, const int32_t* integers) {
+void Stream::write_states(const int32_t* const* integers) {
   const auto lock = hold();
-  model_->check_state(state, integers);
-  std::copy_n(integers, now_[state].size(), now_[state].begin());
+  for (size_t i = 0; i < now_.size(); ++i) model_->check_state(i, integers[i]);
+  for (size_t i = 0; i < now_.size(); ++i) std::copy_n(integers[i], now_[i].size(), now_[i].begin());
 }
 
 }  // namespace bitlens

@@ -19,9 +19,10 @@ class Stream {
   // One view and one array for each input and output that is no state. When a step is refused, none has been taken.
   void run(size_t steps, const bitlens_view* inputs, int32_t* const* outputs);
 
-  void read_state(size_t state, int32_t* integers);
-  // Throws Error (kInput) when an integer is not on the state's grid; nothing has changed then.
-  void write_state(size_t state, const int32_t* integers);
+  // One array for each state.
+  void read_states(int32_t* const* integers);
+  // Throws Error (kInput) when an integer is not on its state's grid; nothing has changed then.
+  void write_states(const int32_t* const* integers);
 
  private:
   // For the time of one call; a second one at the same time is told that the stream is busy.

@@ -144,12 +144,16 @@ void step(bitlens_model* model, Random* random) {
   }
   CHECK(bitlens_step(stream, kSteps, inputs.data(), outputs.data(), &status) == BITLENS_OK, "steps must run: %s",
         status.message);
+  std::vector<std::vector<int32_t>> states;
   for (size_t i = 0; i < bitlens_state_count(model); ++i) {
-    std::vector<int32_t> state(size(bitlens_input(model, bitlens_state_at(model, i).input)));
-    CHECK(bitlens_read_state(stream, i, state.data(), &status) == BITLENS_OK, "%s", status.message);
-    CHECK(bitlens_write_state(stream, i, state.data(), &status) == BITLENS_OK, "a state must stay on its grid: %s",
-          status.message);
+    states.emplace_back(size(bitlens_input(model, bitlens_state_at(model, i).input)));
   }
+  std::vector<int32_t*> found;
+  for (auto& state : states) found.push_back(state.data());
+  const std::vector<const int32_t*> given(found.begin(), found.end());
+  CHECK(bitlens_read_states(stream, found.data(), &status) == BITLENS_OK, "%s", status.message);
+  CHECK(bitlens_write_states(stream, given.data(), &status) == BITLENS_OK, "states must stay on their grids: %s",
+        status.message);
   CHECK(bitlens_reset(stream, &status) == BITLENS_OK, "%s", status.message);
   bitlens_close_stream(stream);
 }

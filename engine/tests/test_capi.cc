@@ -294,7 +294,8 @@ struct Sequence {
 
   Integers read() {
     Integers found(2, -1);
-    CHECK(bitlens_read_state(stream, 0, found.data(), &status) == BITLENS_OK, "%s", status.message);
+    int32_t* const arrays[] = {found.data()};
+    CHECK(bitlens_read_states(stream, arrays, &status) == BITLENS_OK, "%s", status.message);
     return found;
   }
 };
@@ -314,7 +315,8 @@ void test_steps() {
   one.state = {5, 1};
   one.expect({0, 0, 0, 1});
   const Integers given{0, 7};
-  CHECK(bitlens_write_state(one.stream, 0, given.data(), &one.status) == BITLENS_OK, "%s", one.status.message);
+  const int32_t* const arrays[] = {given.data()};
+  CHECK(bitlens_write_states(one.stream, arrays, &one.status) == BITLENS_OK, "%s", one.status.message);
   one.state = given;
   one.expect({2, 1, 0, 0});
 }
@@ -329,10 +331,17 @@ void test_refused_steps() {
         s.status.message);
   s.expect({0, 0});  // as if the refused steps had not been
   const Integers bad{1, 8};
-  CHECK(bitlens_write_state(s.stream, 0, bad.data(), &s.status) == BITLENS_INPUT, "8 is not on the grid");
+  const int32_t* const arrays[] = {bad.data()};
+  CHECK(bitlens_write_states(s.stream, arrays, &s.status) == BITLENS_INPUT, "8 is not on the grid");
   CHECK(std::string(s.status.message) == "s: every integer must be on the grid [0, 7] by 1, not 8", "%s",
         s.status.message);
   s.expect({0, 1});
+  int32_t room[2];
+  int32_t* outputs[] = {room};
+  const bitlens_view nothing{nullptr, BITLENS_I32, 2, 2, 2};
+  CHECK(bitlens_step(s.stream, 1, &nothing, outputs, &s.status) == BITLENS_ARGUMENT, "no address");
+  CHECK(std::string(s.status.message) == "x: data must be the address of integers, not NULL", "%s", s.status.message);
+  s.expect({1, 0});
   Fixture none;
   CHECK(bitlens_state_count(none.model) == 0, "no state");
   bitlens_stream* stream;

@@ -12,14 +12,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bitlens.compiler import compile
+    from bitlens.compiler import CompileError, compile
     from bitlens.graph.file import Program
-    from bitlens.runtime import Session
+    from bitlens.runtime import Session, SessionError
 
-__all__ = ["Program", "Session", "compile"]
+__all__ = ["CompileError", "Program", "Session", "SessionError", "compile"]
 
 # Loaded at first use, so that each part asks only for what it needs: a Session numpy, compile onnx.
-_HOMES = {"compile": "bitlens.compiler", "Program": "bitlens.graph.file", "Session": "bitlens.runtime"}
+_HOMES = {
+    "compile": "bitlens.compiler",
+    "CompileError": "bitlens.graph.spec",
+    "Program": "bitlens.graph.file",
+    "Session": "bitlens.runtime",
+    "SessionError": "bitlens.runtime",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -60,7 +60,7 @@ def compile(
     Args:
         model: path of a file, or a model in memory.
         states: of a recurrent step that does not tell them itself: the output that is an input of the next step, or that
-            output and the real values before the first step (0 where left out), by input.
+            output and the real values before the first step, by input; beside what the file tells.
         allow_requantize: bring tensors that meet with different scales onto a shared one instead of refusing them. This
             changes the model: the metadata's "requantized" states by how much, layer by layer.
         progress: show the passes on standard error.
@@ -94,6 +94,9 @@ def compile(
         if islands_help(graph, str(error)):
             raise CompileError(f"{error}, or run it in float on the host with --float-islands") from error
         raise
+    except RecursionError as error:
+        name = graph.metadata.get("name") or "model"
+        raise CompileError(f"{name}: layers that only move or scale must be some hundreds in a row at most") from error
     finally:
         if progress:
             print(file=sys.stderr)

@@ -7,6 +7,8 @@ import bitlens
 from bitlens.core.grid import Grid
 from bitlens.graph.execute import execute
 from bitlens.graph.file import Program
+from bitlens.graph.spec import CompileError
+from bitlens.passes.fold_constants import fold_constants
 from bitlens.qonnx.read import read
 from qonnx_models import ModelBuilder
 from stages import assert_refused
@@ -170,3 +172,30 @@ def test_what_is_no_rising_straight_line_is_refused(way: str) -> None:
         "image: input must go into one quantizer, not into first; "
         "quantize it first, 8 bits unsigned with scale 1/255 for images",
     )
+
+
+@pytest.mark.parametrize("mode", ["ROUND", "HALF_UP", "HALF_DOWN", "UP", "DOWN", "FLOOR", "CEIL"])
+@pytest.mark.parametrize("zero_point", [0, 1, 4, 5, 7.5, -0.5])
+@pytest.mark.parametrize("signed", [0, 1])
+def test_ties_are_rounded_as_the_quantizer_does(mode: str, zero_point: float, signed: int) -> None:
+    """The quantizer rounds x/s + z, the input's record x/s: whole and half numbers tell the two apart."""
+    b = ModelBuilder(("N", 1, 1, 64))
+    model = b.model(b.quant(b.quant("image", 0.25, 4, signed, zero_point=zero_point, rounding_mode=mode), 0.25, 8, 1))
+    x = (np.arange(-32, 32) / 16).astype(np.float32)  # quarters of a unit, ties included
+    graph = read(model)
+    fold_constants(graph)
+    wanted = execute(graph, {"image": x.reshape(1, 1, 1, -1)})[graph.outputs[0]].real.reshape(-1)
+    half = zero_point != int(zero_point)
+    if signed and zero_point and not half and mode in ("HALF_UP", "HALF_DOWN", "UP", "DOWN"):
+        assert_refused(
+            model,
+            "image: rounding of the input's quantizer must be ROUND, FLOOR or CEIL at a zero point of a signed grid, "
+            f"not {mode} at {zero_point:g}; use another rounding, or no zero point",
+        )
+        return
+    if signed and zero_point == 7.5 and mode in ("HALF_UP", "HALF_DOWN", "UP", "DOWN"):
+        with pytest.raises(CompileError, match="^image: rounding of the input's quantizer"):
+            bitlens.compile(model)
+        return
+    (found,) = bitlens.Session(bitlens.compile(model)).run(x.reshape(1, 1, 64, 1), real=True).values()
+    assert np.array_equal(found.reshape(-1), wanted)

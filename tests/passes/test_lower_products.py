@@ -99,10 +99,39 @@ def test_products_of_two_computed_tensors_are_refused() -> None:
     )
 
 
-def test_factors_of_a_gemm_are_refused() -> None:
+@pytest.mark.parametrize(("alpha", "beta"), [(0.3, 1.0), (1.0, 0.0), (2.0, -0.5)])
+def test_factors_of_a_gemm_are_units_and_biases(alpha: float, beta: float) -> None:
     b = ModelBuilder(("N", 3))
-    model = b.model(b.op("Gemm", b.image(), b.weights(np.ones((1, 3))), transB=1, alpha=2.0, name="fc"))
-    assert_refused(model, "fc: Gemm must have alpha 1, beta 1 and transA 0; fold the factors into the weights")
+    weights, bias = np.array([[1, -2, 3], [0, 4, -1]]), np.array([1.5, -0.25], np.float32)
+    x = b.op("Gemm", b.image(), b.weights(weights), b.constant(bias), transB=1, alpha=alpha, beta=beta, name="fc")
+    image = np.array([[1, 2, 3], [250, 0, 7]], np.uint8)
+    (found,) = bitlens.Session(bitlens.compile(b.model(x))).run(image, real=True).values()
+    wanted = alpha * ((image / 255) @ (0.25 * weights).T) + beta * bias
+    np.testing.assert_allclose(found.reshape(2, 2), wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [0.0, -1.0])
+def test_factors_that_turn_the_sign_are_refused(alpha: float) -> None:
+    b = ModelBuilder(("N", 3))
+    model = b.model(b.op("Gemm", b.image(), b.weights(np.ones((1, 3))), transB=1, alpha=alpha, name="fc"))
+    assert_refused(
+        model,
+        f"fc: Gemm must have transA 0 and alpha above 0, not 0 and {alpha:g}; transpose the data, or fold the factor into the "
+        "weights",
+    )
+
+
+@pytest.mark.parametrize(("axis", "rows"), [(2, 8), (3, 2)])
+def test_a_map_flattened_in_rows_is_refused(axis: int, rows: int) -> None:
+    b = ModelBuilder(("N", 4, 2, 2))
+    columns = 16 // (4 if axis == 2 else 8)
+    flat = b.op("Flatten", b.image(), axis=axis)
+    model = b.model(b.op("Gemm", flat, b.weights(np.ones((5, columns))), transB=1, name="fc"))
+    assert_refused(
+        model,
+        f"fc: map in front must be flattened whole, one row an image, not from (None, 4, 2, 2) to (None, {columns}); "
+        "flatten from axis 1",
+    )
 
 
 def test_weights_in_front_of_rows_are_refused() -> None:

@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 
+import bitlens
 from bitlens.graph.rewrite import same
 from bitlens.passes.pipeline import ONE_FORM, QUANTIZED, TO_INTEGERS, lower_to_integers
 from bitlens.qonnx.read import read
@@ -39,3 +40,16 @@ def test_unknown_operators_are_named(faults: str) -> None:
         f"strange: operator must be one that bitlens compiles, not {faults}; "
         "replace the operator, or cut the model before it",
     )
+
+
+@pytest.mark.parametrize("count", [300, 900])
+def test_long_rows_of_layers_compile_or_are_refused(count: int) -> None:
+    b = ModelBuilder(("N", 1, 2, 2))
+    x = b.image()
+    for _ in range(count):
+        x = b.op("MaxPool", x, kernel_shape=[1, 1])
+    model = b.model(b.quant(x, 1 / 255, 8))
+    try:
+        assert bitlens.compile(model).graph.outputs
+    except bitlens.CompileError as error:
+        assert str(error) == "made: layers that only move or scale must be some hundreds in a row at most"

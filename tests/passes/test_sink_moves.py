@@ -2,6 +2,10 @@
 import numpy as np
 
 import bitlens
+from bitlens.graph.execute import execute
+from bitlens.passes.fold_constants import fold_constants
+from bitlens.passes.infer_shapes import infer_shapes
+from bitlens.qonnx.read import read
 from qonnx_models import ModelBuilder
 from stages import after, assert_refused
 
@@ -59,3 +63,26 @@ def test_several_moves_pass_one_chain() -> None:
     x = b.op("Resize", x, "", b.constant([1, 1, 2, 2]), mode="nearest")
     program = bitlens.compile(b.model(b.quant(x, 1 / 3, 2)))
     assert [node.op for node in program.graph] == ["steps", "upsample", "upsample"]
+
+
+def test_a_concat_of_real_branches_goes_behind_their_quantizer() -> None:
+    """Squeeze and expand: Relu of two convolutions, joined, then one quantizer."""
+    rng = np.random.default_rng(0)
+    b = ModelBuilder(("N", 3, 5, 5))
+    x = b.image()
+    left = b.op("Relu", b.conv(x, rng.integers(-8, 8, (4, 3, 1, 1)), b.constant(rng.normal(0, 1, 4)), name="left"))
+    right = b.conv(x, rng.integers(-8, 8, (6, 3, 3, 3)), b.constant(rng.normal(0, 1, 6)), name="right", pads=[1] * 4)
+    joined = b.op("Concat", left, b.op("Relu", right), axis=1)
+    y = b.quant(b.op("Mul", joined, b.constant(0.5)), 0.21, 4, name="shared")
+    model = b.model(b.conv(y, rng.integers(-8, 8, (2, 10, 1, 1)), name="last"))
+    program = bitlens.compile(model)
+    assert sorted(node.op for node in program.graph) == ["concat", "conv", "conv", "conv", "steps", "steps"]
+    graph = read(model)
+    infer_shapes(graph)
+    fold_constants(graph)
+    image = rng.integers(0, 256, (2, 5, 5, 3)).astype(np.uint8)
+    real = (image.astype(np.float32) * np.float32(1 / 255)).transpose(0, 3, 1, 2)
+    wanted = execute(graph, {"image": real})[graph.outputs[0]].integers
+    (found,) = bitlens.Session(program).run(image).values()
+    assert wanted is not None
+    assert np.array_equal(found, wanted.transpose(0, 2, 3, 1))

@@ -54,10 +54,23 @@ def test_no_states_are_none() -> None:
     assert read(told()).states == []
 
 
-def test_states_given_replace_those_told() -> None:
-    graph = read(told({"input": "h", "output": "h_next"}))
+def test_states_given_stand_beside_those_told() -> None:
+    graph = read(told({"input": "h", "output": "h_next", "initial": 0.5}))
     attach_states(graph, {"c": "c_next"})
-    assert [state.input for state in graph.states] == ["c"]
+    assert [(s.input, s.output, float(s.initial)) for s in graph.states] == [("h", "h_next", 0.5), ("c", "c_next", 0.0)]
+    attach_states(graph, {"h": "h_next"})  # keeps its initial value
+    assert {s.input: float(s.initial) for s in graph.states} == {"h": 0.5, "c": 0.0}
+    attach_states(graph, {"c": ("h_next", 0.25)})  # takes another's output
+    assert [(s.input, s.output, float(s.initial)) for s in graph.states] == [("c", "h_next", 0.25)]
+
+
+@pytest.mark.parametrize("given", [5, ("c_next",), ("c_next", 0, 0), (1, 0.0)])
+def test_states_of_another_kind_are_refused(given: object) -> None:
+    sentence = f"h: a state must be told by its output, or by (output, initial values), not {given!r}"
+    with pytest.raises(CompileError, match=rf"\A{re.escape(sentence)}\Z"):
+        attach_states(read(sum_model()), {"h": given})  # type: ignore[dict-item]
+    with pytest.raises(CompileError, match=r"\Astates: must be outputs by input, not \['h'\]\Z"):
+        attach_states(read(sum_model()), ["h"])  # type: ignore[arg-type]
 
 
 def test_a_program_remembers() -> None:

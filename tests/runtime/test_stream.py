@@ -315,3 +315,11 @@ def test_a_table_of_many_bits() -> None:
                 Session(Program.from_bytes(program.to_bytes()), isa=isa).run(np.arange(8).reshape(8, 1, 1, 1)).values()
             )
             np.testing.assert_array_equal(found[:, 0, 0], table)
+
+
+def test_no_steps_give_nothing_and_change_nothing() -> None:
+    stream = Session(step_program()).stream()
+    before = stream.state
+    for empty in (np.zeros((0, 1, 1, 1), np.int64), np.zeros(0, np.int64)):
+        assert [len(array) for array in stream.run(empty).values()] == [0] * len(stream.outputs)
+    assert_equal(stream.state, before)

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="IN=OUT[:X]",
         action="append",
         default=[],
-        help="a recurrent step: OUT is IN of the next step, IN is X (0) before the first",
+        help="a recurrent step: OUT is IN of the next step, IN is X (what the file says, or 0) before the first",
     )
     parser.add_argument(
         "--float-islands",
@@ -75,13 +75,16 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         for line in changes:
             print(line)
+        for part in parts:
+            for state in part.graph.states:
+                print(f"state: {state.output} is {state.input} of the next step")
         for layers in islands:
             print(f"float on the host: {', '.join(layers)}")
         print(f"{arguments.output}: {ops} ops, {size:,} bytes ({source / size:.1f}x smaller)")
     return 0
 
 
-def _states(texts: list[str]) -> dict[str, tuple[str, float]] | None:
+def _states(texts: list[str]) -> dict[str, str | tuple[str, float]] | None:
     """What `--state` says, None where it says nothing.
 
     Raises:
@@ -89,14 +92,16 @@ def _states(texts: list[str]) -> dict[str, tuple[str, float]] | None:
     """
     from bitlens.graph.spec import CompileError
 
-    states = {}
+    states: dict[str, str | tuple[str, float]] = {}
     for text in texts:
-        name, _, rest = text.partition("=")
+        name, _, rest = (part.strip() for part in text.partition("="))
         output, colon, number = rest.rpartition(":")
-        try:
-            states[name] = (output, float(number)) if colon else (rest, 0.0)
-        except ValueError:
-            states[name] = (rest, 0.0)  # a colon in a name
         if not name or not rest:
             raise CompileError(f"--state: must be IN=OUT or IN=OUT:X, not {text}")
+        if name in states:
+            raise CompileError(f"--state: must name every input once, not {name} twice")
+        try:
+            states[name] = (output, float(number)) if colon else rest
+        except ValueError:
+            states[name] = rest  # a colon in a name
     return states or None

@@ -43,6 +43,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     program = load_program(arguments.model)
     recipe = arguments.recipe or program.metadata.get("recipe", "")
+    if not recipe:
+        from bitlens.graph.graph import GraphError
+
+        raise GraphError(f"{arguments.model}: recipe must be given, the program does not name one; --recipe NAME")
     if isinstance(program, Program) and program.graph.states:
         return _sequence(arguments, recipe)
     images, labels = test_images(recipe, arguments.data, arguments.cache, arguments.limit)

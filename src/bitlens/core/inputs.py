@@ -21,11 +21,13 @@ Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float32]
 
 
-# How real values become integers of an input: NEAREST is half up, floor(v + 1/2); the others are QONNX's. The order is the
-# number that a file stores.
+# How real values become integers of an input: NEAREST is half up, floor(v + 1/2), ROUND_ODD has ties to odd, HALF_FLOOR ties
+# down; the others are QONNX's. The order is the number that a file stores.
 ROUNDINGS: dict[str, Callable[[FloatArray], FloatArray]] = {
     "NEAREST": lambda v: np.floor(v + np.float32(0.5)),
     **{name: reference.ROUNDINGS[name] for name in ("ROUND", "FLOOR", "CEIL", "DOWN", "UP", "HALF_UP", "HALF_DOWN")},
+    "ROUND_ODD": lambda v: np.rint(v + np.float32(1)) - np.float32(1),
+    "HALF_FLOOR": lambda v: np.ceil(v - np.float32(0.5)),
 }
 
 
@@ -79,7 +81,7 @@ def as_maps(array: Array, shape: Sequence[int | None]) -> Array:
     """Vectors (N, C) and numbers (N,) as maps (N, 1, 1, C), where the input (H, W, C) has one pixel; others as they are."""
     pixel = tuple(shape[:2]) == (1, 1)
     if pixel and (array.ndim == 2 or (array.ndim == 1 and shape[2] == 1)):
-        return array.reshape(len(array), 1, 1, -1)
+        return array.reshape(len(array), 1, 1, *(array.shape[1:] or (1,)))
     return array
 
 

@@ -101,12 +101,9 @@ def _check_node(graph: Graph, node: Node) -> None:
     grid = graph.value(node.output).grid
     if node.op == "conv" and not node.attrs["weight_grid"].contains(node.attrs["weights"]):
         raise GraphError(f"{node.name}: every weight must be on {node.attrs['weight_grid']}")
-    if (
-        node.op == "conv"
-        and node.attrs["bias"] is not None
-        and np.abs(node.attrs["bias"]).max(initial=0) > ACCUMULATOR_LIMIT
-    ):
-        raise GraphError(f"{node.name}: bias must fit 32 bits, not reach {np.abs(node.attrs['bias']).max()}")
+    bias = node.attrs.get("bias")
+    if node.op == "conv" and bias is not None and not (-(1 << 31) <= min(bias) <= max(bias) < 1 << 31):
+        raise GraphError(f"{node.name}: bias must fit 32 bits, not reach {np.abs(bias).max()}")
     if lo < -ACCUMULATOR_LIMIT or hi > ACCUMULATOR_LIMIT:
         raise GraphError(
             f"{node.name}: sums must stay within 32 bits, not reach [{lo}, {hi}]; use fewer bits or channels"

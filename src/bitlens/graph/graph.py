@@ -85,7 +85,7 @@ class State:
     Args:
         input: name of the input tensor.
         output: the output's name as users see it.
-        initial: what the input holds before the first step. Imported stage: real values that broadcast against (C, H, W);
+        initial: what the input holds before the first step. Imported stage: real values (), (C), (C, H) or (C, H, W);
             integer stage: integers of the input's grid, () or (H, W, C).
     """
 

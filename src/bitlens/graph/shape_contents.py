@@ -118,5 +118,5 @@ CONTENT_RULES: dict[str, Callable[[Known, Node], Content]] = {
     "Mul": _content_of(lambda a, b: a * b),
     "Add": _content_of(lambda a, b: a + b),
     "Sub": _content_of(lambda a, b: a - b),
-    "Div": _content_of(lambda a, b: a // b),
+    "Div": _content_of(lambda a, b: abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)),
 }

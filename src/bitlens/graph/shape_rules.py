@@ -176,7 +176,10 @@ def _global(known: Known, node: Node) -> Shape:
 
 def _reduce(known: Known, node: Node) -> Shape:
     shape = known.shape(node.inputs[0])
-    axes = known.content(node.inputs[1]) if len(node.inputs) > 1 else tuple(range(len(shape)))
+    axes = known.content(node.inputs[1]) if len(node.inputs) > 1 else ()
+    if not axes and node.attrs["noop_with_empty_axes"]:
+        return shape
+    axes = axes or tuple(range(len(shape)))
     where = {axis_from_front(axis, len(shape)) for axis in axes}
     if node.attrs["keepdims"]:
         return tuple(1 if i in where else size for i, size in enumerate(shape))
@@ -189,7 +192,10 @@ def _volume(sizes: Sequence[int | None]) -> int | None:
 
 def _flatten(known: Known, node: Node) -> Shape:
     shape = known.shape(node.inputs[0])
-    axis = axis_from_front(node.attrs["axis"], len(shape) + 1)
+    axis = node.attrs["axis"]
+    if not -len(shape) <= axis <= len(shape):
+        raise ValueError(f"axis must be {-len(shape)} to {len(shape)}, not {axis}")
+    axis += len(shape) if axis < 0 else 0
     return (_volume(shape[:axis]), _volume(shape[axis:]))
 
 
@@ -328,8 +334,7 @@ SHAPE_RULES: dict[str, Rule] = {
     "AveragePool": lambda known, node: _slide(known, node, node.attrs["kernel_shape"]),
     "GlobalMaxPool": _global,
     "GlobalAveragePool": _global,
-    "ReduceMax": _reduce,
-    "ReduceMean": _reduce,
+    **dict.fromkeys(("ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"), _reduce),
     "Concat": _concat,
     "Flatten": _flatten,
     "Reshape": _reshape,

@@ -102,6 +102,8 @@ IMPORTED_OPS: dict[str, ImportedOp] = {
     "GlobalAveragePool": _op(1),
     "ReduceMax": _op(1, 2, keepdims=1, noop_with_empty_axes=0),
     "ReduceMean": _op(1, 2, keepdims=1, noop_with_empty_axes=0),
+    "ReduceMin": _op(1, 2, keepdims=1, noop_with_empty_axes=0),
+    "ReduceSum": _op(1, 2, keepdims=1, noop_with_empty_axes=0),
     # places and shapes
     "Concat": _op(1, 255, axis=REQUIRED),
     "Flatten": _op(1, axis=1),
@@ -141,9 +143,9 @@ IMPORTED_OPS: dict[str, ImportedOp] = {
     "Gather": _op(2, axis=0),
     "Slice": _op(3, 5),
     # tails: stay outside the program
-    "Softmax": _op(1, axis=-1),
-    "LogSoftmax": _op(1, axis=-1),
-    "Hardmax": _op(1, axis=-1),
+    "Softmax": _op(1, axis=-1, flattened=0),  # flattened: over this axis and all behind it, as before opset 13
+    "LogSoftmax": _op(1, axis=-1, flattened=0),
+    "Hardmax": _op(1, axis=-1, flattened=0),
     "ArgMax": _op(1, axis=0, keepdims=1, select_last_index=0),
     "TopK": _op(2, axis=-1, largest=1, sorted=1, part=REQUIRED, parts=REQUIRED),  # one node for each result
 }

@@ -80,7 +80,8 @@ def _adopted(graph: Graph, name: str, nodes: list[Node]) -> Value | None:
         return None
     (unit, zero), (slope, intercept) = steps, line
     scale, offset = np.asarray(unit / slope, np.float32), np.asarray((zero - intercept) / slope, np.float32)
-    return graph.value(name).with_(grid=grid, scale=scale, offset=offset + np.float32(0), rounding=_rounding(quantizer))
+    rounding = _rounding(name, quantizer)
+    return graph.value(name).with_(grid=grid, scale=scale, offset=offset + np.float32(0), rounding=rounding)
 
 
 def _steps(graph: Graph, node: Node) -> tuple[FloatArray, FloatArray] | None:
@@ -165,13 +166,38 @@ def _replace(graph: Graph, nodes: list[Node], adopted: Value) -> None:
     graph.values[node.output] = value.with_(grid=adopted.grid)
 
 
-def _rounding(quantizer: Quantize | Count) -> str:
+def _rounding(name: str, quantizer: Quantize | Count) -> str:
     """How users' real values are rounded, as the model's quantizer does; a sign is the nearest of -1 and 1."""
     if isinstance(quantizer, Count):
         return "NEAREST"
-    return input_rounding(quantizer.rounding)
+    zero_point = float(np.asarray(quantizer.zero_point).reshape(-1)[0])
+    return input_rounding(name, quantizer.rounding, zero_point, quantizer.lo, quantizer.hi)
 
 
-def input_rounding(rounding: str) -> str:
-    """The name that an input's record has for a quantizer's rounding."""
-    return {"SIGN": "NEAREST", "HALF_EVEN": "ROUND"}.get(rounding, rounding)
+def input_rounding(name: str, rounding: str, zero_point: float, lo: int, hi: int) -> str:
+    """The name that an input's record has for a quantizer's rounding.
+
+    The quantizer rounds x / scale + zero point, the record x / scale: a whole zero point between the two changes what looks
+    at the sign or at even numbers. On codes of one sign another rounding does the same.
+
+    Args:
+        name: the input's, for the sentence.
+        rounding, zero_point, lo, hi: of the quantizer; codes are clamped to lo..hi before they are rounded.
+
+    Raises:
+        CompileError: no rounding of x / scale does the same.
+    """
+    plain = {"SIGN": "NEAREST", "HALF_EVEN": "ROUND"}.get(rounding, rounding)
+    moved = zero_point if zero_point.is_integer() else zero_point + 0.5  # half is in the record, as an odd grid
+    if moved == 0 or plain in ("FLOOR", "CEIL", "NEAREST"):
+        return plain
+    if plain == "ROUND":
+        return "ROUND" if moved % 2 == 0 else "ROUND_ODD"
+    if lo >= 0:
+        return {"HALF_UP": "NEAREST", "DOWN": "FLOOR", "UP": "CEIL", "HALF_DOWN": "HALF_FLOOR"}[plain]
+    if hi <= 0:
+        return {"HALF_UP": "HALF_FLOOR", "DOWN": "CEIL", "UP": "FLOOR", "HALF_DOWN": "NEAREST"}[plain]
+    raise CompileError(
+        f"{name}: rounding of the input's quantizer must be ROUND, FLOOR or CEIL at a zero point of a signed grid, "
+        f"not {rounding} at {zero_point:g}; use another rounding, or no zero point"
+    )

@@ -51,11 +51,12 @@ def find_grids(graph: Graph) -> None:
     Raises:
         CompileError: real values meet an integer operator, scales differ, or a sum may leave 32 bits.
     """
+    whole = _reading_integers(graph)
     for node in [*graph.nodes]:
         rule = _RULES.get(node.op)
         if rule is None:
             continue
-        if _reads_integers(graph, node):
+        if node.name in whole:
             for place in range(len(node.inputs)):
                 settle_operand(graph, node, place)
         value = rule(graph, node, [graph.value(tensor) for tensor in node.inputs])
@@ -63,12 +64,17 @@ def find_grids(graph: Graph) -> None:
             graph.values[node.output] = graph.value(node.output).with_(grid=value.grid, scale=value.scale)
 
 
-def _reads_integers(graph: Graph, node: Node) -> bool:
-    """Whether operands must be integers: a move may stand in front of a quantizer, with real values."""
-    readers = graph.consumers(node.output) if node.op in _MOVES else []
-    return node.op not in _MOVES or (
-        bool(readers) and all(reader.op in _RULES and _reads_integers(graph, reader) for reader in readers)
-    )
+def _reading_integers(graph: Graph) -> set[str]:
+    """Nodes whose operands must be integers; a move may stand in front of a quantizer, with real values."""
+    found: set[str] = set()
+    readers: dict[str, list[Node]] = {}
+    for node in reversed(graph.nodes):
+        behind = readers.get(node.output, [])
+        if node.op in _RULES and (node.op not in _MOVES or (behind and all(reader.name in found for reader in behind))):
+            found.add(node.name)
+        for tensor in node.inputs:
+            readers.setdefault(tensor, []).append(node)
+    return found
 
 
 def _integer_grid(node: Node, value: Value, remedy: str = "put a quantizer before it") -> Grid:

@@ -172,8 +172,11 @@ def _adopt(graph: Graph, name: str) -> None:
     if node.output in graph.outputs:
         return
     grid, scale = _quantized(graph, node)
-    rounding = read_quantizer(graph, node).rounding if node.op != "DequantizeLinear" else "ROUND"
-    graph.values[name] = graph.value(name).with_(grid=grid, scale=scale, rounding=input_rounding(rounding))
+    rounding = "ROUND"  # of QuantizeLinear, which adds its zero point behind it
+    if node.op != "DequantizeLinear":
+        found = read_quantizer(graph, node)
+        rounding = input_rounding(name, found.rounding, found.zero_point, found.lo, found.hi)
+    graph.values[name] = graph.value(name).with_(grid=grid, scale=scale, rounding=rounding)
     graph.nodes = [other for other in graph.nodes if other is not node and other is not readers[0]]
     replace_tensor(graph, node.output, name)
     drop_dead(graph)

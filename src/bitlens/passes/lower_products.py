@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlens.core.grid import Grid
-from bitlens.graph.graph import Graph, Node
+from bitlens.graph.graph import Graph, Node, Value
 from bitlens.graph.ops import window_attrs
-from bitlens.graph.rewrite import drop_dead
+from bitlens.graph.rewrite import drop_dead, fresh_tensor
 from bitlens.graph.spec import CompileError
 from bitlens.passes.fold_constants import constant_tensor
 
@@ -101,20 +101,37 @@ def _lower_conv(graph: Graph, node: Node) -> None:
 def _lower_gemm(graph: Graph, node: Node) -> None:
     if node.inputs[0] in graph.constants:
         raise CompileError(f"{node.name}: weights must be the second operand, not the first; transpose the product")
-    if node.attrs["transA"] or node.attrs["alpha"] != 1 or (len(node.inputs) > 2 and node.attrs["beta"] != 1):
+    if node.attrs["transA"] or not node.attrs["alpha"] > 0:
         raise CompileError(
-            f"{node.name}: Gemm must have alpha 1, beta 1 and transA 0; fold the factors into the weights"
+            f"{node.name}: Gemm must have transA 0 and alpha above 0, not {node.attrs['transA']} and "
+            f"{node.attrs['alpha']:g}; transpose the data, or fold the factor into the weights"
         )
     integers, grid, unit = _weights(graph, node, node.inputs[1])
+    unit = np.asarray(unit * np.float32(node.attrs["alpha"]), np.float32)
+    if len(node.inputs) > 2 and node.attrs["beta"] != 1:
+        _scale_bias(graph, node)
     axis = 0 if node.attrs["transB"] else 1
     scale = _per_output(node, unit, axis, 2)
     rows = integers if node.attrs["transB"] else integers.T  # (O, K)
-    shape = _take_in_flatten(graph, node)
+    shape = _take_in_flatten(graph, node, rows.shape[1])
     weights = rows.reshape(len(rows), *shape)  # (O, K) -> (O, C, H, W)
     _become_conv(graph, node, weights, grid, scale, {**window_attrs(shape[1:]), "groups": 1})
 
 
-def _take_in_flatten(graph: Graph, node: Node) -> tuple[int, int, int]:
+def _scale_bias(graph: Graph, node: Node) -> None:
+    """Beta * C as a constant of its own."""
+    bias = node.inputs[2]
+    if bias not in graph.constants:
+        raise CompileError(
+            f"{node.name}: bias must be a constant, not computed ({bias}); freeze the model before export"
+        )
+    name = fresh_tensor(graph, f"{bias}.beta")
+    graph.constants[name] = constant_tensor(graph, bias).real.astype(np.float32) * np.float32(node.attrs["beta"])
+    graph.values[name] = Value(name, graph.constants[name].shape)
+    node.inputs[2] = name
+
+
+def _take_in_flatten(graph: Graph, node: Node, columns: int) -> tuple[int, int, int]:
     """Let the product read the map that a Reshape in front of it flattens; (C, H, W) of what it reads now."""
     shape = graph.value(node.inputs[0]).shape or ()
     reshape = graph.producer(node.inputs[0])
@@ -124,6 +141,11 @@ def _take_in_flatten(graph: Graph, node: Node) -> tuple[int, int, int]:
             if None in before[1:]:
                 raise CompileError(
                     f"{node.name}: map in front must have a fixed height and width, not {before}; export with a fixed size"
+                )
+            if len(shape) != 2 or before[1] * before[2] * before[3] != columns:  # type: ignore[operator]
+                raise CompileError(
+                    f"{node.name}: map in front must be flattened whole, one row an image, not from {before} to {shape}; "
+                    "flatten from axis 1"
                 )
             node.inputs[0] = reshape.inputs[0]
             shape = before

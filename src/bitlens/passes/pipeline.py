@@ -145,6 +145,8 @@ def lower_to_integers(
     run(TO_INTEGERS, integer)
     begin("move_channels_last")
     names = move_channels_last(integer)
+    if observe is not None:
+        observe("move_channels_last", integer)
     run((settle_states, find_multiples), integer)
     try:
         check_stage(integer, "integer")

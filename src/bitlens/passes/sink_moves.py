@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Move what moves elements behind the elementwise operators that follow.
 
-A reshape goes towards the matrix product that takes it in; an upsampling goes behind the quantizer,
-where its pixels are few bits.
+A concat of real parts goes behind their common quantizer, a reshape towards the matrix product that takes it in; an
+upsampling goes behind the quantizer, where its pixels are few bits.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ def sink_moves(graph: Graph) -> None:
     """
     for node in [*graph.nodes]:  # in order: a move that has passed one chain is in front of the next
         while node.op == "chain" and (move := _passing(graph, node)) is not None:
+            if move.op == "Concat":
+                _share_out(graph, move, node)
+                break  # its parts have chains of their own now
             _swap(graph, move, node)
     drop_dead(graph)
 
@@ -80,12 +83,48 @@ def _zero_stays(graph: Graph, node: Node) -> bool:
     return not np.any(made) and bool(readers) and all(r.op == "chain" and _zero_stays(graph, r) for r in readers)
 
 
+def _concat_passes(graph: Graph, concat: Node, node: Node) -> bool:
+    """Whether real parts are joined along the channels in front of a quantizer that treats them alike."""
+    computed = not any(tensor in graph.constants for tensor in concat.inputs)
+    channels = concat.attrs["axis"] % max(1, len(graph.value(concat.output).shape or ())) == 1
+    real = any(_makes_real(graph, tensor) for tensor in concat.inputs)
+    return computed and channels and real and _leads_to_codes(graph, node)
+
+
+def _makes_real(graph: Graph, tensor: str) -> bool:
+    producer = graph.producer(tensor)
+    return producer is not None and producer.op == "chain" and not ends_in_codes(producer.attrs["chain"])
+
+
+def _leads_to_codes(graph: Graph, node: Node) -> bool:
+    """Whether a chain and all behind it treat channels alike and end in quantizers."""
+    if node.op != "chain" or not is_scalar(node.attrs["chain"]):
+        return False
+    if ends_in_codes(node.attrs["chain"]):
+        return True
+    readers = graph.consumers(node.output)
+    return bool(readers) and node.output not in graph.outputs and all(_leads_to_codes(graph, r) for r in readers)
+
+
+def _share_out(graph: Graph, concat: Node, chain: Node) -> None:
+    """Give every part of a concat the chain behind it: Q(f([a, b])) = [Q(f(a)), Q(f(b))]."""
+    parts = []
+    for place, tensor in enumerate(concat.inputs):
+        name = fresh_tensor(graph, f"{chain.output}.{place}")
+        graph.values[name] = graph.value(chain.output).with_(name=name, shape=graph.value(tensor).shape)
+        part = Node("chain", fresh_node(graph, f"{chain.name}.{place}"), [tensor], [name], {**chain.attrs})
+        graph.nodes.insert(next(i for i, node in enumerate(graph.nodes) if node is chain), part)
+        parts.append(name)
+    chain.op, chain.inputs, chain.attrs = "Concat", parts, {**concat.attrs}
+
+
 _PASSES: dict[str, Callable[[Graph, Node, Node], bool]] = {
     "Reshape": _reshape_passes,
     "upsample": _upsample_passes,
     "select": lambda graph, move, node: _is_real(graph, move) and is_scalar(node.attrs["chain"]),
     "depth_to_space": lambda graph, move, node: _is_real(graph, move) and is_scalar(node.attrs["chain"]),
     "SpaceToDepth": lambda graph, move, node: _is_real(graph, move) and is_scalar(node.attrs["chain"]),
+    "Concat": _concat_passes,
     "crop": lambda graph, crop, node: crop.output == node.inputs[0],
 }
 

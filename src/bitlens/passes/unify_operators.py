@@ -46,6 +46,16 @@ def _dropout(graph: Graph, node: Node) -> None:
     bypass(graph, node)
 
 
+def _limit(graph: Graph, node: Node) -> None:
+    """Max and Min of data and one constant number: Clip."""
+    constants = [tensor for tensor in node.inputs if tensor in graph.constants]
+    if len(node.inputs) != 2 or len(constants) != 1 or graph.constants[constants[0]].size != 1:
+        return
+    (data,) = (tensor for tensor in node.inputs if tensor != constants[0])
+    node.inputs = [data, constants[0]] if node.op == "Max" else [data, "", constants[0]]
+    node.op, node.attrs = "Clip", {}
+
+
 def _cast(graph: Graph, node: Node) -> None:
     if node.attrs["to"] != _FLOAT:
         if _is_data(graph, node.inputs[0]):
@@ -192,6 +202,8 @@ _RULES: dict[str, Callable[[Graph, Node], None]] = {
     "Reshape": _reshape,
     "Transpose": _transpose,
     "MatMul": _matmul,
+    "Max": _limit,
+    "Min": _limit,
     "ReduceMax": _reduce,
     "ReduceMean": _reduce,
     "GlobalAveragePool": _global_pool,

@@ -11,6 +11,7 @@ __all__ = [
     "DATATYPE_KEY",
     "DOMAIN",
     "DOMAIN_VERSION",
+    "FLATTENED_BEFORE_13",
     "LEAST_OPSET",
     "MOVED_ATTRIBUTES",
     "STANDARD_DOMAINS",
@@ -38,6 +39,8 @@ MOVED_ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "Pad": ("pads", "value"),
     "ReduceMax": ("axes",),
     "ReduceMean": ("axes",),
+    "ReduceMin": ("axes",),
+    "ReduceSum": ("axes",),
     "Slice": ("starts", "ends", "axes"),
     "Split": ("split",),
     "Squeeze": ("axes",),
@@ -45,6 +48,10 @@ MOVED_ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "Unsqueeze": ("axes",),
     "Upsample": ("scales",),
 }
+
+
+# Whose axis was the first of those that were flattened, 1 by default, before operator set 13.
+FLATTENED_BEFORE_13 = ("Softmax", "LogSoftmax", "Hardmax")
 
 
 def operator_name(domain: str, op_type: str) -> str:

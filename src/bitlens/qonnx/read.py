@@ -27,6 +27,7 @@ from bitlens.graph.rewrite import fresh_node, fresh_tensor, sort_nodes
 from bitlens.graph.spec import IMPORTED_OPS, REQUIRED, CompileError
 from bitlens.qonnx.dialect import (
     DATATYPE_KEY,
+    FLATTENED_BEFORE_13,
     LEAST_OPSET,
     MOVED_ATTRIBUTES,
     STANDARD_DOMAINS,
@@ -81,7 +82,7 @@ def read(source: str | os.PathLike[str] | onnx.ModelProto) -> Graph:
         if info.name not in graph.constants:
             _read_input(graph, info, declared.get(info.name))
     for proto in model.graph.node:
-        _read_node(graph, proto)
+        _read_node(graph, proto, _opset(model))
     graph.outputs = [info.name for info in model.graph.output]
     if not graph.inputs or not graph.outputs:
         raise CompileError(
@@ -168,7 +169,17 @@ def _array(owner: str, tensor: onnx.TensorProto) -> npt.NDArray[Any]:
         array = numpy_helper.to_array(tensor)
     except (ValueError, TypeError, KeyError, OSError, onnx.checker.ValidationError) as error:
         raise CompileError(f"{owner}: constant must be whole, not a broken {kind} tensor; repair the file") from error
-    if array.dtype not in (np.float32, np.float64, np.int64, np.int32, np.int8, np.uint8, np.bool_):
+    if array.dtype not in (
+        np.float32,
+        np.float64,
+        np.int64,
+        np.int32,
+        np.int16,
+        np.uint16,
+        np.int8,
+        np.uint8,
+        np.bool_,
+    ):
         raise CompileError(f"{owner}: constant must be FLOAT or an integer type, not {kind}; export in float32")
     with np.errstate(over="ignore"):  # infinity is refused where it is used
         return array.astype(np.float32) if array.dtype == np.float64 else np.asarray(array)
@@ -227,7 +238,12 @@ def _shape_text(shape: onnx.TensorShapeProto) -> str:
     return f"({', '.join(sizes)})"
 
 
-def _read_node(graph: Graph, proto: onnx.NodeProto) -> None:
+def _opset(model: onnx.ModelProto) -> int:
+    """The standard operator set of a model."""
+    return max((entry.version for entry in model.opset_import if entry.domain in STANDARD_DOMAINS), default=LEAST_OPSET)
+
+
+def _read_node(graph: Graph, proto: onnx.NodeProto, opset: int) -> None:
     op = operator_name(proto.domain, proto.op_type)
     inputs, outputs = [*proto.input], [*proto.output]
     while outputs and not outputs[-1]:
@@ -248,6 +264,8 @@ def _read_node(graph: Graph, proto: onnx.NodeProto) -> None:
             graph.constants[tensor] = _numbers(name, moved, value, np.float32 if isinstance(value, float) else np.int64)
             inputs += [""] * (position + 1 - len(inputs))
             inputs[position] = tensor
+    if op in FLATTENED_BEFORE_13 and opset < 13:
+        attrs = {"axis": 1, "flattened": 1} | attrs
     if op in IMPORTED_OPS:
         defaults = {key: value for key, value in IMPORTED_OPS[op].attrs.items() if value is not REQUIRED}
         attrs = defaults | attrs

@@ -4,7 +4,7 @@
     "bitlens.states": [{"input": "h", "output": "h_next", "initial": 0.5}]
 
 ONNX itself has no place for this. "initial" is what the input holds before the first step, one real number or a nested
-list that broadcasts against (C, H, W); 0 where it is left out.
+list (C), (C, H) or (C, H, W); 0 where it is left out.
 """
 
 from __future__ import annotations
@@ -49,19 +49,25 @@ def read_states(graph: Graph, text: str) -> None:
 
 
 def attach_states(graph: Graph, states: Given) -> None:
-    """Pair inputs with outputs.
+    """Pair inputs with outputs, beside the pairs that the graph has; one of its inputs is paired anew.
 
     Args:
         graph: at the imported stage.
-        states: output, or (output, initial real values), by input.
+        states: output, or (output, initial real values), by input. An output alone keeps the initial values that the graph
+            has for this input, or begins at 0.
 
     Raises:
         CompileError: the graph has no such input or output, or one is paired twice.
     """
+    if not isinstance(states, Mapping):
+        raise CompileError(f"states: must be outputs by input, not {states!r}")
+    known = {state.input: (state.output, state.initial) for state in graph.states}
+    pairs = {name: _pair(name, given, known) for name, given in states.items()}
+    outputs = {output for output, _ in pairs.values()}
+    kept = {name: pair for name, pair in known.items() if name not in pairs and pair[0] not in outputs}
     graph.states = []
     taken: set[str] = set()
-    for name, given in states.items():
-        output, initial = (given, 0.0) if isinstance(given, str) else given
+    for name, (output, initial) in (kept | pairs).items():
         for what, wanted, there in (("input", name, graph.inputs), ("output", output, graph.outputs)):
             if wanted not in there:
                 raise CompileError(f"{name}: a state's {what} must be one of {', '.join(there)}, not {wanted}")
@@ -85,6 +91,14 @@ def _initial(name: str, given: npt.ArrayLike) -> npt.NDArray[np.float32]:
         told = f"of shape {numbers.shape}" if numbers.ndim > 3 else numbers[~np.isfinite(numbers)].flat[0]
         raise CompileError(f"{name}: initial values must be finite numbers (C, H, W), not {told}")
     return numbers
+
+
+def _pair(name: str, given: object, known: Mapping[str, tuple[str, npt.ArrayLike]]) -> tuple[str, npt.ArrayLike]:
+    if isinstance(given, str):
+        return given, known[name][1] if name in known else 0.0
+    if isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], str):
+        return given[0], given[1]
+    raise CompileError(f"{name}: a state must be told by its output, or by (output, initial values), not {given!r}")
 
 
 def write_states(model: onnx.ModelProto, states: Given) -> None:

@@ -40,8 +40,8 @@ def inspect_program(program: Program, size: tuple[int, int] | None = None) -> Re
         size: height and width; without it sizes and kernels of a symbolic program stay open.
 
     Returns:
-        {"metadata", "bytes", "float_bytes", "macs", "bit_operations", "layers": [one dict a layer], "states": [one dict a
-        state of a recurrent program]}, ready for JSON.
+        {"metadata", "bytes", "float_bytes", "macs", "bit_operations", "layers": [one dict a layer], "inputs": [one dict
+        an input], "states": [one dict a state of a recurrent program]}, ready for JSON.
         A bit operation is one product of a weight bit and an activation bit: macs * W * A.
 
     Raises:
@@ -60,8 +60,14 @@ def inspect_program(program: Program, size: tuple[int, int] | None = None) -> Re
         "macs": sum(layer["macs"] for layer in known) if sized else None,
         "bit_operations": sum(layer["bit_operations"] for layer in known) if sized else None,
         "layers": layers,
+        "inputs": [_input(graph, name) for name in graph.inputs],
         "states": [_state(graph, state) for state in graph.states],
     }
+
+
+def _input(graph: Graph, name: str) -> Report:
+    value = graph.value(name)
+    return {"name": name, "shape": [*(value.shape or ())], "grid": str(value.grid), "multiples": [*value.multiples]}
 
 
 def _state(graph: Graph, state: State) -> Report:
@@ -153,6 +159,10 @@ def _payload_bytes(node: Node) -> int:
 def render(report: Report) -> str:
     """The report as text: one line a layer, then totals."""
     lines = layer_lines(report["layers"])
+    for entry in report["inputs"]:
+        if None in entry["shape"]:
+            down, across = entry["multiples"]
+            lines.append(f"input: {entry['name']} of any size, height a multiple of {down} and width of {across}")
     for state in report["states"]:
         low, high = state["initial"]
         begin = str(low) if low == high else f"{low}..{high}"

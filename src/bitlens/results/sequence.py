@@ -99,6 +99,8 @@ def prove_exact_sequence(model: str, tokens: IntArray, run: str | None = None) -
     if not program.graph.states:
         raise GraphError(f"{model}: program must have states to read a text, not none")
     net = None if run is None else _fixed_net(run)
+    if net is not None:
+        _check_net(net, program, str(run))
     rows: dict[str, Report] = {}
     streams = {isa: Session(program, isa=isa, threads=1).stream() for isa in _instruction_sets(program)}
     for begin in _chunks(len(tokens), "exact"):
@@ -158,6 +160,23 @@ def _fixed_net(run: str) -> Any:
 
     net: Any = frozen_run(run)
     return RecurrentStep(net.to_fixed()).eval()
+
+
+def _check_net(net: Any, program: Program, run: str) -> None:
+    example = net.example(_first_word())
+    graph = program.graph
+    widths = {state.input: (graph.value(state.input).shape or ())[-1] for state in graph.states}
+    found = dict(zip(net.state_names, (state.shape[1] for state in example[1:]), strict=True))
+    if widths != found:
+        raise GraphError(
+            f"{run}: run must be the one that the program was compiled from, with states {widths}, not {found}"
+        )
+
+
+def _first_word() -> Any:
+    import torch
+
+    return torch.zeros(1, dtype=torch.int64)
 
 
 def _net_step(net: Any, program: Program, words: IntArray, before: Arrays) -> Arrays:

@@ -125,7 +125,7 @@ class Model {
   bitlens_model* model_ = nullptr;
 };
 
-// A sequence in progress; session.py has checked shapes and dtypes, and keeps the model alive.
+// A sequence in progress; stream.py has checked shapes and dtypes. The model is kept alive below.
 class Stream {
  public:
   explicit Stream(Model& model) {
@@ -155,14 +155,18 @@ class Stream {
     check(bitlens_reset(stream_, &status), status);
   }
 
-  void read(size_t index, const State& integers) {
+  void read(const std::vector<State>& states) {
+    std::vector<int32_t*> arrays;
+    for (const State& state : states) arrays.push_back(state.data());
     bitlens_status status;
-    check(bitlens_read_state(stream_, index, integers.data(), &status), status);
+    check(bitlens_read_states(stream_, arrays.data(), &status), status);
   }
 
-  void write(size_t index, const State& integers) {
+  void write(const std::vector<State>& states) {
+    std::vector<const int32_t*> arrays;
+    for (const State& state : states) arrays.push_back(state.data());
     bitlens_status status;
-    check(bitlens_write_state(stream_, index, integers.data(), &status), status);
+    check(bitlens_write_states(stream_, arrays.data(), &status), status);
   }
 
  private:
@@ -188,6 +192,6 @@ NB_MODULE(_native, m) {
       .def(nb::init<Model&>(), nb::arg("model"), nb::keep_alive<1, 2>())
       .def("step", &Stream::step, nb::arg("steps"), nb::arg("inputs"), nb::arg("outputs"))
       .def("reset", &Stream::reset)
-      .def("read", &Stream::read, nb::arg("index"), nb::arg("integers"))
-      .def("write", &Stream::write, nb::arg("index"), nb::arg("integers"));
+      .def("read", &Stream::read, nb::arg("states"))
+      .def("write", &Stream::write, nb::arg("states"));
 }

@@ -87,8 +87,7 @@ class Stream:
         """The integers (H, W, C) of every state, by the name of its input; what is set is taken whole or not at all."""
         arrays = {name: np.empty(tensor.shape, np.int32) for name, tensor in self._states.items()}
         try:
-            for place, array in enumerate(arrays.values()):
-                self._stream.read(place, array)
+            self._stream.read([*arrays.values()])
         except _native.EngineError as error:
             raise SessionError(str(error)) from None
         return arrays
@@ -97,11 +96,7 @@ class Stream:
     def state(self, state: Mapping[str, npt.ArrayLike]) -> None:
         rows = {name: np.asarray(array)[None] for name, array in state.items()}
         arrays = [np.ascontiguousarray(array[0], np.int32) for array in checked_arrays(self._states, rows)]
-        before = self.state
         try:
-            for place, array in enumerate(arrays):
-                self._stream.write(place, array)
+            self._stream.write(arrays)
         except _native.EngineError as error:
-            for place, array in enumerate(before.values()):
-                self._stream.write(place, array)
             raise SessionError(str(error)) from None

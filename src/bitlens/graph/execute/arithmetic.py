@@ -108,8 +108,15 @@ def _divide(node: Node, operands: list[Tensor | None]) -> Tensor:
     a, b = _two(operands)
     first, second = alike(operands)
     if first.dtype.kind != "f":
-        return Tensor(first // second)
+        return Tensor(_truncated(first, second))
     return Tensor(first / second, whole=_scaled(a, second, np.divide) if b.constant else None)
+
+
+def _truncated(a: Array, b: Array) -> Array:
+    """A / b of whole numbers, rounded toward 0 as ONNX does."""
+    if not np.all(b):
+        raise ValueError("divisor must not be 0")
+    return np.asarray(np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b)))
 
 
 def _negate(node: Node, operands: list[Tensor | None]) -> Tensor:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,20 @@ def _clip(node: Node, operands: list[Tensor | None]) -> Tensor:
     found = x.real
     found = found if lo is None else np.maximum(found, lo.real)
     return Tensor(found if hi is None else np.minimum(found, hi.real))
+
+
+def _over_axis(rule: Callable[[Array, int], Array]) -> Rule:
+    """A rule over one axis, or over all from that axis on, as they were before operator set 13."""
+
+    def run(attrs: Mapping[str, Any], x: Array) -> Array:
+        axis = attrs["axis"]
+        if not attrs["flattened"]:
+            return rule(x, axis)
+        axis += x.ndim if axis < 0 else 0
+        rows = x.reshape(int(np.prod(x.shape[:axis])), -1)
+        return rule(rows, 1).reshape(x.shape)
+
+    return each(run)
 
 
 def _softmax(x: Array, axis: int) -> Array:
@@ -108,9 +122,9 @@ ELEMENTWISE: dict[str, Rule] = {
     "Pow": each(lambda attrs, x, power: np.power(x, power)),
     "Max": each(lambda attrs, *xs: np.maximum.reduce(np.broadcast_arrays(*xs))),
     "Min": each(lambda attrs, *xs: np.minimum.reduce(np.broadcast_arrays(*xs))),
-    "Softmax": each(lambda attrs, x: _softmax(x, attrs["axis"]).astype(np.float32)),
-    "LogSoftmax": each(lambda attrs, x: np.log(_softmax(x, attrs["axis"])).astype(np.float32)),
-    "Hardmax": each(lambda attrs, x: _hardmax(x, attrs["axis"])),
+    "Softmax": _over_axis(lambda x, axis: _softmax(x, axis).astype(np.float32)),
+    "LogSoftmax": _over_axis(lambda x, axis: np.log(_softmax(x, axis)).astype(np.float32)),
+    "Hardmax": _over_axis(lambda x, axis: _hardmax(x, axis)),
     "ArgMax": each(_argmax),
     "TopK": each(_top_k),
 }

@@ -41,6 +41,12 @@ def _reshape(node: Node, operands: list[Tensor | None]) -> Tensor:
     return x.moved(lambda a: a.reshape(sizes))
 
 
+def _flatten(node: Node, operands: list[Tensor | None]) -> Tensor:
+    x, axis = same(node, operands), node.attrs["axis"]
+    axis += x.real.ndim if axis < 0 else 0
+    return x.moved(lambda a: a.reshape(int(np.prod(a.shape[:axis])), int(np.prod(a.shape[axis:]))))
+
+
 def _squeeze(node: Node, operands: list[Tensor | None]) -> Tensor:
     x, axes = (*operands, None)[:2]
     assert x is not None
@@ -156,7 +162,7 @@ def _space_to_depth(node: Node, operands: list[Tensor | None]) -> Tensor:
 
 PLACES: dict[str, Rule] = {
     "Concat": _concat,
-    "Flatten": lambda node, operands: same(node, operands).moved(lambda a: a.reshape(a.shape[0], -1)),
+    "Flatten": _flatten,
     "Reshape": _reshape,
     "Squeeze": _squeeze,
     "Unsqueeze": _unsqueeze,

@@ -78,9 +78,12 @@ def _gemm(node: Node, operands: list[Tensor | None]) -> Tensor:
     x = x.moved(np.transpose) if node.attrs.get("transA") else x
     weight = weight.moved(np.transpose) if node.attrs.get("transB") else weight  # (K, O)
     xs, ws = integers_of(node, x, weight)
-    unit = weight.unit
+    alpha, beta = (np.float32(node.attrs.get(name, 1.0)) for name in ("alpha", "beta"))
+    unit = None if weight.unit is None else np.asarray(weight.unit * alpha, np.float32)
     if unit is not None and unit.ndim:
         unit = np.broadcast_to(unit, ws.shape)[0]  # (O,): one per column
+    if bias is not None and beta != 1:
+        bias = Tensor(bias.real.astype(np.float32) * beta)
     sums = (xs.astype(np.float64) @ ws.astype(np.float64)).astype(np.int64)
     return _scaled(sums, x, Tensor(weight.real, ws, unit), bias)
 

@@ -6,7 +6,7 @@ N batch, C channels, H height, W width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import reduce
 from typing import Any
@@ -95,11 +95,32 @@ def _average(node: Node, operands: list[Tensor | None]) -> Tensor:
     return _kept(node, found)
 
 
+def _reduction(reduce_axes: Callable[..., Any], over_map: Rule | None) -> Rule:
+    """A rule for any axes; over height and width of computed maps it is that of the pool."""
+
+    def rule(node: Node, operands: list[Tensor | None]) -> Tensor:
+        x, given = (*operands, None)[:2]
+        assert x is not None
+        rank = x.real.ndim
+        axes = None if given is None or given.real.size == 0 else tuple(int(a) % rank for a in given.real.reshape(-1))
+        if axes is None and node.attrs["noop_with_empty_axes"]:
+            return x
+        pools = over_map is not None and rank == 4 and axes is not None and sorted(axes) == [2, 3]
+        if over_map is not None and pools and (node.op == "ReduceMax" or x.exact is not None):
+            return over_map(node, [x])
+        found = reduce_axes(x.real, axis=axes or tuple(range(rank)), keepdims=bool(node.attrs["keepdims"]))
+        return Tensor(np.asarray(found, x.real.dtype))
+
+    return rule
+
+
 WINDOWS: dict[str, Rule] = {
     "MaxPool": _max_pool,
     "GlobalMaxPool": _max_pool,
     "AveragePool": _average,
     "GlobalAveragePool": _average,
-    "ReduceMax": _max_pool,
-    "ReduceMean": _average,
+    "ReduceMax": _reduction(np.maximum.reduce, _max_pool),
+    "ReduceMean": _reduction(np.mean, _average),
+    "ReduceMin": _reduction(np.minimum.reduce, None),
+    "ReduceSum": _reduction(np.sum, None),
 }
