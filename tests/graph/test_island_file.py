@@ -4,6 +4,8 @@
 import re
 import struct
 from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from bitlens.graph.encode import seal
 from bitlens.graph.file import FormatError, Program
 from bitlens.graph.graph import GraphError
 from bitlens.graph.island_file import decode_islands, load_program
-from bitlens.graph.islands import IslandProgram
+from bitlens.graph.islands import Island, IslandProgram
 from bitlens.graph.rewrite import same
 from bitlens.runtime import _native
 from island_models import ISLANDS, Nets
@@ -166,6 +168,48 @@ def _renamed(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
 def test_errors(data: bytes, change: Callable[[bytes], bytes], sentence: str) -> None:
     with pytest.raises(FormatError, match=f"^{re.escape(sentence)}"):
         decode_islands(change(data))
+
+
+def test_names_given_twice_are_refused(program: IslandProgram) -> None:
+    (tensor,) = program.outputs.values()
+    island = Island(program.islands[0].graph, {"layer_a": "one", "layer_b": "two"})
+    parts = [island if part is program.islands[0] else part for part in program.parts]
+    named = replace(
+        program, parts=parts, outputs={"out_a": tensor, "out_b": tensor}, metadata={"key_a": "1", "key_b": "2"}
+    )
+    data = named.to_bytes()
+    assert decode_islands(data).to_bytes() == data
+    for what, last, first in (
+        ("key of the metadata", "key_b", "key_a"),
+        ("name of an output", "out_b", "out_a"),
+        ("layer of a reason", "layer_b", "layer_a"),
+        ("attribute of last", "transB", "transA"),
+    ):
+        with pytest.raises(FormatError, match=rf"^file: {what} at offset \d+ must be given once, not twice: {first}$"):
+            decode_islands(_renamed(last.encode(), first.encode())(data))
+
+
+def test_shapes_that_the_operators_do_not_give_are_refused(program: IslandProgram) -> None:
+    for place, part in enumerate(program.parts):
+        if not isinstance(part, Island):
+            continue
+        for node in part.graph.nodes:
+            graph = part.graph.copy()
+            shape = graph.value(node.output).shape
+            assert shape is not None
+            wrong = (*shape[:-1], 1 << 20)
+            graph.values[node.output] = graph.value(node.output).with_(shape=wrong)
+            data = _with_island(program, place, Island(graph, part.reasons))
+            sentence = f"{node.output}: shape must be {shape}, which the operators give, not {wrong}"
+            with pytest.raises(FormatError, match=f"^{re.escape(sentence)}$"):
+                decode_islands(data)
+
+
+def _with_island(program: IslandProgram, place: int, island: Island) -> bytes:
+    """The file of a program that cannot be made, as somebody may write it."""
+    made = copy(program)
+    object.__setattr__(made, "parts", [*program.parts[:place], island, *program.parts[place + 1 :]])
+    return made.to_bytes()
 
 
 def test_a_name_that_readers_do_not_take_is_not_written() -> None:

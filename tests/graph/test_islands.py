@@ -55,9 +55,87 @@ def test_both_sides_of_a_border_agree() -> None:
         parts=_changed(1, name, grid=Grid.unsigned(2)),
     )
     _refused(
+        f"{name}: integers must be on the grid unsigned 5 of the next part, not unsigned 4",
+        parts=_changed(1, name, grid=Grid.unsigned(5)),
+    )
+    _refused(
+        f"{name}: shape at a border must be (6, 6, 5) as in the next part, not (6, 6, 4)",
+        parts=_changed(1, name, shape=(None, 5, 6, 6)),
+    )
+    _refused(
+        "image: shape at a border must be (8, 8, 3) as in the next part, not (8, 9, 3)",
+        inputs=[_program().inputs[0].with_(shape=(None, 3, 8, 9))],
+    )
+    _refused(
+        f"{name}: shape at a border must be (1, 1, 4) as in the next part, not (6, 6, 4)",
+        parts=_changed(1, name, shape=(None, 4)),
+    )
+    _refused(
         f"{name}: unit of the integers must be the same on both sides of a border",
         parts=_changed(1, name, scale=np.float32(3)),
     )
+
+
+def test_integers_cross_without_an_offset() -> None:
+    first, island, _ = _program().parts
+    sentence = "integers at a border must have no offset; write it as an addition behind them"
+    (born,), (name,) = first.graph.outputs, island.graph.inputs
+    for place, tensor in ((0, born), (1, name)):
+        _refused(f"{name}: {sentence}", parts=_changed(place, tensor, offset=np.float32(5)))
+    _refused(f"image: {sentence}", inputs=[_program().inputs[0].with_(offset=np.float32(5))])
+    assert replace(_program(), parts=_changed(2, "three", offset=np.float32(5)))  # nothing reads it
+
+
+def test_tensors_are_born_once() -> None:
+    first, island, last = _program().parts
+    (name,) = island.graph.outputs
+    sentence = f"{name}: tensor must be born once, not twice; rename the output of a part"
+    _refused(sentence, parts=[first, island, island, last])
+    _refused(sentence, inputs=[*_program().inputs, Value(name, (None, 4, 4, 4))])
+    twice = island.graph.copy()
+    twice.outputs *= 2
+    _refused(sentence, parts=[first, Island(twice), last])
+
+
+def test_a_part_is_of_integers() -> None:
+    graph = Graph(["x"], ["y"], [Node("Relu", "relu", ["x"], ["y"])])
+    graph.values |= {name: Value(name, (None, 3)) for name in "xy"}
+    _refused(
+        "program: must have a part of integers, not islands alone; run the model in float elsewhere",
+        inputs=[graph.value("x")],
+        parts=[Island(graph)],
+        outputs={"y": "y"},
+    )
+
+
+def test_what_a_part_keeps_does_not_hide_what_crosses() -> None:
+    program = _program()
+    x = np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3))
+    (name,) = program.islands[0].graph.inputs
+    (result,) = program.islands[0].graph.outputs
+
+    def run(place: int, inputs: Any) -> Any:
+        part = program.parts[place]
+        assert isinstance(part, Program)
+        return {**part.run(inputs), "image": x + 1, (name if place else result): x, "kept": x}
+
+    found, wanted = program.steps(x, run), program.run(x, keep=True)
+    assert found["kept"] is x
+    for tensor in ("image", name, result, *program.outputs.values()):
+        assert np.array_equal(found[tensor], wanted[tensor])
+
+
+def test_images_that_no_machine_should_be_asked_for_are_refused() -> None:
+    tensors = [f"t{i}" for i in range(6)]
+    nodes = [Node("Relu", f"n{i}", tensors[i : i + 1], tensors[i + 1 : i + 2]) for i in range(5)]
+    graph = Graph(tensors[:1], tensors[-1:], nodes)
+    graph.values["t0"] = Value("t0", (None, 1, None, None))
+    x = np.broadcast_to(np.float32(0), (1, 1 << 13, 1 << 14, 1))  # takes no memory
+    sentence = (
+        "n0: all tensors of an island must have at most 536870912 numbers an image, not 671088640; use smaller images"
+    )
+    with pytest.raises(GraphError, match=rf"\A{re.escape(sentence)}\Z"):
+        Island(graph).run({"t0": x})
 
 
 def test_parts_have_no_states() -> None:
@@ -77,10 +155,9 @@ def test_an_island_gives_codes_where_it_says_so() -> None:
 
 
 def test_an_island_keeps_the_batch_on_axis_0() -> None:
-    shape = {"sizes": np.array([-1, 8])}
-    graph = Graph(["x"], ["y"], [Node("Reshape", "rows", ["x", "sizes"], ["y"], {"allowzero": 0})], shape)
+    graph = Graph(["x"], ["y"], [Node("Transpose", "turn", ["x"], ["y"], {"perm": (1, 0, 2, 3)})])
     graph.values["x"] = Value("x", (None, 2, 6, 6))
-    sentence = "y: the batch must stay on axis 0, not become (9, 8) for one image; reshape outside the model"
+    sentence = "y: the batch must stay on axis 0, not become (2, 1, 6, 6) for one image; reshape outside the model"
     with pytest.raises(GraphError, match=rf"\A{re.escape(sentence)}\Z"):
         Island(graph).run({"x": np.zeros((2, 6, 6, 2), np.float32)})
 

@@ -122,6 +122,11 @@ def test_refusals_of_sizes_and_files() -> None:
     _refused("image: height and width must be given (size), not left open", lambda: Session(program))
     _refused("threads: must be an integer from 1 to 2147483647, not 0", lambda: Session(program, threads=0))
     _refused("size: must be (height, width), integers from 1 to 2147483647, not 8", lambda: Session(program, size=8))  # type: ignore[arg-type]
+    _refused(
+        "image: a tensor must have at most 134217728 numbers an image, not 805306368; "
+        "use smaller images, or export with a symbolic height and width",
+        lambda: Session(program, size=(1 << 14, 1 << 14)),
+    )
     session = Session(program, size=(8, 8))
     _refused("image: shape must be (N, 8, 8, 3), not (1, 8, 12, 3)", lambda: session.run(np.zeros((1, 8, 12, 3))))
     data = program.to_bytes()

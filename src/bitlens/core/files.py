@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that appear whole or not at all, also after kill -9, a power cut or on a full disk.
+"""What files begin with, and files that appear whole or not at all, also after kill -9, a power cut or on a full disk.
 
 >>> write_atomically("m.bitlens", data)
 >>> with replacing("x.npz") as stream:
@@ -16,7 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["replacing", "write_atomically"]
+__all__ = ["ISLANDS_MAGIC", "replacing", "write_atomically"]
+
+ISLANDS_MAGIC = b"\x89BITISLE"  # of programs with float islands
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 

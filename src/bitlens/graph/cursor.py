@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitlens.core.files import ISLANDS_MAGIC
 from bitlens.core.grid import Grid, GridError
-from bitlens.graph.encode import HEADER, ISLANDS_MAGIC, LONGEST_TEXT, VERSION
+from bitlens.graph.encode import HEADER, LONGEST_TEXT, VERSION
 from bitlens.graph.graph import GraphError
 
 __all__ = ["Cursor", "FormatError", "opened"]

@@ -19,7 +19,6 @@ from bitlens.graph.ops import INTEGER_OPS
 
 __all__ = [
     "HEADER",
-    "ISLANDS_MAGIC",
     "LONGEST_TEXT",
     "MAGIC",
     "VERSION",
@@ -31,7 +30,6 @@ __all__ = [
 ]
 
 MAGIC = b"\x89BITLENS"
-ISLANDS_MAGIC = b"\x89BITISLE"  # of programs with float islands
 VERSION = 1
 LONGEST_TEXT = 512
 HEADER = struct.Struct("<8sIIQ")  # magic, version, CRC-32 of bytes 16.., length of the file

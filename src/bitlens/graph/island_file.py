@@ -17,13 +17,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitlens.core.files import ISLANDS_MAGIC
 from bitlens.core.grid import Grid
 from bitlens.core.inputs import ROUNDINGS
 from bitlens.graph.cursor import Cursor, FormatError, opened
-from bitlens.graph.encode import HEADER, ISLANDS_MAGIC, VERSION, grid_bytes, seal, text_bytes
+from bitlens.graph.encode import HEADER, VERSION, grid_bytes, seal, text_bytes
 from bitlens.graph.execute import can_execute
 from bitlens.graph.file import LARGEST_FILE_BYTES, Program
 from bitlens.graph.graph import Graph, GraphError, Node, Value
+from bitlens.graph.infer_shapes import infer_shapes
 from bitlens.graph.islands import Island, IslandProgram, Part
 from bitlens.graph.spec import check_stage
 
@@ -148,14 +150,14 @@ def decode_islands(data: bytes) -> IslandProgram:
         FormatError: the bytes are truncated, changed, of another version, or describe what cannot be.
     """
     cursor = opened(data, ISLANDS_MAGIC)
-    metadata = _read_texts(cursor)
+    metadata = _read_texts(cursor, "key of the metadata")
     inputs = [_read_value(cursor) for _ in range(cursor.number("H"))]
     parts: list[Part] = []
     for _ in range(cursor.number("H")):
         host, length = cursor.unpack("BI")
         content = cursor.take(length)
         parts.append(_read_island(content) if host else Program.from_bytes(content))
-    outputs = {cursor.text(): cursor.text() for _ in range(cursor.number("H"))}
+    outputs = _read_named(cursor, "name of an output", cursor.text)
     if cursor.at != len(data):
         raise FormatError(f"file: must end after the outputs at offset {cursor.at}, not {len(data)}")
     try:
@@ -164,8 +166,18 @@ def decode_islands(data: bytes) -> IslandProgram:
         raise FormatError(f"file: {error}") from None
 
 
-def _read_texts(cursor: Cursor) -> dict[str, str]:
-    return {cursor.text(): cursor.long_text() for _ in range(cursor.number("H"))}
+def _read_texts(cursor: Cursor, what: str) -> dict[str, str]:
+    return _read_named(cursor, what, cursor.long_text)
+
+
+def _read_named(cursor: Cursor, what: str, read: Callable[[], Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for _ in range(cursor.number("H")):
+        start, name = cursor.at, cursor.text()
+        if name in found:
+            raise FormatError(f"file: {what} at offset {start} must be given once, not twice: {name}")
+        found[name] = read()
+    return found
 
 
 def _read_sizes(cursor: Cursor) -> tuple[int, ...]:
@@ -215,7 +227,7 @@ def _flag(cursor: Cursor, name: str, what: str) -> bool:
 
 def _read_island(data: bytes) -> Island:
     cursor, graph = Cursor(data), Graph()
-    reasons = _read_texts(cursor)
+    reasons = _read_texts(cursor, "layer of a reason")
     for _ in range(cursor.number("H")):
         value = _read_value(cursor)
         graph.inputs.append(value.name)
@@ -224,10 +236,12 @@ def _read_island(data: bytes) -> Island:
         _read_constant(cursor, graph)
     for _ in range(cursor.number("I")):
         _read_node(cursor, graph)
+    declared = [*graph.values.values()]
     for _ in range(cursor.number("H")):
         value = _read_value(cursor)
         graph.outputs.append(value.name)
         graph.values[value.name] = value
+        declared.append(value)
     if cursor.at != len(data):
         raise FormatError(f"file: an island must end after its outputs at offset {cursor.at}, not {len(data)}")
     if len({*graph.inputs}) < len(graph.inputs) or {*graph.inputs} & {*graph.constants}:
@@ -237,11 +251,20 @@ def _read_island(data: bytes) -> Island:
         for name in graph.outputs:
             if graph.producer(name) is None:
                 raise FormatError(f"{name}: output of an island must be computed")
+        infer_shapes(graph)
+        for value in declared:
+            _check_shape(value, graph.value(value.name))
     except FormatError:
         raise
     except GraphError as error:
         raise FormatError(f"file: {error}") from None
     return Island(graph, reasons)
+
+
+def _check_shape(declared: Value, found: Value) -> None:
+    shape = tuple(size or None for size in found.shape or ())
+    if tuple(size or None for size in declared.shape or ()) != shape:
+        raise FormatError(f"{declared.name}: shape must be {shape}, which the operators give, not {declared.shape}")
 
 
 def _read_constant(cursor: Cursor, graph: Graph) -> None:
@@ -268,7 +291,7 @@ def _read_node(cursor: Cursor, graph: Graph) -> None:
         raise FormatError(f"{name}: operator must be one that reference arithmetic knows, not {op}")
     inputs = [cursor.text() for _ in range(cursor.number("H"))]
     output, shape = cursor.text(), _read_sizes(cursor)
-    attrs = {cursor.text(): _read_attribute(cursor, name) for _ in range(cursor.number("H"))}
+    attrs = _read_named(cursor, f"attribute of {name}", lambda: _read_attribute(cursor, name))
     graph.nodes.append(Node(op, name, inputs, [output], attrs))
     graph.values[output] = Value(output, tuple(size or None for size in shape))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,13 @@ from bitlens.core.inputs import InputError, as_maps, check_integers, check_names
 from bitlens.graph.execute import Tensor, execute
 from bitlens.graph.file import Program
 from bitlens.graph.graph import Graph, GraphError, Value
+from bitlens.graph.infer_shapes import infer_shapes
 
 __all__ = ["Arrays", "Island", "IslandProgram", "Part", "in_model_order", "results"]
 
 Arrays = dict[str, npt.NDArray[Any]]
+
+_MOST_NUMBERS = 1 << 29  # of all tensors of an island for one image, as in verify_program
 
 
 @dataclass(frozen=True)
@@ -48,10 +52,13 @@ class Island:
             Channels last, by tensor name; int64 where the output has a grid, else float32.
 
         Raises:
-            CompileError: operands do not fit each other, as in a file that somebody has changed.
+            GraphError: an image takes too much memory, the batch leaves axis 0, or an output is not quantized where it
+                should be.
+            CompileError: a GraphError; operands do not fit each other, as in a file that somebody has changed.
         """
         count = max((len(array) for array in inputs.values()), default=0)
         moved = {name: in_model_order(self.graph.value(name), array) for name, array in inputs.items()}
+        self._check_numbers(moved)
         images = []
         for i in range(max(count, 1)):
             image = {name: array[i : i + 1] if count else _nothing(array) for name, array in moved.items()}
@@ -63,6 +70,23 @@ class Island:
             images.append([self._result(name, tensors[name]) for name in self.graph.outputs])
         whole = [np.concatenate(parts)[:count] for parts in zip(*images, strict=True)]
         return {name: _channels_last(array) for name, array in zip(self.graph.outputs, whole, strict=True)}
+
+    def _check_numbers(self, inputs: Arrays) -> None:
+        """Refuse images that no machine should be asked for, before anything is computed."""
+        graph = self.graph
+        known = {name: graph.value(name) for name in graph.inputs}
+        known = {
+            name: value.with_(shape=(*(value.shape or ())[:1], *inputs[name].shape[1:]))
+            for name, value in known.items()
+        }
+        sized = Graph(graph.inputs, graph.outputs, graph.nodes, graph.constants, {**graph.values, **known})
+        infer_shapes(sized)
+        numbers = sum(prod(size or 1 for size in sized.value(node.outputs[0]).shape or ()) for node in sized.nodes)
+        if numbers > _MOST_NUMBERS:
+            raise GraphError(
+                f"{graph.nodes[0].name}: all tensors of an island must have at most {_MOST_NUMBERS} numbers an image, "
+                f"not {numbers}; use smaller images"
+            )
 
     def _result(self, name: str, tensor: Tensor) -> npt.NDArray[Any]:
         if tensor.real.shape[:1] != (1,):
@@ -95,7 +119,7 @@ class IslandProgram:
 
     def __post_init__(self) -> None:
         names = [value.name for value in self.inputs]
-        born = {value.name: value for value in self.inputs}
+        born = {value.name: value.with_(shape=_crossing(value)) for value in self.inputs}
         if len({*names}) < len(names) or not self.parts or not self.outputs:
             raise GraphError("program: must have inputs of different names, parts and outputs")
         for part in self.parts:
@@ -103,7 +127,12 @@ class IslandProgram:
                 raise GraphError(f"{part.graph.states[0].input}: parts between float islands must have no states")
             for name in part.graph.inputs:
                 _check_border(name, born.get(name), part)
-            born |= results(part)
+            _check_names(part, born)
+            born |= {key: value.with_(shape=_crossing(value, part)) for key, value in results(part).items()}
+        if len(self.islands) == len(self.parts):
+            raise GraphError(
+                "program: must have a part of integers, not islands alone; run the model in float elsewhere"
+            )
         missing = [tensor for tensor in self.outputs.values() if tensor not in born or tensor in names]
         if missing:
             raise GraphError(f"{missing[0]}: output must be born in a part")
@@ -170,10 +199,14 @@ class IslandProgram:
             Every array that crossed a border, and what `run` gave besides.
         """
         arrays = self.entered(x)
+        kept: Arrays = {}
         for place, part in enumerate(self.parts):
             inputs = {name: arrays[name] for name in part.graph.inputs}
-            arrays |= part.run(inputs) if isinstance(part, Island) else run(place, inputs)
-        return arrays
+            found = part.run(inputs) if isinstance(part, Island) else run(place, inputs)
+            crossing = results(part)
+            kept |= {name: array for name, array in found.items() if name not in crossing}
+            arrays |= {name: found[name] for name in crossing}
+        return kept | arrays  # a tensor inside a part may be named like one at a border
 
     def run(self, x: npt.ArrayLike | Mapping[str, npt.ArrayLike], *, real: bool = False, keep: bool = False) -> Arrays:
         """Run the integer programs by the golden interpreter and the islands on the host.
@@ -215,18 +248,40 @@ def results(part: Part) -> dict[str, Value]:
     return {graph.output_names.get(name, name): graph.value(name) for name in graph.outputs}
 
 
+def _check_names(part: Part, born: Mapping[str, Value]) -> None:
+    """Refuse a name that two tensors would share: which of them a part reads could not be told."""
+    names = [part.graph.output_names.get(name, name) for name in part.graph.outputs]
+    twice = [name for i, name in enumerate(names) if name in born or name in names[:i]]
+    if twice:
+        raise GraphError(f"{twice[0]}: tensor must be born once, not twice; rename the output of a part")
+
+
 def _check_border(name: str, value: Value | None, part: Part) -> None:
     if value is None:
         raise GraphError(f"{name}: input of a part must be born in front of it")
     wanted = part.graph.value(name)
+    sizes, given = _crossing(wanted, part), value.shape or ()
+    fits = len(sizes) == len(given) and all(None in (m, n) or m == n for m, n in zip(sizes, given, strict=True))
+    if not fits:
+        raise GraphError(f"{name}: shape at a border must be {sizes} as in the next part, not {given}")
     if (wanted.grid is None) != (value.grid is None):
         raise GraphError(f"{name}: a border must be integers on both sides, or real on both")
     if wanted.grid is None or value.grid is None:
         return
-    if not wanted.grid.covers(value.grid):
+    if wanted.grid != value.grid:
         raise GraphError(f"{name}: integers must be on the grid {wanted.grid} of the next part, not {value.grid}")
     if not np.array_equal(wanted.scale.reshape(-1), value.scale.reshape(-1)):
         raise GraphError(f"{name}: unit of the integers must be the same on both sides of a border")
+    if np.any(wanted.offset) or np.any(value.offset):
+        raise GraphError(f"{name}: integers at a border must have no offset; write it as an addition behind them")
+
+
+def _crossing(value: Value, part: Part | None = None) -> tuple[int | None, ...]:
+    """Sizes of one image as it crosses a border, channels last; None where open."""
+    if isinstance(part, Program):
+        return value.shape or ()
+    sizes = (value.shape or ())[1:]
+    return (*sizes[1:], sizes[0]) if len(sizes) == 3 else (1, 1, *sizes) if len(sizes) == 1 else sizes
 
 
 def _entered(value: Value, array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -19,6 +19,7 @@ from bitlens.graph.file import Program
 from bitlens.graph.graph import GraphError, Value
 from bitlens.graph.island_file import decode_islands
 from bitlens.graph.islands import Arrays, Island, IslandProgram
+from bitlens.graph.shape_contents import check_numbers
 from bitlens.runtime.session import Layer, Session, Source, checked_options, read_source
 from bitlens.runtime.stream import Stream
 from bitlens.runtime.tensor import SessionError, Tensor
@@ -147,7 +148,15 @@ def _tensor(value: Value, shape: tuple[int, ...]) -> Tensor:
 
 
 def _image(tensor: Tensor) -> npt.NDArray[Any]:
-    """One image that every input takes."""
+    """One image that every input takes.
+
+    Raises:
+        SessionError: it is larger than any machine should be asked for.
+    """
+    try:
+        check_numbers(tensor.shape)
+    except ValueError as error:
+        raise SessionError(f"{tensor.name}: {error}") from None
     if tensor.grid is None:
         return np.zeros((1, *tensor.shape), np.float32)
     return np.full((1, *tensor.shape), tensor.grid.lo, np.int64)

@@ -20,6 +20,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from bitlens.core.files import ISLANDS_MAGIC
 from bitlens.runtime import _native
 from bitlens.runtime.stream import Stream
 from bitlens.runtime.tensor import SessionError, Tensor, checked_arrays, described, real_values
@@ -37,7 +38,6 @@ class _HasBytes(Protocol):
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | _HasBytes
 
-_ISLANDS_MAGIC = b"\x89BITISLE"  # what files of programs with float islands begin with
 _MOST = (1 << 31) - 1  # threads, and pixels of a side
 
 
@@ -195,10 +195,10 @@ def checked_options(threads: object, size: object) -> None:
 def _has_islands(source: Source) -> bool:
     """Whether a source is a program with float islands, as a path, bytes or in memory."""
     if isinstance(source, bytes | bytearray | memoryview):
-        return bytes(source[:8]) == _ISLANDS_MAGIC
+        return bytes(source[:8]) == ISLANDS_MAGIC
     if isinstance(source, str | os.PathLike):
         with Path(source).open("rb") as stream:
-            return stream.read(8) == _ISLANDS_MAGIC
+            return stream.read(8) == ISLANDS_MAGIC
     return hasattr(source, "islands")
 
 
