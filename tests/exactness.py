@@ -10,9 +10,9 @@ import bitlens
 from bitlens.graph.execute import Tensor, execute
 from bitlens.graph.file import Program
 from bitlens.graph.graph import Graph
+from bitlens.graph.infer_shapes import infer_shapes
 from bitlens.graph.spec import TAIL_OPS
 from bitlens.passes.fold_constants import fold_constants
-from bitlens.passes.infer_shapes import infer_shapes
 from bitlens.passes.lift_sequences import lift_sequences
 from bitlens.qonnx.read import read
 from bitlens.runtime import Session

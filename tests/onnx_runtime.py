@@ -10,9 +10,9 @@ from onnx import helper
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from bitlens.graph.execute import execute
+from bitlens.graph.infer_shapes import infer_shapes
 from bitlens.graph.rewrite import drop_dead
 from bitlens.passes.fold_constants import constant_tensor, fold_constants
-from bitlens.passes.infer_shapes import infer_shapes
 from bitlens.passes.lift_sequences import lift_sequences
 from bitlens.passes.settle_layouts import expand_channels_last
 from bitlens.qonnx.dialect import STANDARD_DOMAINS

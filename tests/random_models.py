@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto
 
-from bitlens.passes.infer_shapes import infer_shapes
+from bitlens.graph.infer_shapes import infer_shapes
 from bitlens.qonnx.read import read
 from model_forms import as_sequences, partly_channels_last
 from qonnx_models import ModelBuilder

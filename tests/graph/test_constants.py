@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from bitlens.graph.infer_shapes import infer_shapes
 from bitlens.passes.fold_constants import fold_constants
-from bitlens.passes.infer_shapes import infer_shapes
 from bitlens.qonnx.read import read
 
 RNG = np.random.default_rng(0)

@@ -9,8 +9,8 @@ import pytest
 
 import onnx_runtime
 from bitlens.graph.execute import execute
+from bitlens.graph.infer_shapes import infer_shapes
 from bitlens.graph.spec import CompileError
-from bitlens.passes.infer_shapes import infer_shapes
 from bitlens.qonnx.read import read
 from qonnx_models import ModelBuilder
 

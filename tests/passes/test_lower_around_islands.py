@@ -13,10 +13,10 @@ import bitlens
 import onnx_runtime
 from bitlens.graph.execute import execute
 from bitlens.graph.file import Program
+from bitlens.graph.infer_shapes import infer_shapes
 from bitlens.graph.islands import Island, IslandProgram
 from bitlens.graph.spec import CompileError
 from bitlens.passes.fold_constants import fold_constants
-from bitlens.passes.infer_shapes import infer_shapes
 from bitlens.passes.pipeline import ONE_FORM
 from bitlens.qonnx.read import read
 from island_models import ISLANDS, Nets, quantized_chain

@@ -3,8 +3,8 @@ import numpy as np
 
 import bitlens
 from bitlens.graph.execute import execute
+from bitlens.graph.infer_shapes import infer_shapes
 from bitlens.passes.fold_constants import fold_constants
-from bitlens.passes.infer_shapes import infer_shapes
 from bitlens.qonnx.read import read
 from qonnx_models import ModelBuilder
 from stages import after, assert_refused

@@ -7,8 +7,8 @@ import pytest
 
 import bitlens
 from bitlens.graph.graph import Graph
+from bitlens.graph.infer_shapes import infer_shapes
 from bitlens.graph.spec import CompileError
-from bitlens.passes.infer_shapes import infer_shapes
 from bitlens.passes.move_channels_last import move_channels_last
 from bitlens.passes.pipeline import QUANTIZED, TO_INTEGERS
 from bitlens.passes.verify_program import verify_program

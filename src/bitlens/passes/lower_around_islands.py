@@ -14,6 +14,7 @@ from bitlens.graph.execute import Tensor, execute
 from bitlens.graph.execute.tensor import across_channels
 from bitlens.graph.file import Program
 from bitlens.graph.graph import Graph, GraphError, Node, Value
+from bitlens.graph.infer_shapes import infer_shapes
 from bitlens.graph.islands import Arrays, Island, IslandProgram, in_model_order, results
 from bitlens.graph.quantizer import read_quantizer
 from bitlens.graph.rewrite import drop_dead, fresh_node, fresh_tensor, insert_after, replace_tensor
@@ -23,7 +24,6 @@ from bitlens.passes.cut_islands import PRODUCTS, QUANTIZERS, Part, cut_islands
 from bitlens.passes.detach_tails import detach_tails
 from bitlens.passes.expand_integer_products import expand_integer_products
 from bitlens.passes.fold_constants import fold_constants
-from bitlens.passes.infer_shapes import infer_shapes
 from bitlens.passes.lower_elementwise import lower_elementwise
 from bitlens.passes.pair_quantizers import pair_quantizers
 from bitlens.passes.pipeline import ONE_FORM, lower_to_integers

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from bitlens.graph.check import check_program
 from bitlens.graph.graph import Graph, GraphError
+from bitlens.graph.infer_shapes import infer_shapes
 from bitlens.graph.rewrite import drop_dead
 from bitlens.graph.spec import CompileError, check_stage
 from bitlens.passes.adopt_inputs import adopt_inputs
@@ -24,7 +25,6 @@ from bitlens.passes.find_step_tables import find_step_tables
 from bitlens.passes.fold_constants import fold_constants
 from bitlens.passes.fold_shuffles import fold_shuffles
 from bitlens.passes.fuse_chains import fuse_chains
-from bitlens.passes.infer_shapes import infer_shapes
 from bitlens.passes.join_forks import join_forks
 from bitlens.passes.lift_sequences import lift_sequences
 from bitlens.passes.lower_elementwise import lower_elementwise

@@ -15,10 +15,10 @@ import numpy as np
 
 from bitlens.core.functions import FUNCTIONS
 from bitlens.graph.graph import Graph, Node, Value
+from bitlens.graph.infer_shapes import infer_shapes
 from bitlens.graph.rewrite import bypass, drop_dead, fresh_node, fresh_tensor, replace_tensor
 from bitlens.graph.spec import IMPORTED_OPS, REQUIRED, CompileError
 from bitlens.passes.fold_constants import fold_constants
-from bitlens.passes.infer_shapes import infer_shapes
 
 __all__ = ["expand_channels_last", "settle_layouts"]
 

@@ -100,7 +100,7 @@ def _island(place: int, island: Island, shapes: _Shapes) -> Report:
 
 def _with_shapes(graph: Graph, shapes: _Shapes) -> Graph:
     """The island with the shapes that follow from those at its border, in the model's own order of axes."""
-    from bitlens.passes.infer_shapes import infer_shapes
+    from bitlens.graph.infer_shapes import infer_shapes
 
     sized = graph.copy()
     for name in graph.inputs:

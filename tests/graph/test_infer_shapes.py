@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
+from bitlens.graph.infer_shapes import infer_shapes
 from bitlens.graph.spec import CompileError
-from bitlens.passes.infer_shapes import infer_shapes
 from bitlens.qonnx.read import read
 from qonnx_models import ModelBuilder
 from random_models import random_model
