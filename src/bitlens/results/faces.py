@@ -127,7 +127,7 @@ def _trained(run: str) -> Callable[[Path | None], Figures]:
 
         @torch.no_grad()
         def detect(luma: Bytes) -> tuple[Reals, Reals]:
-            maps = net(to_batch(luma[None, :, :, None]))
+            maps = net(to_batch(luma[None, :, :, None].copy()))  # decoded pictures are read-only
             cells = {name: values[0].permute(1, 2, 0).numpy() for name, values in maps.items()}
             boxes, _, heat = detections(cells, float(np.log(_LOW / (1 - _LOW))))
             size = [luma.shape[1], luma.shape[0]]

@@ -26,7 +26,7 @@ from bitlens.vision.records import Box, Face, VisionError
 
 __all__ = ["FaceDetector"]
 
-_THRESHOLD = 0.5
+_THRESHOLD = 0.57
 _OVERLAP = 0.4
 _SIZES = 4  # sessions that are kept, one a size
 _PREFIX = "stride"
