@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bitlens.passes.infer_shapes import infer_shapes
 from judge import judge
 
 import bitlens
@@ -26,7 +27,6 @@ from bitlens.graph.execute import execute
 from bitlens.graph.graph import Graph
 from bitlens.graph.interpret import interpret
 from bitlens.passes.fold_constants import fold_constants
-from bitlens.passes.infer_shapes import infer_shapes
 from bitlens.qonnx.read import read
 
 
