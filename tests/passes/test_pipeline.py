@@ -42,7 +42,7 @@ def test_unknown_operators_are_named(faults: str) -> None:
     )
 
 
-@pytest.mark.parametrize("count", [300, 900])
+@pytest.mark.parametrize("count", [450])
 def test_long_rows_of_layers_compile_or_are_refused(count: int) -> None:
     b = ModelBuilder(("N", 1, 2, 2))
     x = b.image()
