@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cluster of Ray on this machine, where Ray is installed."""
+"""A cluster of Ray on this machine."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import ray
 
 from bitlens.camera.archive import scan_archive, scan_jobs
 from bitlens.camera.captures import read_captures
@@ -17,8 +18,6 @@ import square_nets
 import videos
 from square_nets import square_line
 from videos import picture, write_video
-
-ray = pytest.importorskip("ray")
 
 
 @pytest.mark.filterwarnings("ignore")  # of Ray about itself

@@ -10,8 +10,6 @@ from bitlens.camera.source import open_source
 from bitlens.results import demo_clip
 from bitlens.results.demo_clip import draw_frame, write_clip
 
-pytest.importorskip("skimage")
-
 
 def _photograph() -> np.ndarray:
     y, x = np.mgrid[:512, :512]

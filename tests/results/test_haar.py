@@ -10,8 +10,6 @@ import pytest
 from bitlens.results.detection import Labelled, corners
 from bitlens.results.haar import Haar
 
-pytest.importorskip("cv2")
-
 
 def _cascade(squares: list[list[int]], weights: list[float]) -> Any:
     found = np.array(squares, np.int32) if squares else ()

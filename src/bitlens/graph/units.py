@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["common_unit", "whole_multiple"]
+__all__ = ["common_unit", "scaled_unit", "whole_multiple"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -28,6 +28,20 @@ def whole_multiple(numbers: FloatArray, unit: FloatArray) -> npt.NDArray[np.int6
     if not np.array_equal(back, np.broadcast_to(numbers, back.shape)):
         return None
     return np.asarray(ratio.astype(np.int64))
+
+
+def scaled_unit(unit: FloatArray, factor: FloatArray, *, divide: bool) -> tuple[int, FloatArray] | None:
+    """Sign and unit of integers that are multiplied, or divided, by numbers.
+
+    None where the numbers are not all of one sign, or the new unit is no positive finite number: then the result is real.
+    """
+    if not (np.all(factor > 0) or np.all(factor < 0)):
+        return None
+    with np.errstate(over="ignore", under="ignore"):
+        found = np.asarray(unit / np.abs(factor) if divide else unit * np.abs(factor), np.float32)
+    if not np.all(np.isfinite(found)) or not np.all(found > 0):
+        return None
+    return (1 if np.all(factor > 0) else -1), found
 
 
 def common_unit(units: Sequence[FloatArray]) -> tuple[FloatArray, list[int]] | None:

@@ -19,7 +19,7 @@ from bitlens.core.grid import Grid
 from bitlens.core.reference import Add, Chain, Divide, Multiply
 from bitlens.graph.graph import Graph, Node, Value
 from bitlens.graph.rewrite import fresh_node, fresh_tensor
-from bitlens.graph.units import common_unit, whole_multiple
+from bitlens.graph.units import common_unit, scaled_unit, whole_multiple
 
 __all__ = ["align_operands", "settle_operand"]
 
@@ -53,17 +53,11 @@ def _whole_map(chain: Chain, unit: FloatArray) -> tuple[int, npt.NDArray[np.int6
     for operator in chain:
         match operator:
             case Multiply(values) | Divide(values):
-                numbers = np.asarray(values, np.float32)
-                if not (np.all(numbers > 0) or np.all(numbers < 0)):
+                scaled = scaled_unit(unit, np.asarray(values, np.float32), divide=isinstance(operator, Divide))
+                if scaled is None:
                     return None
-                if np.any(numbers < 0):
-                    sign, addend = -sign, -addend
-                with np.errstate(over="ignore", under="ignore"):
-                    unit = np.asarray(
-                        unit * np.abs(numbers) if isinstance(operator, Multiply) else unit / np.abs(numbers)
-                    )
-                if not np.all(np.isfinite(unit)) or not np.all(unit > 0):
-                    return None
+                turn, unit = scaled
+                sign, addend = turn * sign, turn * addend
             case Add(values):
                 added = whole_multiple(np.asarray(values, np.float32), unit)
                 if added is None:

@@ -35,9 +35,10 @@ def export_run(run: str | Path) -> onnx.ModelProto:
 
     config = read_config(run)
     recipe = find_recipe(config["recipe"])
-    net, example = frozen_run(run), recipe.task.example()
+    net: Any = frozen_run(run)
+    example = recipe.task.example()
     if isinstance(recipe.task, LanguageModelling):  # one step of the fixed form
-        net, example = _fixed(net), example.flatten()
+        net, example = net.to_fixed(), example.flatten()
     any_size = isinstance(recipe.task, Segmentation | FaceDetection)
     model: onnx.ModelProto = export(net, example, symbolic=any_size)
     told = {"name": f"{config['recipe']} {config['bits']}", "recipe": config["recipe"], "licence": recipe.licence}
@@ -47,10 +48,6 @@ def export_run(run: str | Path) -> onnx.ModelProto:
         entry = model.metadata_props.add()
         entry.key, entry.value = key, text
     return model
-
-
-def _fixed(net: Any) -> Any:
-    return net.to_fixed()
 
 
 def test_images(

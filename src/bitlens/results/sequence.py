@@ -163,20 +163,15 @@ def _fixed_net(run: str) -> Any:
 
 
 def _check_net(net: Any, program: Program, run: str) -> None:
-    example = net.example(_first_word())
-    graph = program.graph
+    import torch
+
+    example, graph = net.example(torch.zeros(1, dtype=torch.int64)), program.graph
     widths = {state.input: (graph.value(state.input).shape or ())[-1] for state in graph.states}
     found = dict(zip(net.state_names, (state.shape[1] for state in example[1:]), strict=True))
     if widths != found:
         raise GraphError(
             f"{run}: run must be the one that the program was compiled from, with states {widths}, not {found}"
         )
-
-
-def _first_word() -> Any:
-    import torch
-
-    return torch.zeros(1, dtype=torch.int64)
 
 
 def _net_step(net: Any, program: Program, words: IntArray, before: Arrays) -> Arrays:

@@ -13,11 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bitlens.runtime import Session
-from bitlens.runtime.session import Source
-from bitlens.vision.clearness import shipped
-from bitlens.vision.crop import level
-from bitlens.vision.records import VisionError
+from bitlens.vision.crop_net import CropNet
 
 __all__ = ["POSE_DEGREES", "POSE_MARGIN", "POSE_SIZE", "Angles", "Pose", "frontality_of"]
 
@@ -46,24 +42,12 @@ class Angles(NamedTuple):
     frontality: Reals
 
 
-class Pose:
-    """The pose net.
+class Pose(CropNet):
+    """The pose net; arguments and errors are those of `CropNet`."""
 
-    Args:
-        source: a compiled `face_pose` program; None: the one that comes with bitlens.
-        threads: of the engine.
-
-    Raises:
-        bitlens.runtime.SessionError: the program is damaged.
-        OSError: it cannot be read.
-    """
-
+    name = "face_pose"
     size = POSE_SIZE
     margin = POSE_MARGIN
-
-    def __init__(self, source: Source | None = None, threads: int | None = 1) -> None:
-        found = shipped("face_pose") if source is None else source
-        self.session = Session(found, threads=threads)
 
     def estimate(self, crops: Bytes) -> Angles:
         """Return the pose of crops, uint8 (N, 64, 64) as `crop_faces` cuts them.
@@ -71,14 +55,7 @@ class Pose:
         Raises:
             VisionError: they have another shape or type.
         """
-        if crops.dtype != np.uint8 or crops.shape[1:] != (self.size, self.size):
-            raise VisionError(
-                f"crops: must be uint8 (N, {self.size}, {self.size}), not {crops.dtype} {tuple(crops.shape)}"
-            )
-        if not len(crops):
-            return Angles(*(np.zeros(0) for _ in range(4)))
-        (found,) = self.session.run(level(crops)[..., None], real=True).values()  # (N, 1, 1, 3)
-        yaw, pitch, roll = found.reshape(-1, 3).astype(np.float64).T * POSE_DEGREES
+        yaw, pitch, roll = self._run(crops, 3) * POSE_DEGREES
         return Angles(yaw, pitch, roll, frontality_of(yaw, pitch))
 
 

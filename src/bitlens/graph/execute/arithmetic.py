@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from bitlens.graph.execute.tensor import Array, Rule, Tensor, alike
 from bitlens.graph.graph import Node
-from bitlens.graph.units import common_unit, whole_multiple
+from bitlens.graph.units import common_unit, scaled_unit, whole_multiple
 
 __all__ = ["ARITHMETIC"]
 
@@ -53,21 +53,19 @@ def _shifted(x: Tensor, constant: Array, sign: int = 1) -> Tensor | None:
     return None if addend is None else Tensor.quantized(sign * exact.integers + addend, exact.unit)
 
 
-def _scaled(x: Tensor, constant: Array, scale: Callable[[Array, Array], Array]) -> Tensor | None:
+def _scaled(x: Tensor, constant: Array, *, divide: bool = False) -> Tensor | None:
     """X times or by a constant as integers in another unit, None where that changes signs here and not there."""
     exact = x.exact
-    if exact is None or constant.dtype != np.float32 or not (np.all(constant > 0) or np.all(constant < 0)):
+    if exact is None or constant.dtype != np.float32:
         return None
     assert exact.integers is not None and exact.unit is not None
-    factor = np.abs(constant)
-    if factor.min() == factor.max():
+    factor = constant
+    if factor.size and factor.min() == factor.max():
         factor = factor.flat[0]
     elif factor.ndim < exact.integers.ndim:
         factor = factor.reshape((1,) * (exact.integers.ndim - factor.ndim) + factor.shape)
-    unit = np.asarray(scale(exact.unit, factor), np.float32)
-    if not np.all(np.isfinite(unit)) or not np.all(unit > 0):
-        return None
-    return Tensor.quantized(exact.integers if constant.flat[0] > 0 else -exact.integers, unit)
+    found = scaled_unit(exact.unit, factor, divide=divide)
+    return None if found is None else Tensor.quantized(found[0] * exact.integers, found[1])
 
 
 def _add(node: Node, operands: list[Tensor | None]) -> Tensor:
@@ -98,9 +96,7 @@ def _multiply(node: Node, operands: list[Tensor | None]) -> Tensor:
         assert first.integers is not None and second.integers is not None
         return Tensor.quantized(first.integers * second.integers, np.asarray(first.unit * second.unit))
     reals = alike(operands)
-    whole = (
-        _scaled(a, reals[1], np.multiply) if b.constant else _scaled(b, reals[0], np.multiply) if a.constant else None
-    )
+    whole = _scaled(a, reals[1]) if b.constant else _scaled(b, reals[0]) if a.constant else None
     return Tensor(reals[0] * reals[1], whole=whole)
 
 
@@ -109,7 +105,7 @@ def _divide(node: Node, operands: list[Tensor | None]) -> Tensor:
     first, second = alike(operands)
     if first.dtype.kind != "f":
         return Tensor(_truncated(first, second))
-    return Tensor(first / second, whole=_scaled(a, second, np.divide) if b.constant else None)
+    return Tensor(first / second, whole=_scaled(a, second, divide=True) if b.constant else None)
 
 
 def _truncated(a: Array, b: Array) -> Array:
@@ -123,7 +119,7 @@ def _negate(node: Node, operands: list[Tensor | None]) -> Tensor:
     (x,) = operands
     if x is None:
         raise ValueError("an operand is needed")
-    return Tensor(-x.real, whole=_scaled(x, np.full((), -1, np.float32), np.multiply))
+    return Tensor(-x.real, whole=_scaled(x, np.full((), -1, np.float32)))
 
 
 ARITHMETIC: dict[str, Rule] = {"Add": _add, "Sub": _subtract, "Mul": _multiply, "Div": _divide, "Neg": _negate}
