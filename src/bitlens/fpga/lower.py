@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From an integer program to a streaming circuit: every op becomes elements of `rtl/`.
 
-Each layer runs at its own folding: PE output channels and SIMD input channels a cycle. What stands between two layers of
-different lanes are width converters; what two layers read is forked, with a queue long enough that neither waits for the other.
+Each layer runs at its own folding: PE output channels and SIMD input channels a cycle. `wiring.py` brings the streams there.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import numpy.typing as npt
 from bitlens.core.grid import Grid
 from bitlens.core.steps import NEVER
 from bitlens.fpga.network import Element, FpgaError, Memory, Network, Stream, integer_bits, pack_words
+from bitlens.fpga.wiring import Wiring, fixed_size
 from bitlens.graph.file import Program
 from bitlens.graph.graph import Graph, Node
 
@@ -68,145 +68,18 @@ def lower_program(program: Program, folding: Mapping[str, Fold]) -> Network:
     return _Lowering(program.graph, folding).network()
 
 
-class _Lowering:
+class _Lowering(Wiring):
     def __init__(self, graph: Graph, folding: Mapping[str, Fold]) -> None:
-        self.graph, self.folding = graph, folding
-        self.elements: list[Element] = []
-        self.wires: dict[str, int] = {}
-        self.streams: dict[str, list[Stream]] = {}  # of a tensor, one for each reader
+        super().__init__(graph)
+        self.folding = folding
         self.taken: set[str] = set()  # results of ops that end an earlier element
 
     def network(self) -> Network:
-        graph = self.graph
-        if len(graph.inputs) != 1:
-            raise FpgaError(f"program: must have one input for a circuit, not {len(graph.inputs)}")
-        (name,) = graph.inputs
-        value = graph.value(name)
-        assert value.grid is not None
-        shape = _fixed(name, value.shape)
-        entry = Stream("s", shape, *integer_bits(value.grid), shape[2])
-        self.wires["s"] = entry.width
-        self._share(name, entry)
-        for node in graph:
+        entry = self.enter()
+        for node in self.graph:
             if node.output not in self.taken:
                 _RULES.get(node.op, _refuse)(self, node)
-        outputs = {}
-        for place, tensor in enumerate(graph.outputs):
-            stream = self.streams[tensor].pop()
-            self.wires[f"m{place}"] = self.wires.pop(stream.wire)
-            self._rename(stream.wire, f"m{place}")
-            outputs[graph.output_names.get(tensor, tensor)] = replace(stream, wire=f"m{place}")
-        return Network("top", self.elements, self.wires, entry, outputs)
-
-    def _rename(self, old: str, new: str) -> None:
-        for element in self.elements:
-            for ports in (element.inputs, element.outputs):
-                for port, wire in ports.items():
-                    if wire == old:
-                        ports[port] = new
-
-    def read(self, tensor: str, lanes: int | None = None) -> Stream:
-        """The stream of a tensor for one reader, `lanes` wide."""
-        stream = self.streams[tensor].pop(0)
-        return stream if lanes is None else self.to_lanes(stream, lanes)
-
-    def to_lanes(self, stream: Stream, lanes: int) -> Stream:
-        """Convert the width of beats, through the greatest common divisor where neither divides the other."""
-        common = gcd(stream.lanes, lanes)
-        if common < stream.lanes:
-            stream = self.add(
-                "narrow",
-                stream.wire,
-                {"WIDTH": common * stream.bits, "FACTOR": stream.lanes // common},
-                stream,
-                lanes=common,
-            )
-        if common < lanes:
-            stream = self.add(
-                "widen", stream.wire, {"WIDTH": stream.width, "FACTOR": lanes // common}, stream, lanes=lanes
-            )
-        return stream
-
-    def add(
-        self,
-        module: str,
-        name: str,
-        parameters: dict[str, int],
-        source: Stream,
-        *,
-        layer: str = "",
-        cycles: int | None = None,
-        memories: dict[str, Memory] | None = None,
-        **changes: Any,
-    ) -> Stream:
-        """Add an element of one input and one output; returns its result."""
-        result = replace(source, wire=self.fresh(f"{name}_{module}"), **changes)
-        self.wires[result.wire] = result.width
-        busy = max(source.beats, result.beats) if cycles is None else cycles
-        self.elements.append(
-            Element(
-                result.wire, module, parameters, {"in": source.wire}, {"out": result.wire}, memories or {}, layer, busy
-            )
-        )
-        return result
-
-    def fresh(self, wish: str) -> str:
-        """A wire name that is legal in Verilog and new."""
-        name = "".join(character if character.isalnum() else "_" for character in wish)
-        name = name if name[0].isalpha() else f"n_{name}"
-        taken, count = name, 2
-        while taken in self.wires:
-            taken, count = f"{name}_{count}", count + 1
-        return taken
-
-    def _share(self, tensor: str, stream: Stream) -> None:
-        """Let every reader of a tensor have a stream of its own."""
-        readers = len(self.graph.consumers(tensor)) + self.graph.outputs.count(tensor)
-        readers += sum(node.inputs.count(tensor) - 1 for node in self.graph.consumers(tensor))
-        found = []
-        for _ in range(readers - 1):
-            left, right = (self.fresh(f"{stream.wire}_{side}") for side in ("a", "b"))
-            self.wires |= {left: stream.width, right: stream.width}
-            self.elements.append(
-                Element(
-                    left,
-                    "fork2",
-                    {"WIDTH": stream.width},
-                    {"in": stream.wire},
-                    {"a": left, "b": right},
-                    cycles=stream.beats,
-                )
-            )
-            found.append(self._queue(replace(stream, wire=left)))
-            stream = replace(stream, wire=right)
-        self.streams[tensor] = [*found, self._queue(stream) if found else stream]
-
-    def _queue(self, stream: Stream) -> Stream:
-        """Room for a whole image: whatever the other readers do, no fork waits for ever."""
-        return self.add("fifo", stream.wire, {"WIDTH": stream.width, "DEPTH": max(2, stream.beats)}, stream)
-
-    def extended(self, stream: Stream, bits: int, signed: bool) -> Stream:
-        """The same integers in more bits."""
-        if stream.bits == bits:
-            return replace(stream, signed=signed)
-        parameters = {
-            "LANES": stream.lanes,
-            "IN_BITS": stream.bits,
-            "IN_SIGNED": int(stream.signed),
-            "OUT_BITS": bits,
-        }
-        return self.add("extend", stream.wire, parameters, stream, bits=bits, signed=signed)
-
-    def drop(self, tensor: str) -> None:
-        """Forget a reader that looks at a size only."""
-        stream = self.streams[tensor].pop(0)
-        self.elements.append(
-            Element(self.fresh(f"{stream.wire}_sink"), "sink", {"WIDTH": stream.width}, {"in": stream.wire}, {})
-        )
-
-    def done(self, tensor: str, stream: Stream) -> None:
-        """A tensor is born."""
-        self._share(tensor, stream)
+        return Network("top", self.elements, self.wires, entry, self.leave())
 
     def fused_steps(self, node: Node) -> Node | None:
         """The step table that alone reads a node's result."""
@@ -215,13 +88,6 @@ class _Lowering:
         if alone and readers[0].op == "steps" and readers[0].attrs["breakpoints"].shape[1] <= _MOST_LEVELS:
             return readers[0]
         return None
-
-
-def _fixed(name: str, shape: tuple[int | None, ...] | None) -> tuple[int, int, int]:
-    height, width, channels = shape or (None, None, None)
-    if height is None or width is None or channels is None:
-        raise FpgaError(f"{name}: size must be fixed for a circuit, not symbolic; give --size HxW")
-    return height, width, channels
 
 
 def _refuse(lowering: _Lowering, node: Node) -> None:
@@ -234,7 +100,7 @@ def _windows(lowering: _Lowering, node: Node, stream: Stream, fill: int) -> Stre
     (kh, kw), (sh, sw), (dh, dw) = attrs["kernel"], attrs["stride"], attrs["dilation"]
     top, left, _, _ = attrs["pads"]
     height, width, channels = stream.shape
-    out = _fixed(node.name, lowering.graph.value(node.output).shape)
+    out = fixed_size(node.name, lowering.graph.value(node.output).shape)
     if not any(attrs["pads"]) and ((kh, kw, sh, sw) == (1, 1, 1, 1) or (kh, kw, dh, dw) == (height, width, 1, 1)):
         return stream
     mask = (1 << stream.bits) - 1
@@ -281,7 +147,7 @@ def _conv(lowering: _Lowering, node: Node) -> None:
     sum_bits = integer_bits(Grid.span(min(lo, -1), max(hi, 0)))[0]
     weight_bits = integer_bits(Grid.span(min(int(weights.min()), -1), max(int(weights.max()), 0)))[0]
     in_folds, out_folds = kh * kw * depth // fold.simd, outputs // fold.pe
-    shape = _fixed(node.name, value.shape)
+    shape = fixed_size(node.name, value.shape)
     parameters = {
         "IN_FOLDS": in_folds,
         "OUT_FOLDS": out_folds,
@@ -344,7 +210,7 @@ def _depthwise(lowering: _Lowering, node: Node) -> None:
         "OUT_BITS": bits,
     }
     memories = {"WEIGHTS": Memory(pack_words(rows, weight_bits), lanes * weight_bits)}
-    shape = _fixed(node.name, value.shape)
+    shape = fixed_size(node.name, value.shape)
     sums = lowering.add(
         "depthwise",
         node.name,
@@ -481,7 +347,7 @@ def _pool(lowering: _Lowering, node: Node) -> None:
         "OUT_BITS": bits,
         "SUM": int(total),
     }
-    shape = _fixed(node.name, result.shape)
+    shape = fixed_size(node.name, result.shape)
     lowering.done(
         node.output,
         lowering.add("pool", node.name, parameters, stream, layer=node.name, bits=bits, signed=signed, shape=shape),
@@ -522,7 +388,7 @@ def _crop(lowering: _Lowering, node: Node) -> None:
 
 
 def _enlarge(lowering: _Lowering, node: Node, factor: tuple[int, int], repeat: int, pads: tuple[int, int]) -> None:
-    stream, shape = lowering.read(node.inputs[0]), _fixed(node.name, lowering.graph.value(node.output).shape)
+    stream, shape = lowering.read(node.inputs[0]), fixed_size(node.name, lowering.graph.value(node.output).shape)
     parameters = {
         "HEIGHT": stream.shape[0],
         "WIDTH": stream.shape[1],
