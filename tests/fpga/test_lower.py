@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from bitlens.core.grid import Grid
-from bitlens.fpga.lower import Fold, default_folding, lower_program
-from bitlens.fpga.network import FpgaError, integer_bits, pack_words
+from bitlens.fpga.folding import Fold, default_folding
+from bitlens.fpga.lower import lower_program
+from bitlens.fpga.memory import pack_fields
+from bitlens.fpga.network import FpgaError, integer_bits
 from bitlens.fpga.project import write_project
 from bitlens.fpga.simulate import Simulator, find_verilator
 from bitlens.graph.file import Program
@@ -83,7 +85,8 @@ def test_the_circuit_is_clean(simulator: Simulator) -> None:
 
 
 def test_words_hold_fields_from_the_lowest_bit() -> None:
-    assert pack_words(np.array([[1, -1, 2]]), 3) == [0b010_111_001]
+    memory = pack_fields((np.array([[1, -1, 2]]), 3), (np.array([[1]]), 2))
+    assert (memory.words, memory.width) == ([0b01_010_111_001], 11)
     assert [integer_bits(grid) for grid in (Grid.unsigned(2), Grid.signed(4), Grid.odd(1), Grid.span(-9, 3))] == [
         (2, False),
         (4, True),

@@ -7,17 +7,13 @@ and lowest. Integers are two's complement where they may be negative, else unsig
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from bitlens.core.grid import Grid
+from bitlens.fpga.memory import Memory
 from bitlens.graph.graph import GraphError
 
-__all__ = ["Element", "FpgaError", "Memory", "Network", "Stream", "integer_bits", "pack_words"]
+__all__ = ["Element", "FpgaError", "Network", "Stream", "integer_bits"]
 
 
 class FpgaError(GraphError):
@@ -55,19 +51,6 @@ class Stream:
     def width(self) -> int:
         """Bits of a beat."""
         return self.lanes * self.bits
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Contents of a ROM: one number a word.
-
-    Args:
-        words: as Python integers, the word of address 0 first.
-        width: bits of a word.
-    """
-
-    words: Sequence[int]
-    width: int
 
 
 @dataclass
@@ -123,15 +106,3 @@ def integer_bits(grid: Grid) -> tuple[int, bool]:
     if grid.lo >= 0:
         return max(1, int(grid.hi).bit_length()), False
     return max(int(grid.hi).bit_length(), int(-grid.lo - 1).bit_length()) + 1, True
-
-
-def pack_words(fields: npt.NDArray[Any], bits: int) -> list[int]:
-    """Rows of integers as words, the first integer lowest, two's complement of `bits` each.
-
-    Args:
-        fields: (words, fields) integers.
-        bits: of one field.
-    """
-    mask = (1 << bits) - 1
-    codes = np.asarray(fields, np.int64).astype(object) & mask
-    return [sum(int(code) << (place * bits) for place, code in enumerate(row)) for row in codes]

@@ -10,7 +10,8 @@ from importlib import resources
 from pathlib import Path
 
 from bitlens.core.files import write_atomically
-from bitlens.fpga.network import Element, Memory, Network
+from bitlens.fpga.memory import Memory
+from bitlens.fpga.network import Element, Network
 
 __all__ = ["RTL", "top_level", "write_project"]
 

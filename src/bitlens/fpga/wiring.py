@@ -7,7 +7,8 @@ from dataclasses import replace
 from math import gcd
 from typing import Any
 
-from bitlens.fpga.network import Element, FpgaError, Memory, Stream, integer_bits
+from bitlens.fpga.memory import Memory
+from bitlens.fpga.network import Element, FpgaError, Stream, integer_bits
 from bitlens.graph.graph import Graph
 
 __all__ = ["Wiring", "fixed_size"]

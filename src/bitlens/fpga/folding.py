@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How layers are spread over time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bitlens.graph.file import Program
+
+__all__ = ["Fold", "default_folding", "largest_divisor"]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """How a layer is spread over time.
+
+    Args:
+        pe: output channels computed at once; divides the output channels.
+        simd: input channels taken at once; divides the input channels of a tap.
+    """
+
+    pe: int
+    simd: int
+
+
+def default_folding(program: Program, pe: int = 1, simd: int = 1) -> dict[str, Fold]:
+    """Every layer at the largest folds that divide its channels and do not exceed these."""
+    folds = {}
+    for node in program.graph:
+        if node.op == "conv":
+            outputs, _, _, depth = node.attrs["weights"].shape
+            folds[node.name] = Fold(largest_divisor(outputs, pe), largest_divisor(depth, simd))
+    return folds
+
+
+def largest_divisor(number: int, most: int) -> int:
+    """The largest divisor of a number that is at most `most`."""
+    return max(d for d in range(1, min(number, most) + 1) if number % d == 0)

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The circuit that the rules build: `wiring.py` brings the streams, every layer runs at its own folding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bitlens.core.grid import Grid
+from bitlens.fpga.folding import Fold
+from bitlens.fpga.network import Element, Stream
+from bitlens.fpga.wiring import Wiring
+from bitlens.graph.graph import Graph, Node
+
+__all__ = ["MOST_LEVELS", "Circuit"]
+
+MOST_LEVELS = 255  # breakpoints of a step table
+
+
+class Circuit(Wiring):
+    """A circuit while it is built.
+
+    Args:
+        graph: of the program.
+        folding: PE output channels and SIMD input channels a cycle, by the name of every conv.
+    """
+
+    def __init__(self, graph: Graph, folding: Mapping[str, Fold]) -> None:
+        super().__init__(graph)
+        self.folding = folding
+        self.taken: set[str] = set()  # results of ops that end an earlier element
+
+    def grid(self, tensor: str) -> Grid:
+        """The grid of a tensor."""
+        grid = self.graph.value(tensor).grid
+        assert grid is not None
+        return grid
+
+    def join(self, module: str, node: Node, parameters: dict[str, int], a: Stream, b: Stream, result: Stream) -> Stream:
+        """Add an element of two inputs; `result` says everything but the wire."""
+        wire = self.fresh(f"{node.name}_{module}")
+        self.wires[wire] = result.width
+        cycles = max(a.beats, b.beats, result.beats)
+        ports = {"a": a.wire, "b": b.wire}
+        self.elements.append(Element(wire, module, parameters, ports, {"out": wire}, layer=node.name, cycles=cycles))
+        return Stream(wire, result.shape, result.bits, result.signed, result.lanes)
+
+    def fused_steps(self, node: Node) -> Node | None:
+        """The step table that alone reads a node's result."""
+        readers = self.graph.consumers(node.output)
+        alone = len(readers) == 1 and node.output not in self.graph.outputs
+        if alone and readers[0].op == "steps" and readers[0].attrs["breakpoints"].shape[1] <= MOST_LEVELS:
+            return readers[0]
+        return None

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Convolutions: a window unit and a matrix-vector-threshold unit, or a depthwise unit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlens.core.grid import Grid
+from bitlens.fpga.lower.circuit import Circuit
+from bitlens.fpga.lower.requantize import add_bias
+from bitlens.fpga.lower.windows import add_windows
+from bitlens.fpga.memory import pack_fields, step_table, weight_words
+from bitlens.fpga.network import FpgaError, Stream, integer_bits
+from bitlens.fpga.wiring import fixed_size
+from bitlens.graph.graph import Node
+
+__all__ = ["lower_conv"]
+
+IntArray = npt.NDArray[np.int64]
+
+
+def lower_conv(circuit: Circuit, node: Node) -> None:
+    """A convolution, with the step table behind it where that alone reads its sums."""
+    groups, (outputs, _, _, depth) = node.attrs["groups"], node.attrs["weights"].shape
+    if groups != 1 and groups == outputs and depth == 1:
+        return _lower_depthwise(circuit, node)
+    if groups != 1:
+        raise FpgaError(f"{node.name}: groups must be 1 for a circuit, not {groups}")
+    return _lower_dense(circuit, node)
+
+
+def _lower_dense(circuit: Circuit, node: Node) -> None:
+    weights = node.attrs["weights"]  # (O, kh, kw, C)
+    outputs, kh, kw, depth = weights.shape
+    fold = circuit.folding.get(node.name)
+    if fold is None or outputs % fold.pe or depth % fold.simd:
+        raise FpgaError(f"{node.name}: folds must divide {outputs} outputs and {depth} inputs of a tap, not be {fold}")
+    stream = add_windows(circuit, node, circuit.read(node.inputs[0], fold.simd), 0)
+    bias = _bias(node, outputs)
+    sum_bits = _sum_bits(circuit.grid(node.output), bias, never=True)
+    weight_bits = _signed_bits(weights)
+    in_folds, out_folds = kh * kw * depth // fold.simd, outputs // fold.pe
+    shape = fixed_size(node.name, circuit.graph.value(node.output).shape)
+    parameters = {
+        "IN_FOLDS": in_folds,
+        "OUT_FOLDS": out_folds,
+        "SIMD": fold.simd,
+        "PE": fold.pe,
+        "IN_BITS": stream.bits,
+        "IN_SIGNED": int(stream.signed),
+        "WEIGHT_BITS": weight_bits,
+        "ACC_BITS": sum_bits,
+    }
+    memories = {"WEIGHTS": weight_words(weights.reshape(outputs, -1), fold.pe, fold.simd, weight_bits)}
+    cycles = shape[0] * shape[1] * in_folds * out_folds
+    common: dict[str, Any] = {"layer": node.name, "cycles": cycles, "shape": shape, "lanes": fold.pe}
+    steps = circuit.fused_steps(node)
+    if steps is None:
+        parameters |= {"LEVELS": 0, "OUT_BITS": sum_bits}
+        sums = circuit.add(
+            "mvtu", node.name, parameters, stream, memories=memories, bits=sum_bits, signed=True, **common
+        )
+        circuit.done(node.output, _with_bias(circuit, node, sums, bias))
+        return
+    bits, signed = integer_bits(circuit.grid(steps.output))
+    breakpoints, values = steps.attrs["breakpoints"], steps.attrs["values"]
+    parameters |= {"LEVELS": breakpoints.shape[1], "OUT_BITS": bits}
+    memories["TABLE"] = step_table(breakpoints, values, outputs, fold.pe, sum_bits, bits, bias)
+    codes = circuit.add("mvtu", node.name, parameters, stream, memories=memories, bits=bits, signed=signed, **common)
+    circuit.taken.add(steps.output)
+    circuit.done(steps.output, codes)
+
+
+def _lower_depthwise(circuit: Circuit, node: Node) -> None:
+    weights = node.attrs["weights"]  # (C, kh, kw, 1)
+    channels, kh, kw, _ = weights.shape
+    source = circuit.read(node.inputs[0])
+    if source.shape[2] != channels:
+        raise FpgaError(f"{node.name}: every channel must have one filter, not {channels // source.shape[2]}")
+    bias = _bias(node, channels)
+    stream = add_windows(circuit, node, source, 0)
+    bits, weight_bits = _sum_bits(circuit.grid(node.output), bias, never=False), _signed_bits(weights)
+    rows = weights.reshape(channels, kh * kw).T.reshape(kh * kw * source.folds, source.lanes)  # word of (tap, fold)
+    parameters = {
+        "LANES": source.lanes,
+        "FOLDS": source.folds,
+        "TAPS": kh * kw,
+        "IN_BITS": source.bits,
+        "IN_SIGNED": int(source.signed),
+        "WEIGHT_BITS": weight_bits,
+        "OUT_BITS": bits,
+    }
+    sums = circuit.add(
+        "depthwise",
+        node.name,
+        parameters,
+        stream,
+        layer=node.name,
+        memories={"WEIGHTS": pack_fields((rows, weight_bits))},
+        bits=bits,
+        signed=True,
+        shape=fixed_size(node.name, circuit.graph.value(node.output).shape),
+    )
+    circuit.done(node.output, _with_bias(circuit, node, sums, bias))
+
+
+def _bias(node: Node, outputs: int) -> IntArray:
+    return np.zeros(outputs, np.int64) if node.attrs["bias"] is None else np.asarray(node.attrs["bias"], np.int64)
+
+
+def _with_bias(circuit: Circuit, node: Node, sums: Stream, bias: IntArray) -> Stream:
+    return add_bias(circuit, node, sums, bias) if bias.any() else sums
+
+
+def _sum_bits(grid: Grid, bias: IntArray, *, never: bool) -> int:
+    """Two's complement bits of the sums without bias, and of the breakpoint that no sum reaches."""
+    lo, hi = grid.lo - int(bias.max()), grid.hi - int(bias.min()) + int(never)
+    return integer_bits(Grid.span(min(lo, -1), max(hi, 0)))[0]
+
+
+def _signed_bits(weights: npt.NDArray[Any]) -> int:
+    return integer_bits(Grid.span(min(int(weights.min()), -1), max(int(weights.max()), 0)))[0]

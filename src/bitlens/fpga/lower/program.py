@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of rules, and the walk through a program that applies them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from bitlens.fpga.folding import Fold
+from bitlens.fpga.lower.circuit import Circuit
+from bitlens.fpga.lower.conv import lower_conv
+from bitlens.fpga.lower.joins import lower_add, lower_concat
+from bitlens.fpga.lower.moves import lower_crop, lower_flatten, lower_upsample
+from bitlens.fpga.lower.pools import lower_pool
+from bitlens.fpga.lower.requantize import lower_rescale, lower_steps
+from bitlens.fpga.network import FpgaError, Network
+from bitlens.graph.file import Program
+from bitlens.graph.graph import Node
+
+__all__ = ["RULES", "lower_program"]
+
+RULES: dict[str, Callable[[Circuit, Node], None]] = {
+    "conv": lower_conv,
+    "steps": lower_steps,
+    "rescale": lower_rescale,
+    "max_pool": lower_pool,
+    "sum_pool": lower_pool,
+    "add": lower_add,
+    "concat": lower_concat,
+    "upsample": lower_upsample,
+    "crop": lower_crop,
+    "flatten": lower_flatten,
+}
+
+
+def lower_program(program: Program, folding: Mapping[str, Fold]) -> Network:
+    """Build the circuit of a program.
+
+    Args:
+        program: of one input, with fixed sizes.
+        folding: by the name of every conv.
+
+    Raises:
+        FpgaError: an op has no element here, or a size is open.
+    """
+    circuit = Circuit(program.graph, folding)
+    entry = circuit.enter()
+    for node in program.graph:
+        if node.output in circuit.taken:
+            continue
+        rule = RULES.get(node.op)
+        if rule is None:
+            raise FpgaError(f"{node.name}: op must have an element in rtl/, not be {node.op}")
+        rule(circuit, node)
+    return Network("top", circuit.elements, circuit.wires, entry, circuit.leave())

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Step tables that stand alone, rescales, and biases (rescales whose multiplier is 1)."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlens.core.grid import Grid
+from bitlens.fpga.lower.circuit import MOST_LEVELS, Circuit
+from bitlens.fpga.memory import rescale_table, step_table
+from bitlens.fpga.network import FpgaError, Stream, integer_bits
+from bitlens.graph.graph import Node
+
+__all__ = ["add_bias", "lower_rescale", "lower_steps"]
+
+IntArray = npt.NDArray[np.int64]
+
+
+def lower_steps(circuit: Circuit, node: Node) -> None:
+    """A step table behind anything but a convolution."""
+    breakpoints, values = node.attrs["breakpoints"], node.attrs["values"]
+    levels = breakpoints.shape[1]
+    if levels > MOST_LEVELS:
+        raise FpgaError(f"{node.name}: step tables must have at most {MOST_LEVELS} breakpoints, not {levels}")
+    stream = circuit.read(node.inputs[0])
+    if not stream.signed:  # one bit more makes it two's complement
+        stream = circuit.extended(stream, stream.bits + 1, True)
+    bits, signed = integer_bits(circuit.grid(node.output))
+    rows = max(len(breakpoints), stream.lanes)
+    table = step_table(breakpoints, values, rows, stream.lanes, stream.bits, bits, None)
+    parameters = {
+        "LANES": stream.lanes,
+        "FOLDS": stream.folds,
+        "ROWS": len(table.words),
+        "IN_BITS": stream.bits,
+        "LEVELS": levels,
+        "OUT_BITS": bits,
+    }
+    codes = circuit.add(
+        "steps", node.name, parameters, stream, layer=node.name, memories={"TABLE": table}, bits=bits, signed=signed
+    )
+    circuit.done(node.output, codes)
+
+
+def lower_rescale(circuit: Circuit, node: Node) -> None:
+    """Multiply, add, shift and clamp, by channel."""
+    attrs, stream = node.attrs, circuit.read(node.inputs[0])
+    rows = attrs["multiplier"], attrs["addend"], attrs["shift"]
+    circuit.done(node.output, _add_rescale(circuit, node, stream, *rows, Grid.span(attrs["lo"], attrs["hi"])))
+
+
+def add_bias(circuit: Circuit, node: Node, sums: Stream, bias: IntArray) -> Stream:
+    """Sums of a node with their bias (channels,), by a rescale whose multiplier is 1."""
+    ones, zeros = np.ones(len(bias), np.int64), np.zeros(len(bias), np.int64)
+    return _add_rescale(circuit, node, sums, ones, bias, zeros, circuit.grid(node.output))
+
+
+def _add_rescale(
+    circuit: Circuit,
+    node: Node,
+    stream: Stream,
+    multiplier: IntArray,
+    addend: IntArray,
+    shift: IntArray,
+    grid: Grid,
+) -> Stream:
+    rows = max(len(multiplier), stream.lanes)
+    table, (multiplier_bits, addend_bits) = rescale_table(multiplier, addend, shift, rows, stream.lanes)
+    bits, signed = integer_bits(grid)
+    parameters = {
+        "LANES": stream.lanes,
+        "FOLDS": stream.folds,
+        "ROWS": len(table.words),
+        "IN_BITS": stream.bits,
+        "IN_SIGNED": int(stream.signed),
+        "MULTIPLIER_BITS": multiplier_bits,
+        "ADDEND_BITS": addend_bits,
+        "OUT_BITS": bits,
+        "LO": grid.lo,
+        "HI": grid.hi,
+    }
+    memories = {"TABLE": table}
+    return circuit.add(
+        "rescale", node.name, parameters, stream, layer=node.name, memories=memories, bits=bits, signed=signed
+    )

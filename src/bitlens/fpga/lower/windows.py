@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sliding windows in front of convolutions and pools."""
+
+from __future__ import annotations
+
+from bitlens.fpga.lower.circuit import Circuit
+from bitlens.fpga.network import Stream
+from bitlens.fpga.wiring import fixed_size
+from bitlens.graph.graph import Node
+
+__all__ = ["add_windows"]
+
+
+def add_windows(circuit: Circuit, node: Node, stream: Stream, fill: int) -> Stream:
+    """Windows of an image, tap by tap; no element where each is one pixel, or the whole image.
+
+    Args:
+        fill: the integer that stands outside the image.
+    """
+    attrs = node.attrs
+    (kh, kw), (sh, sw), (dh, dw) = attrs["kernel"], attrs["stride"], attrs["dilation"]
+    top, left, _, _ = attrs["pads"]
+    height, width, channels = stream.shape
+    out = fixed_size(node.name, circuit.graph.value(node.output).shape)
+    if not any(attrs["pads"]) and ((kh, kw, sh, sw) == (1, 1, 1, 1) or (kh, kw, dh, dw) == (height, width, 1, 1)):
+        return stream
+    mask = (1 << stream.bits) - 1
+    parameters = {
+        "HEIGHT": height,
+        "WIDTH": width,
+        "FOLDS": stream.folds,
+        "BEAT": stream.width,
+        "KERNEL_H": kh,
+        "KERNEL_W": kw,
+        "STRIDE_H": sh,
+        "STRIDE_W": sw,
+        "DILATION_H": dh,
+        "DILATION_W": dw,
+        "PAD_TOP": top,
+        "PAD_LEFT": left,
+        "OUT_HEIGHT": out[0],
+        "OUT_WIDTH": out[1],
+        "ROWS": dh * (kh - 1) + 1 + sh,
+        "FILL": sum((fill & mask) << (lane * stream.bits) for lane in range(stream.lanes)),
+    }
+    shape = (out[0], out[1], kh * kw * channels)
+    return circuit.add("window", node.name, parameters, stream, layer=node.name, shape=shape)
