@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plans: folds that fill a device or meet a goal."""
+
+import numpy as np
+import pytest
+
+from bitlens.core.grid import Grid
+from bitlens.fpga.devices import load_device
+from bitlens.fpga.network import FpgaError
+from bitlens.fpga.plan import plan
+from bitlens.graph.file import Program
+
+from programs import Builder
+
+
+def chain() -> Program:
+    rng = np.random.default_rng(0)
+    b = Builder()
+    x = b.input((8, 8, 4), Grid.unsigned(2))
+    y = b.steps(b.conv(x, rng, 8, Grid.odd(2), (3, 3), pads=(1, 1, 1, 1)), rng, Grid.unsigned(2), kind="rising")
+    return b.program(b.conv(y, rng, 6, Grid.odd(2), (3, 3)))
+
+
+def test_a_goal_is_met_with_the_least() -> None:
+    device = load_device("xc7z020")
+    slow = plan(chain(), device, frames_per_second=10_000)
+    fast = plan(chain(), device, frames_per_second=200_000)
+    assert fast.totals.frames_per_second >= 200_000 > slow.totals.frames_per_second >= 10_000
+    assert fast.totals.cost.lut > slow.totals.cost.lut
+    assert fast.bottleneck in fast.folding
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    with pytest.raises(FpgaError, match=r"^ice40up5k: circuit must fit 1% of 5,280 LUT and 30 SB_RAM40_4K, not need "):
+        plan(chain(), load_device("ice40up5k"), lut_share=0.01)
