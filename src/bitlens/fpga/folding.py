@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from bitlens.graph.file import Program
 
-__all__ = ["Fold", "default_folding", "largest_divisor"]
+__all__ = ["KERNELS", "Fold", "default_folding", "largest_divisor"]
+
+KERNELS = ("fold", "lutrom", "hard")
 
 
 @dataclass(frozen=True)
@@ -17,10 +19,13 @@ class Fold:
     Args:
         pe: output channels computed at once; divides the output channels.
         simd: input channels taken at once; divides the input channels of a tap.
+        kernel: where the weights lie, one of `KERNELS`: in block RAM with output registers, in a shallow ROM of LUTs, or as
+            constants of the logic.
     """
 
     pe: int
     simd: int
+    kernel: str = "fold"
 
 
 def default_folding(program: Program, pe: int = 1, simd: int = 1) -> dict[str, Fold]:

@@ -13,7 +13,9 @@ from bitlens.core.grid import Grid
 from bitlens.fpga.memory import Memory
 from bitlens.graph.graph import GraphError
 
-__all__ = ["Element", "FpgaError", "Network", "Stream", "integer_bits"]
+__all__ = ["TARGETS", "Element", "FpgaError", "Network", "Stream", "integer_bits"]
+
+TARGETS = ("generic", "xc7", "ecp5", "gowin")  # generic: arithmetic is left to the synthesis tool
 
 
 class FpgaError(GraphError):
@@ -65,6 +67,7 @@ class Element:
         memories: by parameter name.
         layer: the program's layer it belongs to.
         cycles: how many cycles an image takes at least.
+        modes: parameters that are words.
     """
 
     name: str
@@ -75,6 +78,7 @@ class Element:
     memories: dict[str, Memory] = field(default_factory=dict)
     layer: str = ""
     cycles: int = 0
+    modes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -87,6 +91,7 @@ class Network:
         wires: bits by wire.
         input: what comes in.
         outputs: by the name users see.
+        target: family of devices whose primitives the circuit is built of, one of `TARGETS`.
     """
 
     name: str
@@ -94,6 +99,7 @@ class Network:
     wires: dict[str, int]
     input: Stream
     outputs: dict[str, Stream]
+    target: str = "generic"
 
     @property
     def bottleneck(self) -> Element:

@@ -17,6 +17,7 @@ __all__ = ["RTL", "top_level", "write_project"]
 
 RTL = resources.files("bitlens.fpga") / "rtl"
 _NEEDS = {"mvtu": ("dot", "thresholds", "fifo"), "steps": ("thresholds", "fifo")}
+_STRUCTURAL = ("mvtu",)  # modules with a body for each target
 
 
 def write_project(network: Network, folder: str | os.PathLike[str]) -> Path:
@@ -62,7 +63,9 @@ def top_level(network: Network) -> str:
             f"{'input' if into else 'output'} logic {wire}_valid",
             f"{'output' if into else 'input'} logic {wire}_ready",
         ]
-    lines += [f"module {network.name} (", ",\n".join(f"    {port}" for port in ports), ");"]
+    lines += [f"module {network.name} #("]
+    lines += ["    parameter BEHAVIOURAL = 0  // 1: bodies that simulate fast, the same in every cycle", ") ("]
+    lines += [",\n".join(f"    {port}" for port in ports), ");"]
     for wire, width in network.wires.items():
         if wire not in ends:
             lines.append(f"  logic [{width - 1}:0] {wire}_data;")
@@ -77,6 +80,8 @@ def top_level(network: Network) -> str:
 def _instance(element: Element) -> list[str]:
     parameters = [f"      .{name}({_number(name, value, element)})" for name, value in element.parameters.items()]
     parameters += [f'      .{name}("memory/{_file(element, name)}")' for name in element.memories]
+    parameters += [f'      .{name}("{word}")' for name, word in element.modes.items()]
+    parameters += ["      .BEHAVIOURAL(BEHAVIOURAL)"] if element.module in _STRUCTURAL else []
     ports = ["      .clk(clk)", "      .rst(rst)"]
     for port, wire in (*element.inputs.items(), *element.outputs.items()):
         ports += [f"      .{port}_{end}({wire}_{end})" for end in ("data", "valid", "ready")]
@@ -94,7 +99,13 @@ def _description(network: Network) -> dict[str, object]:
         "input": vars(network.input),
         "outputs": {name: vars(stream) for name, stream in network.outputs.items()},
         "elements": [
-            {"name": e.name, "module": e.module, "layer": e.layer, "cycles": e.cycles, "parameters": e.parameters}
+            {
+                "name": e.name,
+                "module": e.module,
+                "layer": e.layer,
+                "cycles": e.cycles,
+                "parameters": e.parameters | e.modes,
+            }
             for e in network.elements
         ],
     }

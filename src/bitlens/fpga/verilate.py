@@ -77,6 +77,7 @@ def build_library(network: Network, root: Path) -> Path:
     write_atomically(build / "harness.cpp", (resources.files("bitlens.fpga") / "harness.cpp").read_bytes())
     library = build / "simulation.so"
     arguments = ["--cc", "--exe", "--build", "-j", "2", *_FLAGS, "-MAKEFLAGS", _MAKE, "--top-module", network.name]
+    arguments += ["-GBEHAVIOURAL=1"]
     arguments += ["--Mdir", str(build / "verilated"), "-CFLAGS", f"-fPIC -I{build}", "-LDFLAGS", "-shared -fPIC"]
     arguments += ["-o", str(library), *map(str, sorted((root / "rtl").glob("*.sv"))), str(build / "harness.cpp")]
     run_verilator(arguments, root)

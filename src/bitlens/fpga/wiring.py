@@ -90,6 +90,7 @@ class Wiring:
         layer: str = "",
         cycles: int | None = None,
         memories: dict[str, Memory] | None = None,
+        modes: dict[str, str] | None = None,
         **changes: Any,
     ) -> Stream:
         """Add an element of one input and one output; returns its result."""
@@ -98,7 +99,15 @@ class Wiring:
         busy = max(source.beats, result.beats) if cycles is None else cycles
         self.elements.append(
             Element(
-                result.wire, module, parameters, {"in": source.wire}, {"out": result.wire}, memories or {}, layer, busy
+                result.wire,
+                module,
+                parameters,
+                {"in": source.wire},
+                {"out": result.wire},
+                memories or {},
+                layer,
+                busy,
+                modes or {},
             )
         )
         return result

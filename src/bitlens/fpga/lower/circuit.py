@@ -22,11 +22,12 @@ class Circuit(Wiring):
     Args:
         graph: of the program.
         folding: PE output channels and SIMD input channels a cycle, by the name of every conv.
+        target: family of devices.
     """
 
-    def __init__(self, graph: Graph, folding: Mapping[str, Fold]) -> None:
+    def __init__(self, graph: Graph, folding: Mapping[str, Fold], target: str) -> None:
         super().__init__(graph)
-        self.folding = folding
+        self.folding, self.target = folding, target
         self.taken: set[str] = set()  # results of ops that end an earlier element
 
     def grid(self, tensor: str) -> Grid:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlens.core.grid import Grid
+from bitlens.fpga.folding import KERNELS
 from bitlens.fpga.lower.circuit import Circuit
 from bitlens.fpga.lower.requantize import add_bias
 from bitlens.fpga.lower.windows import add_windows
@@ -38,6 +39,8 @@ def _lower_dense(circuit: Circuit, node: Node) -> None:
     fold = circuit.folding.get(node.name)
     if fold is None or outputs % fold.pe or depth % fold.simd:
         raise FpgaError(f"{node.name}: folds must divide {outputs} outputs and {depth} inputs of a tap, not be {fold}")
+    if fold.kernel not in KERNELS:
+        raise FpgaError(f"{node.name}: kernel must be one of {', '.join(KERNELS)}, not {fold.kernel}")
     stream = add_windows(circuit, node, circuit.read(node.inputs[0], fold.simd), 0)
     bias = _bias(node, outputs)
     sum_bits = _sum_bits(circuit.grid(node.output), bias, never=True)
@@ -57,6 +60,7 @@ def _lower_dense(circuit: Circuit, node: Node) -> None:
     memories = {"WEIGHTS": weight_words(weights.reshape(outputs, -1), fold.pe, fold.simd, weight_bits)}
     cycles = shape[0] * shape[1] * in_folds * out_folds
     common: dict[str, Any] = {"layer": node.name, "cycles": cycles, "shape": shape, "lanes": fold.pe}
+    common["modes"] = {"KERNEL": fold.kernel, "TARGET": circuit.target}
     steps = circuit.fused_steps(node)
     if steps is None:
         parameters |= {"LEVELS": 0, "OUT_BITS": sum_bits}

@@ -12,7 +12,7 @@ from bitlens.fpga.lower.joins import lower_add, lower_concat
 from bitlens.fpga.lower.moves import lower_crop, lower_flatten, lower_upsample
 from bitlens.fpga.lower.pools import lower_pool
 from bitlens.fpga.lower.requantize import lower_rescale, lower_steps
-from bitlens.fpga.network import FpgaError, Network
+from bitlens.fpga.network import TARGETS, FpgaError, Network
 from bitlens.graph.file import Program
 from bitlens.graph.graph import Node
 
@@ -32,17 +32,20 @@ RULES: dict[str, Callable[[Circuit, Node], None]] = {
 }
 
 
-def lower_program(program: Program, folding: Mapping[str, Fold]) -> Network:
+def lower_program(program: Program, folding: Mapping[str, Fold], target: str = "generic") -> Network:
     """Build the circuit of a program.
 
     Args:
         program: of one input, with fixed sizes.
         folding: by the name of every conv.
+        target: family of devices, one of `TARGETS`.
 
     Raises:
         FpgaError: an op has no element here, or a size is open.
     """
-    circuit = Circuit(program.graph, folding)
+    if target not in TARGETS:
+        raise FpgaError(f"target: must be one of {', '.join(TARGETS)}, not {target}")
+    circuit = Circuit(program.graph, folding, target)
     entry = circuit.enter()
     for node in program.graph:
         if node.output in circuit.taken:
@@ -51,4 +54,4 @@ def lower_program(program: Program, folding: Mapping[str, Fold]) -> Network:
         if rule is None:
             raise FpgaError(f"{node.name}: op must have an element in rtl/, not be {node.op}")
         rule(circuit, node)
-    return Network("top", circuit.elements, circuit.wires, entry, circuit.leave())
+    return Network("top", circuit.elements, circuit.wires, entry, circuit.leave(), target)

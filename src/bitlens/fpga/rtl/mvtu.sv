@@ -18,6 +18,9 @@ module mvtu #(
     parameter ACC_BITS = 8,  // two's complement
     parameter LEVELS = 3,  // breakpoints of a step table; 0: none
     parameter OUT_BITS = 2,
+    parameter [63:0] KERNEL = "fold",  // where the weights lie: "fold" block RAM, "lutrom" LUTs, "hard" constants
+    parameter [63:0] TARGET = "generic",  // whose primitives to use: "xc7", "ecp5", "gowin", or "generic" for none
+    parameter BEHAVIOURAL = 0,  // 1: the body that simulates fast, the same in every cycle
     parameter WEIGHTS = "weights.hex",  // word of (out fold, in fold): PE lanes of SIMD weights
     parameter TABLE = "table.hex"  // word of an out fold: PE lanes, see thresholds.sv
 ) (
@@ -36,6 +39,8 @@ module mvtu #(
   localparam IN_FOLD = $clog2(IN_FOLDS) > 0 ? $clog2(IN_FOLDS) : 1;
   localparam OUT_FOLD = $clog2(OUT_FOLDS) > 0 ? $clog2(OUT_FOLDS) : 1;
   localparam QUEUE = 8;  // more than the stages between issue and queue
+
+  wire unused_modes = &{1'b0, KERNEL, TARGET, BEHAVIOURAL != 0};
 
   // issue: one beat of the vector and one word of weights a cycle
   logic [IN_FOLD-1:0] in_fold;
