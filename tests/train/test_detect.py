@@ -11,6 +11,7 @@ from bitlens.data import DataError
 from bitlens.data.scenes import Scene
 from bitlens.models import FaceDetectorNet
 from bitlens.quant import Spec
+from bitlens.train import detect
 from bitlens.train.detect import FaceDetection, detection_loss, pack
 from bitlens.train.detected import allowed_threshold, detections, recall
 
@@ -25,6 +26,10 @@ def _scene(*boxes: tuple[float, ...], unknown: tuple[tuple[float, ...], ...] = (
     landmarks = faces[:, None, :2] + points * faces[:, None, 2:]
     landmarks = landmarks if marked else np.full_like(landmarks, np.nan)
     return Scene(np.zeros((128, 128), np.uint8), faces, landmarks, np.array(unknown, np.float32).reshape(-1, 4))
+
+
+def _packed(scenes: list[Scene]) -> torch.Tensor:
+    return torch.from_numpy(pack(scenes))
 
 
 def _perfect(scene: Scene, hot: float = 12.0) -> dict[str, torch.Tensor]:
@@ -51,12 +56,12 @@ def _perfect(scene: Scene, hot: float = 12.0) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("box", [(20, 24, 22, 27), (40, 30, 60, 70), (10, 10, 100, 110)])
 def test_maps_that_tell_the_truth_cost_nothing(box: tuple[float, ...]) -> None:
     scene = _scene(box)
-    losses = detection_loss(_perfect(scene), pack([scene]))
+    losses = detection_loss(_perfect(scene), _packed([scene]))
     assert losses["box"].item() == pytest.approx(0, abs=1e-4)
     assert losses["landmarks"].item() == pytest.approx(0, abs=1e-4)
     assert losses["heat"].item() < 1e-3
     cold = _perfect(scene, hot=-12.0)
-    assert detection_loss(cold, pack([scene]))["heat"].item() > 10
+    assert detection_loss(cold, _packed([scene]))["heat"].item() > 10
     boxes, landmarks, heats = detections({k: v[0].permute(1, 2, 0).numpy() for k, v in _perfect(scene).items()})
     np.testing.assert_allclose(boxes[0], [box[0], box[1], box[0] + box[2], box[1] + box[3]], atol=1e-3)
     np.testing.assert_allclose(landmarks[0], scene.landmarks[0], atol=1e-3)
@@ -66,33 +71,82 @@ def test_maps_that_tell_the_truth_cost_nothing(box: tuple[float, ...]) -> None:
 def test_heat_where_there_is_no_face_costs() -> None:
     scene = _scene()
     maps = _perfect(scene)
-    assert detection_loss(maps, pack([scene]))["heat"].item() < 1e-3
+    assert detection_loss(maps, _packed([scene]))["heat"].item() < 1e-3
     maps["stride16"][0, 0, 3, 3] = 5.0
-    assert detection_loss(maps, pack([scene]))["heat"].item() > 1
+    assert detection_loss(maps, _packed([scene]))["heat"].item() > 1
 
 
 def test_heat_in_unknown_regions_costs_nothing_but_on_faces() -> None:
     scene = _scene((20, 24, 22, 27), unknown=((0, 0, 128, 128),))
     maps = _perfect(scene)
     maps["stride8"][0, 0, 12, 12] = maps["stride32"][0, 0, 3, 3] = 8.0
-    assert detection_loss(maps, pack([scene]))["heat"].item() < 1e-3
+    assert detection_loss(maps, _packed([scene]))["heat"].item() < 1e-3
     maps["stride8"][0, 0] = -12.0
-    assert detection_loss(maps, pack([scene]))["heat"].item() > 10
+    assert detection_loss(maps, _packed([scene]))["heat"].item() > 10
 
 
 def test_faces_between_two_ranges_are_no_concern_of_the_other_map() -> None:
     scene = _scene((30, 30, 42, 50))  # a side of 45.8: of stride 8, but near to stride 16's
     maps = _perfect(scene)
     maps["stride16"][0, 0, 3, 3] = 8.0
-    assert detection_loss(maps, pack([scene]))["heat"].item() < 1e-3
+    assert detection_loss(maps, _packed([scene]))["heat"].item() < 1e-3
     maps["stride32"][0, 0, 2, 2] = 8.0
-    assert detection_loss(maps, pack([scene]))["heat"].item() > 1
+    assert detection_loss(maps, _packed([scene]))["heat"].item() > 1
+
+
+def _slow_heat(scenes: list[Scene], side: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
+    """Heat and weight cell by cell: unknown regions and faces of nearly this map's size are masked, its own faces are not."""
+    least, most = (0, 48) if stride == 8 else (48, 96) if stride == 16 else (96, np.inf)
+    heat, weight = np.zeros((2, len(scenes), side // stride, side // stride))
+    weight[:] = 1
+    places = np.arange(side // stride) * stride + 0.5
+    for n, scene in enumerate(scenes):
+        for left, top, width, height in scene.unknown:
+            inside = ((top <= places) & (places < top + height))[:, None] & ((left <= places) & (places < left + width))
+            weight[n][inside] = 0
+        singles = []
+        for left, top, width, height in scene.boxes.astype(np.float64):
+            reach = (0.12 * np.sqrt(width * height)) ** 2
+            y, x = places - top - height / 2, places - left - width / 2
+            single = np.exp(-(y[:, None] ** 2 + x**2) / (2 * reach))
+            single[np.unravel_index(single.argmax(), single.shape)] = 1
+            singles.append((np.sqrt(width * height), single))
+        for size, single in singles:
+            if not least <= size < most and least / 1.25 <= size < most * 1.25:
+                weight[n][single > 0.05] = 0
+        for size, single in singles:
+            if least <= size < most:
+                heat[n] = np.maximum(heat[n], single)
+                weight[n][single > 0.01] = 1
+    return heat, weight
+
+
+@pytest.mark.parametrize("stride", STRIDES)
+def test_the_heat_to_be_learned_is_that_of_a_slow_model(stride: int) -> None:
+    rng = np.random.default_rng(stride)
+    scenes = []
+    for faces, others in ((3, 1), (0, 2), (5, 0), (0, 0), (2, 2)):
+        sizes = np.exp(rng.uniform(np.log(14), np.log(140), faces + others))
+        rows = np.stack([*rng.uniform(-10, 110, (2, len(sizes))), sizes, sizes * 1.2], 1).round(1)
+        scenes.append(_scene(*rows[:faces], unknown=tuple(rows[faces:])))
+    packed = _packed(scenes)
+    cells = torch.zeros(len(scenes), 15, 128 // stride, 128 // stride)
+    scene, row = torch.nonzero(packed[:, :, -1] == 1, as_tuple=True)
+    blank, blank_row = torch.nonzero(packed[:, :, -1] == 2, as_tuple=True)
+    known, sides = packed[scene, row], (packed[scene, row, 2] * packed[scene, row, 3]).sqrt()
+    least, most = (0, 48) if stride == 8 else (48, 96) if stride == 16 else (96, np.inf)
+    own, near = (sides >= least) & (sides < most), (sides >= least / 1.25) & (sides < most * 1.25)
+    around = detect._around(cells, known, stride)
+    heat, weight = detect._heat(cells, scene, around, own, near & ~own, blank, packed[blank, blank_row], stride)
+    wanted = _slow_heat(scenes, 128, stride)
+    np.testing.assert_allclose(heat, wanted[0], atol=1e-5)
+    assert np.array_equal(weight, wanted[1])
 
 
 def test_boxes_without_landmarks_teach_boxes_alone() -> None:
     scene = _scene((40, 30, 60, 70), marked=False)
     maps = {name: torch.zeros_like(cells, requires_grad=True) for name, cells in _perfect(scene).items()}
-    losses = detection_loss(maps, pack([scene]))
+    losses = detection_loss(maps, _packed([scene]))
     assert losses["landmarks"].item() == 0
     assert losses["box"].item() > 1
     sum(losses.values()).backward()  # type: ignore[union-attr]
@@ -105,7 +159,7 @@ def test_boxes_without_landmarks_teach_boxes_alone() -> None:
 
 def test_scenes_without_faces_have_finite_gradients() -> None:
     net = FaceDetectorNet(Spec.parse("w1a2"), width=8)
-    losses = detection_loss(net(torch.rand(2, 1, 64, 64)), pack([_scene(), _scene()]))
+    losses = detection_loss(net(torch.rand(2, 1, 64, 64)), _packed([_scene(), _scene()]))
     sum(losses.values()).backward()  # type: ignore[union-attr]
     assert all(p.grad is None or p.grad.isfinite().all() for p in net.parameters())
     assert losses["box"].item() == losses["landmarks"].item() == 0
@@ -114,7 +168,8 @@ def test_scenes_without_faces_have_finite_gradients() -> None:
 def test_packing_pads_with_nothing() -> None:
     packed = pack([_scene(), _scene((1, 2, 3, 4), (5, 6, 7, 8), unknown=((0, 0, 9, 9),))])
     assert packed.shape == (2, 3, 15)
-    assert packed[0].isnan().all()
+    assert packed.dtype == np.float32
+    assert np.isnan(packed[0]).all()
     assert packed[1, :, -1].tolist() == [1, 1, 2]
     assert packed[1, 1, :4].tolist() == [5, 6, 7, 8]
 

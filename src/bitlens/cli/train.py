@@ -10,7 +10,8 @@ __all__ = ["EXAMPLE", "add_arguments", "run"]
 
 EXAMPLE = """bitlens train dorefa_cifar10 --data cifar10 --out runs/w1a2g6 --bits w1a2g6 --resume
   bitlens train dorefa_cifar10 --data cifar10 --out runs/w2a2 --bits w2a2 --decay w32a32:5,w8a8:3,w4a4:3
-  bitlens train lstm_ptb --data ptb --out runs/lstm --bits w2a2,weight=mean --resume --every-steps 400"""
+  bitlens train lstm_ptb --data ptb --out runs/lstm --bits w2a2,weight=mean --resume --every-steps 400
+  bitlens train face_detector --data faces --out runs/detector --decay w32a32:20 --workers 8"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="continue the run in RUN bit-identically, or start it")
     parser.add_argument("--device", metavar="NAME", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--threads", metavar="N", type=int, help="default: all cores")
+    parser.add_argument(
+        "--workers",
+        metavar="N",
+        type=int,
+        default=0,
+        help="processes that compose the coming steps' batches (the face nets); the run is the same for any N",
+    )
     parser.add_argument("--seed", metavar="N", type=int, default=0)
     parser.add_argument("--cache", metavar="DIR", help="folder for decoded images")
     parser.add_argument("--every-steps", metavar="N", type=int, default=0, help="also save a checkpoint every N steps")

@@ -24,8 +24,8 @@ from bitlens.data.dataset import DataError
 from bitlens.data.degrade import Degradation, degrade, draw_mixture, draw_training, resized
 from bitlens.data.faces import FacePicture, faces
 from bitlens.data.ssim import structural_similarity
-from bitlens.train.classify import to_tensor
-from bitlens.train.task import Task, TaskSetup
+from bitlens.train.maker import Made, MadeSetup, MadeTask, Maker, luma_tensor
+from bitlens.train.task import Task
 from bitlens.vision.clearness import CLEARNESS_MARGIN, CLEARNESS_SIZE
 from bitlens.vision.crop import cut_square, level, square_around
 from bitlens.vision.records import Box
@@ -120,7 +120,7 @@ def worsen(sharp: Bytes, draw: Draw, rng: np.random.Generator) -> Worsened:
 
 
 @dataclass(frozen=True)
-class ClearnessOfFaces(TaskSetup):
+class ClearnessOfFaces(MadeSetup):
     """Sharp face crops made worse, mirrored by chance; squared error; rank correlations on the test persons.
 
     Args:
@@ -129,47 +129,60 @@ class ClearnessOfFaces(TaskSetup):
 
     draws: int = _DRAWS
 
+    def maker(self, data: str | Path | None, batch: int, seed: int) -> Maker:
+        """Cut the sharp crops of the training persons; see `MadeSetup`."""
+        return _Worsener(_sharp(data, "train"), self.draws, batch, seed)
+
     def open(
         self, data: str | Path | None, cache: str | Path | None, batch: int, seed: int, device: torch.device
     ) -> Task:
         """Read the face sets; see `TaskSetup`."""
-        pictures = faces(data, *_SETS)
-        train, test = (sharp_crops(p for p in pictures if p.split == split).crops for split in ("train", "test"))
-        if not (len(train) and len(test)):
-            raise DataError(f"{data}: must hold sharp faces to train on and to test on, not none")
-        return _Opened(train, np.repeat(test, _TEST_DRAWS, axis=0), self.draws, batch, seed, device)
+        maker, test = self.maker(data, batch, seed), _sharp(data, "test")
+        return _Opened(maker, np.repeat(test, _TEST_DRAWS, axis=0), batch, device)
 
     def example(self) -> Tensor:
         """Return one black crop (1, 1, 112, 112)."""
         return torch.zeros(1, 1, CLEARNESS_SIZE, CLEARNESS_SIZE)
 
 
-class _Opened(Task):
-    metric = "test_spearman"
+def _sharp(data: str | Path | None, split: str) -> Bytes:
+    crops = sharp_crops(p for p in faces(data, *_SETS) if p.split == split).crops
+    if not len(crops):
+        raise DataError(f"{data}: must hold sharp faces to train on and to test on, not none")
+    return crops
 
-    def __init__(self, sharp: Bytes, test: Bytes, draws: int, batch: int, seed: int, device: torch.device) -> None:
-        self.sharp, self.draws, self.batch_size, self.seed, self.device = sharp, draws, batch, seed, device
-        self.test = worsen(test, draw_mixture, np.random.default_rng(_TEST_SEED))
-        self._order: tuple[int, npt.NDArray[np.int64]] | None = None
+
+@dataclass(frozen=True)
+class _Worsener(Maker):
+    sharp: Bytes
+    draws: int
+    batch: int
+    seed: int
 
     @property
     def steps(self) -> int:
         """Steps of an epoch; the last incomplete batch is left out, unless it is the only one."""
-        return max(1, self.draws * len(self.sharp) // self.batch_size)
+        return max(1, self.draws * len(self.sharp) // self.batch)
 
-    def batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        """Return (levelled crops (N, 1, H, W), sharpness and likeness (N, 2))."""
-        if self._order is None or self._order[0] != epoch:
-            rng = np.random.default_rng([self.seed, epoch, 0])
-            self._order = epoch, rng.permutation(self.draws * len(self.sharp)) % len(self.sharp)
-        chosen = self._order[1][step * self.batch_size : (step + 1) * self.batch_size]
+    def make(self, epoch: int, step: int) -> Made:
+        """Make a step's crops worse: levelled crops (N, 112, 112), sharpness and likeness (N, 2)."""
+        order = np.random.default_rng([self.seed, epoch, 0]).permutation(self.draws * len(self.sharp))
+        chosen = order[step * self.batch : (step + 1) * self.batch] % len(self.sharp)
         rng = np.random.default_rng([self.seed, epoch, step + 1])
         sharp = self.sharp[chosen]
         mirrored = rng.random(len(sharp)) < 0.5
         sharp[mirrored] = sharp[mirrored, :, ::-1]
         found = worsen(sharp, draw_training, rng)
-        targets = np.stack([found.sharpness, found.likeness], 1)  # (N, 2)
-        return to_tensor(level(found.crops)[..., None], self.device), torch.from_numpy(targets).to(self.device)
+        return Made(level(found.crops), np.stack([found.sharpness, found.likeness], 1))
+
+
+class _Opened(MadeTask):
+    metric = "test_spearman"
+
+    def __init__(self, maker: Maker, test: Bytes, batch: int, device: torch.device) -> None:
+        super().__init__(maker, device)
+        self.batch_size = batch
+        self.test = worsen(test, draw_mixture, np.random.default_rng(_TEST_SEED))
 
     def loss(self, net: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float]]:
         """Return the mean squared error, that of likeness four times, since it varies half as much."""
@@ -186,9 +199,9 @@ class _Opened(Task):
         """Return test_spearman, the mean of test_spearman_sharpness and test_spearman_likeness, of their outputs."""
         training, test = net.training, self.test
         net.eval()
-        crops = level(test.crops)[..., None]
+        crops = level(test.crops)
         parts = [crops[start : start + self.batch_size] for start in range(0, len(crops), self.batch_size)]
-        found = torch.cat([net(to_tensor(part, self.device)) for part in parts]).cpu().numpy()  # (N, 2)
+        found = torch.cat([net(luma_tensor(part, self.device)) for part in parts]).cpu().numpy()  # (N, 2)
         net.train(training)
         each = [spearman(found[:, 0], test.sharpness), spearman(found[:, 1], test.likeness)]
         return {

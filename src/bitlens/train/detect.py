@@ -10,7 +10,6 @@ arXiv 1904.07850; the boxes' is that of Yu et al., UnitBox, arXiv 1608.01471, be
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from bitlens.data import faces
+from bitlens.data import FacePicture, faces
 from bitlens.data.scenes import Scene, Scenes
 from bitlens.train.detected import allowed_threshold, detections, recall
-from bitlens.train.task import Task, TaskSetup
+from bitlens.train.maker import Made, MadeSetup, MadeTask, Maker, luma_tensor
+from bitlens.train.task import Task
 
 __all__ = ["FaceDetection", "detection_loss", "pack"]
 
@@ -34,19 +34,17 @@ _NEAR = 0.5  # boxes are learned where the heat is at least this
 _BETWEEN = 1.25  # faces so near to another map's range are no concern of that map
 _STEPS = 256  # of an epoch
 _CHECKED = 96  # validation scenes
-_AHEAD = 2  # batches composed ahead of the net
 
 
-def pack(scenes: Sequence[Scene]) -> Tensor:
-    """Return what is known of scenes as one tensor (N, F, 15), rows of NaN where a scene has fewer than F."""
-    rows = []
-    for scene in scenes:
-        faces_ = [[*box, *points.reshape(-1), _FACE] for box, points in zip(scene.boxes, scene.landmarks, strict=True)]
-        rows.append(faces_ + [[*box, *[np.nan] * 10, _UNKNOWN] for box in scene.unknown])
-    packed = torch.full((len(rows), max(map(len, rows)), _FIELDS), torch.nan)
-    for i, found in enumerate(rows):
-        if found:
-            packed[i, : len(found)] = torch.tensor(found)
+def pack(scenes: Sequence[Scene]) -> npt.NDArray[np.float32]:
+    """Return what is known of scenes as one array (N, F, 15), rows of NaN where a scene has fewer than F."""
+    most = max(len(scene.boxes) + len(scene.unknown) for scene in scenes)
+    packed = np.full((len(scenes), most, _FIELDS), np.nan, np.float32)
+    for scene, rows in zip(scenes, packed, strict=True):
+        faces_, others = len(scene.boxes), len(scene.boxes) + len(scene.unknown)
+        rows[:faces_, :4], rows[faces_:others, :4] = scene.boxes, scene.unknown
+        rows[:faces_, 4:14] = scene.landmarks.reshape(faces_, 10)
+        rows[:faces_, 14], rows[faces_:others, 14] = _FACE, _UNKNOWN
     return packed
 
 
@@ -55,7 +53,7 @@ def detection_loss(maps: dict[str, Tensor], targets: Tensor) -> dict[str, Tensor
 
     Args:
         maps: of the net, (N, 15, h, w) by "strideS".
-        targets: of `pack`.
+        targets: of `pack`, as a tensor.
     """
     scene, row = torch.nonzero(targets[:, :, -1] == _FACE, as_tuple=True)
     known = targets[scene, row]  # (F, 15)
@@ -70,13 +68,13 @@ def detection_loss(maps: dict[str, Tensor], targets: Tensor) -> dict[str, Tensor
         most = torch.inf if stride == strides[-1] else 6.0 * stride
         own = (sides >= least) & (sides < most)
         near = (sides >= least / _BETWEEN) & (sides < most * _BETWEEN) & ~own
-        heat, weight = _heat(cells, scene, known, own, near, blank, unknown, stride)
+        around = _around(cells, known, stride)
+        heat, weight = _heat(cells, scene, around, own, near, blank, unknown, stride)
         totals["heat"] = totals["heat"] + _heat_loss(cells[:, 0], heat, weight)
-        if own.any():
-            box, landmarks = _shape_loss(cells, scene[own], known[own], stride)
-            totals["box"], totals["landmarks"] = totals["box"] + box, totals["landmarks"] + landmarks
+        box, landmarks = _shape_loss(cells, scene[own], known[own], around[own], stride)
+        totals["box"], totals["landmarks"] = totals["box"] + box, totals["landmarks"] + landmarks
     count = max(1, len(known))
-    marked = max(1, int((~known[:, 4].isnan()).sum()))
+    marked = (~known[:, 4].isnan()).sum().clamp(min=1)
     return {"heat": totals["heat"] / count, "box": totals["box"] / count, "landmarks": totals["landmarks"] / marked}
 
 
@@ -99,21 +97,23 @@ def _around(cells: Tensor, known: Tensor, stride: int) -> Tensor:
 
 
 def _heat(
-    cells: Tensor, scene: Tensor, known: Tensor, own: Tensor, near: Tensor, blank: Tensor, unknown: Tensor, stride: int
+    cells: Tensor, scene: Tensor, around: Tensor, own: Tensor, near: Tensor, blank: Tensor, unknown: Tensor, stride: int
 ) -> tuple[Tensor, Tensor]:
-    """The heat to be learned and its weight, (N, h, w) each: 0 where nothing is known."""
-    heat, weight = torch.zeros_like(cells[:, 0]), torch.ones_like(cells[:, 0])
+    """The heat to be learned and its weight, (N, h, w) each: 0 where nothing is known, but on faces."""
     x, y = _grid(cells, stride)
-    for i, (left, top, width, height) in zip(blank.tolist(), unknown[:, :4].tolist(), strict=True):
-        weight[i] *= 1 - ((x >= left) & (x < left + width) & (y >= top) & (y < top + height)).float()
-    around = _around(cells, known, stride)
-    for i, single, is_own, is_near in zip(scene.tolist(), around, own.tolist(), near.tolist(), strict=True):
-        if is_own:
-            heat[i] = torch.maximum(heat[i], single)
-            weight[i] = torch.where(single > 0.01, 1.0, weight[i])  # within what is else unknown
-        elif is_near:
-            weight[i] = torch.where(single > 0.05, 0.0, weight[i])
-    return heat, weight
+    left, top, width, height = unknown[:, :4, None, None].unbind(1)  # (K, 1, 1) each
+    hidden = (x >= left) & (x < left + width) & (y >= top) & (y < top + height)  # (K, h, w)
+    doubtful = (around > 0.05) & near[:, None, None]
+    masked = _most(cells, torch.cat([blank, scene]), torch.cat([hidden, doubtful]).float())
+    heat = _most(cells, scene, around * own[:, None, None])
+    return heat, torch.where(heat > 0.01, 1.0, 1.0 - masked)
+
+
+def _most(cells: Tensor, scene: Tensor, values: Tensor) -> Tensor:
+    """The largest of some values (F, h, w) in each cell of their scenes, (N, h, w); 0 where there are none."""
+    out = values.new_zeros(cells[:, 0].shape).flatten(1)  # (N, h w)
+    index = scene[:, None].expand(-1, out.shape[1])
+    return out.scatter_reduce(0, index, values.flatten(1), "amax").view_as(cells[:, 0])
 
 
 def _heat_loss(logits: Tensor, heat: Tensor, weight: Tensor) -> Tensor:
@@ -124,9 +124,8 @@ def _heat_loss(logits: Tensor, heat: Tensor, weight: Tensor) -> Tensor:
     return -(loss * weight).sum()
 
 
-def _shape_loss(cells: Tensor, scene: Tensor, known: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+def _shape_loss(cells: Tensor, scene: Tensor, known: Tensor, around: Tensor, stride: int) -> tuple[Tensor, Tensor]:
     """The losses of boxes and landmarks, summed over faces, each a mean over the cells near its middle."""
-    around = _around(cells, known, stride)
     face, row, column = torch.nonzero(around >= _NEAR, as_tuple=True)
     share = 1 / torch.bincount(face, minlength=len(known))[face]  # (C,): of a cell in its face
     found = cells[scene[face], :, row, column]  # (C, 15)
@@ -151,7 +150,7 @@ def _overlap(found: Tensor, truth: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class FaceDetection(TaskSetup):
+class FaceDetection(MadeSetup):
     """Scenes composed anew for every step; recall on validation scenes at two false alarms in 100 pictures.
 
     Args:
@@ -162,62 +161,70 @@ class FaceDetection(TaskSetup):
     small: int = 192
     large: int = 320
 
+    def maker(self, data: str | Path | None, batch: int, seed: int) -> Maker:
+        """Read what scenes are composed of; see `MadeSetup`."""
+        return _Composer(self, Scenes(_pictures(data), "train"), batch, seed)
+
     def open(
         self, data: str | Path | None, cache: str | Path | None, batch: int, seed: int, device: torch.device
     ) -> Task:
         """Read the data set; see `TaskSetup`."""
-        return _Opened(self, data, batch, seed, device)
+        pictures = _pictures(data)
+        maker = _Composer(self, Scenes(pictures, "train"), batch, seed)
+        return _Opened(maker, Scenes(pictures, "val"), device)
 
     def example(self) -> Tensor:
         """Return one black picture (1, 1, H, W)."""
         return torch.zeros(1, 1, self.small, self.small)
 
 
-class _Opened(Task):
-    metric = "test_recall"
+def _pictures(data: str | Path | None) -> list[FacePicture]:
+    return faces(data, "ytfaces", "helen", "maskboxes", "nonface")
 
-    def __init__(
-        self, setup: FaceDetection, data: str | Path | None, batch: int, seed: int, device: torch.device
-    ) -> None:
-        self.setup, self.batch_size, self.seed, self.device = setup, batch, seed, device
-        pictures = faces(data, "ytfaces", "helen", "maskboxes", "nonface")
-        self.train = Scenes(pictures, "train")
-        checked, rng = Scenes(pictures, "val"), np.random.default_rng(0)
-        self.empty = [picture.luma() for picture in checked.backgrounds]
-        self.checked = [checked.compose(288, 288, rng) for _ in range(_CHECKED)]
-        self._thread = ThreadPoolExecutor(1, "compose")
-        self._waiting: dict[tuple[int, int], Future[list[Scene]]] = {}
+
+@dataclass(frozen=True)
+class _Composer(Maker):
+    setup: FaceDetection
+    scenes: Scenes
+    batch: int
+    seed: int
 
     @property
     def steps(self) -> int:
         """Steps of an epoch: there is no end to scenes, this is how often figures are wanted."""
         return _STEPS
 
-    def batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        """Return (luma (N, 1, H, W), what `pack` makes of the scenes); the next steps' scenes are in the making."""
-        for ahead in range(step, min(step + _AHEAD + 1, self.steps)):
-            if (epoch, ahead) not in self._waiting:
-                self._waiting[epoch, ahead] = self._thread.submit(self._compose, epoch, ahead)
-        scenes = self._waiting.pop((epoch, step)).result()
-        return _luma(np.stack([scene.luma for scene in scenes]), self.device), pack(scenes).to(self.device)
-
-    def _compose(self, epoch: int, step: int) -> list[Scene]:
+    def make(self, epoch: int, step: int) -> Made:
+        """Compose a step's scenes; targets as of `pack`."""
         rng = np.random.default_rng([self.seed, epoch, step])
-        side, count = self.setup.small, self.batch_size
+        side, count = self.setup.small, self.batch
         if step % 4 == 3:
             side, count = self.setup.large, max(1, round(count * (side / self.setup.large) ** 2))
-        return [self.train.compose(side, side, rng) for _ in range(count)]
+        scenes = [self.scenes.compose(side, side, rng) for _ in range(count)]
+        return Made(np.stack([scene.luma for scene in scenes]), pack(scenes))
+
+
+class _Opened(MadeTask):
+    metric = "test_recall"
+
+    def __init__(self, maker: Maker, checked: Scenes, device: torch.device) -> None:
+        super().__init__(maker, device)
+        rng = np.random.default_rng(0)
+        self.empty = [picture.luma() for picture in checked.backgrounds]
+        self.checked = [checked.compose(288, 288, rng) for _ in range(_CHECKED)]
 
     def loss(self, net: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float]]:
         """Return the sum of the losses of heat, boxes and landmarks (a tenth for each coordinate).
 
-        Products run in bfloat16 on a CPU, which holds codes of up to 8 bits exactly and rounds their sums: half the time.
+        On a CPU products run in bfloat16, which holds codes of up to 8 bits exactly and rounds their sums: half the time.
         """
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.device.type == "cpu"):
             maps = net(inputs)
         losses = detection_loss({name: cells.float() for name, cells in maps.items()}, targets)
         loss = losses["heat"] + losses["box"] + 0.2 * losses["landmarks"]
-        return loss, {"loss": loss.item(), "steps": 1, **{key: value.item() for key, value in losses.items()}}
+        named = {"loss": loss, **losses}
+        figures = torch.stack([*named.values()]).tolist()  # one wait for the device
+        return loss, {"steps": 1, **dict(zip(named, figures, strict=True))}
 
     def train_figures(self, sums: dict[str, float]) -> dict[str, float]:
         """Return train_loss and its parts."""
@@ -235,10 +242,5 @@ class _Opened(Task):
         return {"test_recall": round(figures, 6), "test_threshold": round(threshold, 4)}
 
     def _maps(self, net: nn.Module, luma: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
-        maps = net(_luma(luma[None], self.device))
+        maps = net(luma_tensor(luma[None], self.device))
         return {name: values[0].permute(1, 2, 0).cpu().numpy() for name, values in maps.items()}
-
-
-def _luma(luma: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
-    """uint8 (N, H, W) -> float32 (N, 1, H, W) in [0, 1]."""
-    return torch.from_numpy(luma.copy()).to(device)[:, None].float() / 255

@@ -18,8 +18,8 @@ from bitlens.data.agreement import auc
 from bitlens.data.dataset import DataError
 from bitlens.data.degrade import Degradation, degrade
 from bitlens.data.faces import FacePicture, faces
-from bitlens.train.classify import to_tensor
-from bitlens.train.task import Task, TaskSetup
+from bitlens.train.maker import Made, MadeSetup, MadeTask, Maker, luma_tensor
+from bitlens.train.task import Task
 from bitlens.vision.crop import cut_square, level, square_around
 from bitlens.vision.pose import POSE_DEGREES, POSE_MARGIN, POSE_SIZE, frontality_of
 from bitlens.vision.records import Box
@@ -70,47 +70,56 @@ def posed_crops(pictures: Iterable[FacePicture], wider: float = 1.0) -> PosedCro
 
 
 @dataclass(frozen=True)
-class PoseOfFaces(TaskSetup):
+class PoseOfFaces(MadeSetup):
     """Face crops shifted, scaled, mirrored and made worse by chance; smooth absolute error; errors on the test persons."""
+
+    def maker(self, data: str | Path | None, batch: int, seed: int) -> Maker:
+        """Cut the faces of the training persons; see `MadeSetup`."""
+        return _Varier(posed_crops((p for p in faces(data, *_SETS) if p.split == "train"), _WIDE), batch, seed)
 
     def open(
         self, data: str | Path | None, cache: str | Path | None, batch: int, seed: int, device: torch.device
     ) -> Task:
         """Read the face sets; see `TaskSetup`."""
-        pictures = faces(data, *_SETS)
-        train = posed_crops((p for p in pictures if p.split == "train"), _WIDE)
-        test = posed_crops(p for p in pictures if p.split == "test" and p.source == _SETS[0])
-        return _Opened(train, test, batch, seed, device)
+        test = posed_crops(p for p in faces(data, _SETS[0]) if p.split == "test")
+        return _Opened(self.maker(data, batch, seed), test, batch, device)
 
     def example(self) -> Tensor:
         """Return one black crop (1, 1, 64, 64)."""
         return torch.zeros(1, 1, POSE_SIZE, POSE_SIZE)
 
 
-class _Opened(Task):
-    metric = "test_degrees"
-    better = "low"
-
-    def __init__(self, train: PosedCrops, test: PosedCrops, batch: int, seed: int, device: torch.device) -> None:
-        self.train, self.test, self.batch_size, self.seed, self.device = train, test, batch, seed, device
+@dataclass(frozen=True)
+class _Varier(Maker):
+    train: PosedCrops
+    batch: int
+    seed: int
 
     @property
     def steps(self) -> int:
         """Steps of an epoch; the last incomplete batch is left out, unless it is the only one."""
-        return max(1, len(self.train.crops) // self.batch_size)
+        return max(1, len(self.train.crops) // self.batch)
 
-    def batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        """Return (levelled crops (N, 1, H, W), angles over 30 degrees (N, 3))."""
+    def make(self, epoch: int, step: int) -> Made:
+        """Vary a step's crops: levelled crops (N, 64, 64), angles over 30 degrees (N, 3)."""
         order = np.random.default_rng([self.seed, epoch, 0]).permutation(len(self.train.crops))
-        chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
+        chosen = order[step * self.batch : (step + 1) * self.batch]
         rng = np.random.default_rng([self.seed, epoch, step + 1])
         crops = np.stack([_varied(crop, rng) for crop in self.train.crops[chosen]])
         angles = self.train.angles[chosen]
         mirrored = rng.random(len(crops)) < 0.5
         crops[mirrored] = crops[mirrored, :, ::-1]
         angles[mirrored] *= np.array([-1, 1, -1], np.float32)
-        targets = torch.from_numpy(angles / np.float32(POSE_DEGREES)).to(self.device)
-        return to_tensor(level(crops)[..., None], self.device), targets
+        return Made(level(crops), angles / np.float32(POSE_DEGREES))
+
+
+class _Opened(MadeTask):
+    metric = "test_degrees"
+    better = "low"
+
+    def __init__(self, maker: Maker, test: PosedCrops, batch: int, device: torch.device) -> None:
+        super().__init__(maker, device)
+        self.test, self.batch_size = test, batch
 
     def loss(self, net: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float]]:
         """Return the mean error, squared below 6 degrees."""
@@ -132,9 +141,11 @@ class _Opened(Task):
         """Return test_degrees (mean error of yaw and pitch), test_yaw, test_pitch, test_roll and test_frontal_auc."""
         training = net.training
         net.eval()
-        crops = level(self.test.crops)[..., None]
+        crops = level(self.test.crops)
         parts = [crops[start : start + self.batch_size] for start in range(0, len(crops), self.batch_size)]
-        found = torch.cat([net(to_tensor(part, self.device)) for part in parts]).cpu().numpy() * POSE_DEGREES  # (N, 3)
+        found = (
+            torch.cat([net(luma_tensor(part, self.device)) for part in parts]).cpu().numpy() * POSE_DEGREES
+        )  # (N, 3)
         net.train(training)
         yaw, pitch, roll = np.abs(found - self.test.angles).mean(0)
         frontal, turned = (frontality_of(found[part, 0], found[part, 1]) for part in _frontal_or_turned(self.test))

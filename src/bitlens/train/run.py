@@ -10,7 +10,9 @@ import math
 import os
 import platform
 import random
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,12 @@ from bitlens.quant import Spec
 from bitlens.train.catalog import find_recipe
 from bitlens.train.folder import begin, check_writable, continues, read_weights, write_json
 from bitlens.train.loop import Trainer
+from bitlens.train.maker import MadeSetup, MadeTask
 from bitlens.train.memory import telling_memory
 from bitlens.train.recipe import Recipe, TrainError
 from bitlens.train.schedule import plan_stages
 from bitlens.train.weights import save_weights
+from bitlens.train.workers import MOST_WORKERS, Workers
 
 __all__ = ["pick_device", "run"]
 
@@ -66,6 +70,7 @@ def run(
     delay: int = 0,
     batch: int | None = None,
     rate: float | None = None,
+    workers: int = 0,
 ) -> dict[str, Any]:
     """Train a recipe's net and leave the run in a folder.
 
@@ -87,6 +92,8 @@ def run(
         delay: so many epochs in float first; the same as decay "w32a32:DELAY".
         batch: samples a step; the recipe's when None.
         rate: learning rate at the start of every stage; the recipe's when None.
+        workers: processes that make the batches of coming steps, for recipes whose batches are made (the face nets);
+            the run is the same for any number. See `bitlens.train.workers`.
 
     Returns:
         The result, also in `result.json`: recipe, bits, epochs, seconds, and the task's figure of the last epoch
@@ -120,6 +127,7 @@ def run(
         if not 1 <= threads <= _MOST_THREADS:
             raise TrainError(f"threads: must be 1 to {_MOST_THREADS}, not {threads}")
         torch.set_num_threads(threads)
+    _check_workers(chosen, workers)
     folder = Path(out)
     config = _config(chosen, str(spec), length, seed, str(place))
     if len(stages) > 1:
@@ -129,8 +137,13 @@ def run(
     continued = continues(folder, config, resume)
     check_writable(folder)
     weights = None if init is None or continued else read_weights(init)
-    with telling_memory(chosen.name, chosen.batch, place):
+    with telling_memory(chosen.name, chosen.batch, place), ExitStack() as stack:
         task = chosen.task.open(data, cache, chosen.batch, seed, place)
+        if workers:
+            assert isinstance(chosen.task, MadeSetup)
+            assert isinstance(task, MadeTask)
+            opened = partial(chosen.task.maker, data, chosen.batch, seed)
+            task.workers = stack.enter_context(Workers(opened, workers, task.steps))
         _seed(seed)
         trainer = Trainer(chosen, stages, task, folder, place, every_steps, seed)
         if continued:
@@ -150,6 +163,13 @@ def run(
     save_weights(trainer.net.cpu(), folder / "weights.npz")
     write_json(folder / "result.json", result)
     return result
+
+
+def _check_workers(recipe: Recipe, workers: int) -> None:
+    if not 0 <= workers <= MOST_WORKERS:
+        raise TrainError(f"workers: must be 0 to {MOST_WORKERS}, not {workers}")
+    if workers and not isinstance(recipe.task, MadeSetup):
+        raise TrainError(f"workers: must be 0 for {recipe.name}, whose batches are read, not {workers}")
 
 
 def _config(recipe: Recipe, bits: str, epochs: int, seed: int, device: str) -> dict[str, Any]:
