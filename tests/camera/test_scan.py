@@ -104,10 +104,10 @@ def test_a_scan_that_is_broken_off_leaves_no_report(tmp_path: Path) -> None:
         line = square_line(options, rate, still)
         look = line.look
 
-        def until(frame: object) -> object:
+        def until(frame: object, **options: object) -> object:
             if frame.number == 15:  # type: ignore[attr-defined]
                 raise _StopError
-            return look(frame)  # type: ignore[arg-type]
+            return look(frame, **options)  # type: ignore[arg-type]
 
         line.look = until  # type: ignore[method-assign, assignment]
         return line

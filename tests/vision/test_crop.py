@@ -74,6 +74,18 @@ def test_crops_of_boxes() -> None:
     assert crop_faces(luma, [], 16, 1.25).shape == (0, 16, 16)
 
 
+_BOXES = st.builds(Box, st.floats(-50, 80), st.floats(-50, 80), st.floats(0.5, 300), st.floats(0.5, 300))
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(_BOXES, max_size=4), st.integers(1, 20))
+def test_a_crop_does_not_depend_on_the_other_boxes(boxes: list[Box], size: int) -> None:
+    luma = np.random.default_rng(0).integers(0, 256, (40, 30)).astype(np.uint8)
+    together = crop_faces(luma, boxes, size, 1.2)
+    for box, crop in zip(boxes, together, strict=True):
+        assert np.array_equal(crop, crop_faces(luma, [box], size, 1.2)[0])
+
+
 @pytest.mark.parametrize(
     ("luma", "told"),
     [

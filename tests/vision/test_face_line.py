@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bitlens.vision import BestShots, Box, Frame, VisionError
+from bitlens.vision import BestShots, Box, Frame, ShotWeights, VisionError
 from bitlens.vision.face_line import FaceLine, cut
+from bitlens.vision.pose import Angles
 
 from square_nets import BrightClearness, SquareDetector, StillPose
 from videos import Bytes, picture
@@ -50,6 +54,82 @@ def test_crops_are_cut_only_where_they_may_be_kept() -> None:
         frame = Frame(number, number / 25, colours.max(2), lambda n=number, c=colours: asked.append(n) or c)  # type: ignore[misc]
         line.look(frame)
     assert asked == [0, 2]
+
+
+class _TurningPose:
+    """The darker in the middle, the more turned."""
+
+    size, margin = 8, 1.0
+
+    def estimate(self, crops: Bytes) -> Angles:
+        turned = 90.0 - crops[:, 4, 4] % 90
+        return Angles(turned, turned / 2, turned / 4, 100.0 - turned)
+
+
+class _Counting(BrightClearness):
+    def __init__(self) -> None:
+        self.counts: list[int] = []
+
+    def score(self, crops: Bytes) -> npt.NDArray[np.float64]:
+        self.counts.append(len(crops))
+        return super().score(crops)
+
+
+_SQUARES = st.tuples(st.integers(101, 255), st.integers(8, 30))  # brightness, side
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(st.one_of(st.none(), _SQUARES), max_size=25),
+    st.integers(1, 3),
+    st.sampled_from([0.0, 0.1, 0.3]),
+    st.one_of(st.none(), st.floats(1, 60)),
+    st.one_of(st.none(), st.sampled_from([0.08, 0.2])),
+    st.integers(1, 3),
+    st.tuples(*[st.sampled_from([0.0, 0.5, 2.0])] * 4),
+)
+def test_the_same_is_captured_when_hopeless_shots_are_not_judged(
+    squares: list[tuple[int, int] | None],
+    keep: int,
+    apart: float,
+    quick: float | None,
+    interval: float | None,
+    least: int,
+    weights: tuple[float, float, float, float],
+) -> None:
+    captured, judged = [], []
+    for every in (True, False):
+        best = BestShots(
+            keep=keep, apart_seconds=apart, quick_score=quick, interval_seconds=interval, least_frames=least
+        )
+        line = FaceLine(
+            SquareDetector(), BrightClearness(), _TurningPose(), best=best, weights=ShotWeights(*weights, 30)
+        )
+        captures, shots = [], []
+        for number, square in enumerate(squares):
+            colours = picture([]) if square is None else picture([10 + number], value=square[0], side=square[1])
+            looked = line.look(_frame(number, colours), all_shots=every)
+            captures += looked.captures
+            shots += looked.shots
+        captures += line.finish()
+        captured.append([(c.kind, replace(c.shot, face=None, crop=None), c.shot.crop.tolist()) for c in captures])  # type: ignore[arg-type, union-attr]
+        judged.append([replace(shot, face=None, crop=None) for shot in shots])  # type: ignore[arg-type]
+    assert [(kind, vars(shot), crop) for kind, shot, crop in captured[0]] == [
+        (kind, vars(shot), crop) for kind, shot, crop in captured[1]
+    ]
+    every_shot = [vars(shot) for shot in judged[0]]
+    assert all(vars(shot) in every_shot for shot in judged[1])
+
+
+def test_hopeless_shots_are_not_judged_where_that_is_asked() -> None:
+    counts = []
+    for every in (True, False):
+        clearness = _Counting()
+        line = FaceLine(SquareDetector(), clearness, StillPose(), best=BestShots(keep=1))
+        for number, side in enumerate((24, 16, 26)):
+            line.look(_frame(number, picture([10], side=side, value=190)), all_shots=every)
+        counts.append(clearness.counts)
+    assert counts == [[1, 1, 1], [1, 0, 1]]  # the second is too small to be better, however clear
 
 
 def test_frames_without_faces() -> None:

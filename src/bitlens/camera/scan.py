@@ -62,12 +62,12 @@ def scan_source(
     bar = tqdm(total=source.expected, desc=path.name, unit=" frames", disable=not (progress and sys.stderr.isatty()))
     with bar:
         for frame in _decoding(source, seconds):
-            looked = line.look(frame)
+            looked = line.look(frame, all_shots=False)
             before = time.perf_counter()
             store.add(looked.captures)
             seconds["write"] += time.perf_counter() - before
             counts["frames"] += 1
-            counts["faces"] += len(looked.shots)
+            counts["faces"] += sum(event.kind != "end" for event in looked.events)
             counts["tracks"] += sum(event.kind == "new" for event in looked.events)
             last = frame.time
             bar.update()

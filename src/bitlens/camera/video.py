@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import numpy.typing as npt
+from av.video.reformatter import VideoReformatter
 
 from bitlens.camera.source import CameraError
 from bitlens.vision import Frame
@@ -58,6 +59,7 @@ class Video:
     def __iter__(self) -> Iterator[Frame]:
         """Decode the frames; parts that FFmpeg cannot decode are left out and counted."""
         with self._container:
+            grey, coloured = VideoReformatter(), VideoReformatter()  # one for all: making it takes longer than a frame
             begun = last = None
             for number, frame in enumerate(self._decoded()):
                 at = frame.time
@@ -67,7 +69,8 @@ class Video:
                 if at is not None and (last is None or at - begun > last):
                     time = at - begun
                 last = time
-                yield Frame(number, time, _upright(frame, "gray"), cache(partial(_upright, frame, "rgb24")))
+                luma = np.ascontiguousarray(_upright(frame, grey, "gray"))  # every pixel is read, of colours few
+                yield Frame(number, time, luma, cache(partial(_upright, frame, coloured, "rgb24")))
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         packets = self._container.demux(self._stream)
@@ -89,11 +92,11 @@ class Video:
                 yield frame
 
 
-def _upright(frame: av.VideoFrame, form: str) -> npt.NDArray[np.uint8]:
+def _upright(frame: av.VideoFrame, reformatter: VideoReformatter, form: str) -> npt.NDArray[np.uint8]:
     """A frame's brightness ("gray") or colours ("rgb24"), in full range, turned as its file says."""
-    pixels: npt.NDArray[np.uint8] = frame.to_ndarray(format=form).astype(np.uint8, copy=False)
+    pixels: npt.NDArray[np.uint8] = reformatter.reformat(frame, format=form).to_ndarray().astype(np.uint8, copy=False)
     turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+    return np.rot90(pixels, turns) if turns else pixels
 
 
 def _reason(error: av.error.FFmpegError) -> str:

@@ -84,13 +84,16 @@ class ShotWeights:
 
     def score(self, clearness: float, frontality: float, size_px: float, exposure: float) -> float:
         """Return the score of a shot, 0 to 100; clearness, frontality and exposure are 0 to 100, size is in pixels."""
-        size = 100 * size_px / self.full_size_px
-        pairs = zip(
-            (clearness, frontality, size, exposure),
-            (self.clearness, self.frontality, self.size, self.exposure),
-            strict=True,
-        )
-        return 100 * math.prod(math.pow(min(100.0, max(1.0, value)) / 100, weight) for value, weight in pairs)
+        product = 1.0
+        for value, weight in (
+            (clearness, self.clearness),
+            (frontality, self.frontality),
+            (100 * size_px / self.full_size_px, self.size),
+            (exposure, self.exposure),
+        ):
+            if value < 100:  # the factor of a full one is 1
+                product *= (max(1.0, value) / 100) ** weight
+        return 100 * product
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ class Looked:
     Args:
         faces: all that were found, weak ones too.
         events: what became of the tracks.
-        shots: the faces of tracks, judged; their crops are cut only where a shot may be kept.
+        shots: the faces of tracks that were judged; their crops are cut only where a shot may be kept.
         captures: what is to be kept, by now.
     """
 
@@ -105,8 +105,13 @@ class FaceLine:
         self._weights, self._surroundings = weights or ShotWeights(), surroundings
         self.seconds = dict.fromkeys(("detect", "track", "clearness", "pose", "choose"), 0.0)
 
-    def look(self, frame: Frame) -> Looked:
+    def look(self, frame: Frame, *, all_shots: bool = True) -> Looked:
         """Take the next frame.
+
+        Args:
+            frame: the picture.
+            all_shots: judge every face of a track; if not, those alone that could be kept if they were frontal and clear, as
+                their size and exposure are: the captures are the same.
 
         Raises:
             VisionError: it is not after the one before.
@@ -115,17 +120,29 @@ class FaceLine:
             faces = self._detector.detect(frame.luma)
         with self._timed("track"):
             events = self._tracker.update(frame.number, faces)
-        seen = [event for event in events if event.kind != "end"]
-        boxes = [event.face.box for event in seen]
-        with self._timed("clearness"):
-            clear = self._clearness.score(crop_faces(frame.luma, boxes, self._clearness.size, self._clearness.margin))
-        with self._timed("pose"):
-            pose = self._pose.estimate(crop_faces(frame.luma, boxes, self._pose.size, self._pose.margin))
         with self._timed("choose"):
-            shots = [self._shot(frame, seen[k], float(clear[k]), pose, k) for k in range(len(seen))]
+            shots = [self._hoped(frame, event) for event in events if event.kind != "end"]
+            judged = self._wanted(shots, range(len(shots)), all_shots)
+        with self._timed("pose"):  # before clearness, as it costs less and excludes more
+            pose = self._pose.estimate(self._crops(frame, shots, judged, self._pose))
+        with self._timed("choose"):
+            for k, *angles in zip(judged, *pose, strict=True):
+                yaw, pitch, roll, front = map(float, angles)
+                score = self._score(shots[k], 100.0, front)
+                shots[k] = replace(shots[k], yaw=yaw, pitch=pitch, roll=roll, frontality=front, score=score)
+            judged = self._wanted(shots, judged, all_shots)
+        with self._timed("clearness"):
+            clear = self._clearness.score(self._crops(frame, shots, judged, self._clearness))
+        with self._timed("choose"):
+            for k, clearness in zip(judged, map(float, clear), strict=True):
+                score = self._score(shots[k], clearness, shots[k].frontality)
+                shots[k] = replace(shots[k], clearness=clearness, score=score)
+            for k, shot in enumerate(shots):
+                if self._best.wants(shot):
+                    shots[k] = replace(shot, crop=cut(frame, shot.face.box, self._surroundings))
             captures = [capture for shot in shots for capture in self._best.add(shot)]
             captures += self._ended(events)
-        return Looked(faces, events, shots, captures)
+        return Looked(faces, events, [shots[k] for k in judged], captures)
 
     def finish(self) -> list[Capture]:
         """End all tracks, as at the end of the video, and return what they give."""
@@ -134,13 +151,21 @@ class FaceLine:
     def _ended(self, events: Sequence[TrackEvent]) -> list[Capture]:
         return [capture for event in events if event.kind == "end" for capture in self._best.end(event.track)]
 
-    def _shot(self, frame: Frame, event: TrackEvent, clearness: float, pose: Angles, k: int) -> Shot:
-        box, front = event.face.box, float(pose.frontality[k])
-        exposed = exposure(frame.luma, box)
-        score = self._weights.score(clearness, front, math.sqrt(box.area), exposed)
-        angles = float(pose.yaw[k]), float(pose.pitch[k]), float(pose.roll[k])
-        shot = Shot(event.track, frame.number, frame.time, event.face, clearness, *angles, front, exposed, score)
-        return replace(shot, crop=cut(frame, box, self._surroundings)) if self._best.wants(shot) else shot
+    def _hoped(self, frame: Frame, event: TrackEvent) -> Shot:
+        """A shot at its best: of the size and exposure that it has, and as frontal and clear as can be."""
+        exposed = exposure(frame.luma, event.face.box)
+        shot = Shot(event.track, frame.number, frame.time, event.face, 100.0, 0.0, 0.0, 0.0, 100.0, exposed, 100.0)
+        return replace(shot, score=self._score(shot, 100.0, 100.0))
+
+    def _score(self, shot: Shot, clearness: float, frontality: float) -> float:
+        return self._weights.score(clearness, frontality, math.sqrt(shot.face.box.area), shot.exposure)
+
+    def _wanted(self, shots: Sequence[Shot], numbers: Sequence[int], every: bool) -> Sequence[int]:
+        """Those of the numbers whose shots would be kept as they are. What is not kept is not kept with a lower score either."""
+        return [k for k in numbers if every or self._best.wants(shots[k])]
+
+    def _crops(self, frame: Frame, shots: Sequence[Shot], numbers: Sequence[int], net: ClearnessNet | PoseNet) -> Bytes:
+        return crop_faces(frame.luma, [shots[k].face.box for k in numbers], net.size, net.margin)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
