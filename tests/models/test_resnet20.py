@@ -31,3 +31,12 @@ def test_maps_and_strides() -> None:
 def test_every_spec_trains_a_step(bits: str) -> None:
     torch.manual_seed(0)
     assert_trains_a_step(ResNet20(Spec.parse(bits), width=4), torch.rand(4, 3, 16, 16))
+
+
+def test_joins_may_be_float() -> None:
+    text = "w2a2g32,first=w8a8g32,last=w8a8g32,weight=dorefa,activation=clip,join=float"
+    assert str(Spec.parse(text)) == text
+    net = ResNet20(Spec.parse("w2a2,join=float"))
+    assert all(block.add.input_quantizer is None for block in net.stage1)
+    assert net.stage2[0].shortcut[0].input_quantizer is None
+    assert all(block.add.input_quantizer is not None for block in ResNet20(Spec.parse("w2a2")).stage1)

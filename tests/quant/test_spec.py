@@ -116,7 +116,7 @@ def test_a_float_spec_makes_none() -> None:
         ("w1a17", "bits: a must be 1 to 16 or 32, not 17"),
         ("w1a2g0", "bits: g must be 1 to 16 or 32, not 0"),
         ("w1a2,first=8", 'first: must look like w1a2g6, not "8"'),
-        ("w1a2,middle=w1", "bits: key must be one of first, last, weight, activation, scale, noise, not middle"),
+        ("w1a2,middle=w1", "bits: key must be one of first, last, weight, activation, scale, noise, join, not middle"),
         ("w1a2,cabs", 'bits: every part after the first must be key=value, not "cabs"'),
         (
             "w1a2,weight=xnor",

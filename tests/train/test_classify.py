@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from bitlens.data import Dataset, Split
 from bitlens.train import Classification, Task, evaluate, to_tensor
-from bitlens.train.classify import accuracies
+from bitlens.train.classify import _OnDevice, _Opened, accuracies
 
 CPU = torch.device("cpu")
 
@@ -63,3 +63,18 @@ def test_a_margin_moves_images_over_the_edges() -> None:
     assert places(still, 0) == [[1, 2]] * 50
     flipped = Classification(one_pixel_set, size=4, flip=True, channels=1).open(None, None, 50, 0, CPU)
     assert {tuple(place) for place in places(flipped, 0)} == {(1, 1), (1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("side", "size", "margin", "flip"), [((8, 8), 10, 0, True), ((8, 8), 8, 2, True), ((6, 7), 7, 1, False)]
+)
+def test_images_kept_on_a_device_are_the_same(side: tuple[int, int], size: int, margin: int, flip: bool) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (90, *side, 3), np.uint8)
+    part = Split(images, np.arange(90) % 10)
+    setup = Classification(lambda *_: Dataset(part, part, tuple("0123456789")), size, flip, margin=margin)
+    usual, kept = (kind(setup, setup.data(None, None), 40, 7, CPU) for kind in (_Opened, _OnDevice))
+    for epoch in range(2):
+        for step in range(2):
+            for one, other in zip(usual.batch(epoch, step), kept.batch(epoch, step), strict=True):
+                assert torch.equal(one, other)
+                assert one.stride() == other.stride()

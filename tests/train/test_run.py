@@ -207,6 +207,73 @@ def test_a_nan_stops_the_run_with_the_layers_name(tmp_path: Path, monkeypatch: p
     assert str(caught.value) == "conv1.weight: values must be finite, not nan (epoch 1, step 2)"
 
 
+@pytest.fixture
+def unguarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs look for what is not finite at an epoch's end only, as on CUDA."""
+    enter = Trainer._enter
+
+    def patched(self: Trainer, stage: int) -> None:
+        enter(self, stage)
+        self.waits = self.guarded = False
+
+    monkeypatch.setattr(Trainer, "_enter", patched)
+
+
+@pytest.mark.usefixtures("tiny", "unguarded")
+@pytest.mark.parametrize("where", [(0, 1), (1, 0)])
+def test_a_nan_found_late_is_traced_to_its_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: tuple[int, int]
+) -> None:
+    learn = Trainer._learn
+
+    def poisoned(self: Trainer, x: torch.Tensor, y: torch.Tensor) -> object:
+        if (self.epoch, self.step) == where:
+            with torch.no_grad():
+                self.net.conv1.weight[0, 0, 0, 0] = float("nan")
+        return learn(self, x, y)
+
+    monkeypatch.setattr(Trainer, "_learn", poisoned)
+    with pytest.raises(TrainError) as caught:
+        run("digits", out=tmp_path / "run", epochs=3, every_steps=2)
+    epoch, step = where
+    assert str(caught.value) == f"conv1.weight: values must be finite, not nan (epoch {epoch + 1}, step {step + 1})"
+
+
+@pytest.mark.usefixtures("tiny", "unguarded")
+def test_an_epoch_that_is_finite_the_second_time_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    learn, spoilt = Trainer._learn, 0
+
+    def poisoned(self: Trainer, x: torch.Tensor, y: torch.Tensor) -> object:
+        nonlocal spoilt
+        if (self.epoch, self.step) == (1, 1) and not spoilt:
+            spoilt += 1
+            with torch.no_grad():
+                self.net.conv1.weight[0, 0, 0, 0] = float("nan")
+        return learn(self, x, y)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_learn", poisoned)
+        run("digits", out=tmp_path / "spoilt", epochs=3)
+    assert spoilt
+    run("digits", out=tmp_path / "whole", epochs=3)
+    nets = [load_checkpoint(tmp_path / name / "checkpoint.pt")["net"] for name in ("spoilt", "whole")]
+    assert all(torch.equal(nets[0][key], nets[1][key]) for key in nets[0])
+
+
+@pytest.mark.usefixtures("tiny")
+def test_evaluations_may_be_rare(tmp_path: Path) -> None:
+    run("digits", out=tmp_path / "run", epochs=5, evaluate_every=2)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines if "test_accuracy" in line] == [2, 4, 5]
+    with pytest.raises(TrainError, match=r"^evaluate_every: must be at least 1, not 0$"):
+        run("digits", out=tmp_path / "other", evaluate_every=0)
+
+
+def test_a_step_is_recorded_on_cuda_only(tmp_path: Path) -> None:
+    with pytest.raises(TrainError, match=r"^record: device must be cuda, not cpu; train without --record$"):
+        run("digits", out=tmp_path, device="cpu", record=True)
+
+
 def test_a_folder_without_a_run_is_told(tmp_path: Path) -> None:
     with pytest.raises(TrainError) as caught:
         load_run(tmp_path)
@@ -225,3 +292,17 @@ def test_devices() -> None:
 def test_a_run_on_cuda(tmp_path: Path) -> None:
     assert run("digits", out=tmp_path / "run", epochs=5, device="cuda")["test_accuracy"] > 0.9
     load_run(tmp_path / "run")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("bits", ["w1a2g4", "w2a2,weight=balanced", "w32a32"])
+def test_a_recorded_step_learns_the_same(tmp_path: Path, bits: str) -> None:
+    """Two epochs are some steps beyond the recording; rounding may differ, the course of the loss must not."""
+    losses = []
+    for record in (False, True):
+        out = tmp_path / str(record)
+        run("digits", out=out, bits=bits, epochs=2, device="cuda", record=record)
+        lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+        losses.append([line["train_loss"] for line in lines])
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
+    run("digits", out=tmp_path / "True", bits=bits, epochs=2, device="cuda", resume=True, record=True)

@@ -48,6 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "stages without epochs share --epochs with the last one",
     )
     parser.add_argument("--delay", metavar="N", type=int, default=0, help="N float epochs first: --decay w32a32:N")
+    parser.add_argument("--record", action="store_true", help="on CUDA: record a step once and replay it (small nets)")
+    parser.add_argument(
+        "--evaluate-every", metavar="N", type=int, default=1, help="evaluate every N epochs, and after the last"
+    )
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Readers of public data sets, and augmentation (numpy)."""
 
-from bitlens.data.augment import centred, scattered
+from bitlens.data.augment import centred, random_places, scattered
 from bitlens.data.camvid import MaskedDataset, MaskedSplit, camvid
 from bitlens.data.cifar10 import cifar10
 from bitlens.data.crops import central_box, cut, random_box
@@ -36,6 +36,7 @@ __all__ = [
     "mnist",
     "ptb",
     "random_box",
+    "random_places",
     "read_idx",
     "read_picture",
     "scattered",

@@ -10,9 +10,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["centred", "scattered"]
+__all__ = ["centred", "random_places", "scattered"]
 
 _UInt8 = npt.NDArray[np.uint8]
+_Numbers = npt.NDArray[np.int64]
 
 
 def centred(images: _UInt8, size: int) -> _UInt8:
@@ -30,20 +31,32 @@ def centred(images: _UInt8, size: int) -> _UInt8:
     return out
 
 
-def scattered(images: _UInt8, size: int, rng: np.random.Generator, flip: bool) -> _UInt8:
-    """Put images (N, H, W, C) at random places of (N, size, size, C).
+def random_places(
+    count: int, sides: tuple[int, int], size: int, rng: np.random.Generator, flip: bool
+) -> tuple[_Numbers, _Numbers, _Numbers]:
+    """Draw where images go on a canvas.
 
     Args:
-        images: uint8.
-        size: side of the canvas, at least H and W.
+        count: of the images.
+        sides: their height and width.
+        size: side of the canvas, at least as large.
         rng: source of the places.
         flip: mirror every other image left to right, by chance.
+
+    Returns:
+        (rows above them, columns left of them, 1 where mirrored), (count,) each.
     """
+    height, width = sides
+    tops = rng.integers(0, size - height + 1, count)
+    lefts = rng.integers(0, size - width + 1, count)
+    return tops, lefts, np.less(rng.random(count), 0.5 if flip else 0.0).astype(np.int64)
+
+
+def scattered(images: _UInt8, size: int, rng: np.random.Generator, flip: bool) -> _UInt8:
+    """Put images (N, H, W, C) at random places of (N, size, size, C); see `random_places`."""
     n, height, width, channels = images.shape
     out = np.zeros((n, size, size, channels), np.uint8)
-    tops = rng.integers(0, size - height + 1, n)
-    lefts = rng.integers(0, size - width + 1, n)
-    mirrored = np.less(rng.random(n), 0.5 if flip else 0.0)
+    tops, lefts, mirrored = random_places(n, (height, width), size, rng, flip)
     for i in range(n):
         image = images[i, :, ::-1] if mirrored[i] else images[i]
         out[i, tops[i] : tops[i] + height, lefts[i] : lefts[i] + width] = image

@@ -92,8 +92,9 @@ class Layers:
         return nn.Sequential(OrderedDict(conv=conv, bn=self.norm(outputs)))
 
     def join(self) -> JoinActivation | None:
-        """The quantizer of every branch of a sum, 8 bits signed; None for a float net."""
-        return None if self.spec.middle.activation == FLOAT else JoinActivation(_JOIN_BITS)
+        """The quantizer of every branch of a sum, 8 bits signed; None for a float net or float joins."""
+        whole = self.spec.middle.activation == FLOAT or self.spec.join == "float"
+        return None if whole else JoinActivation(_JOIN_BITS)
 
     def add(self) -> QuantAdd:
         """A sum of branches on one signed grid."""

@@ -42,7 +42,7 @@ def balanced_groups(w: Tensor, bits: int, split: str = "mean") -> Tensor:
     group = torch.zeros_like(flat, dtype=torch.int64)
     for level in range(bits):
         sums = torch.zeros(1 << level, dtype=torch.float64, device=w.device).index_add_(0, group, exact)
-        counts = torch.bincount(group, minlength=1 << level).clamp(min=1)
+        counts = torch.zeros_like(sums).index_add_(0, group, torch.ones_like(exact)).clamp(min=1)
         group = 2 * group + (exact >= (sums / counts)[group])
     return group.view_as(w)
 

@@ -166,7 +166,8 @@ class _QuantizeGradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        generator = torch.Generator(grads[0].device).manual_seed(ctx.seed)
+        # CUDA's own generator may be part of a recorded step; its state is the run's, see `checkpoint.generators`.
+        generator = None if grads[0].is_cuda else torch.Generator(grads[0].device).manual_seed(ctx.seed)
         return dorefa_gradient(grads[0], ctx.bits, generator, ctx.noise), None, None, None
 
 
@@ -174,7 +175,8 @@ class DoReFaGradient(nn.Module):
     """Quantize the gradient that flows back through this place; forward is the identity.
 
     Placed on the output of a convolution. The noise of call number c is drawn from a generator seeded by (seed, c),
-    so `state()` and `set_state()` are two integers and training resumes bit-identically.
+    so `state()` and `set_state()` are two integers and training resumes bit-identically. On CUDA it is drawn from
+    torch's generator of the device instead.
     Forward, gradient, grid, zero and ties: see `dorefa_gradient`.
     Source: DoReFa-Net eq. 12 to 14.
 

@@ -30,7 +30,7 @@ __all__ = ["FLOAT", "FORM", "Bits", "Spec"]
 
 FLOAT = 32
 FORM = re.compile(r"w(\d+)(?:a(\d+))?(?:g(\d+))?")  # of bits
-_SWITCHES = {"scale": ("free", "pow2"), "noise": ("on", "off")}
+_SWITCHES = {"scale": ("free", "pow2"), "noise": ("on", "off"), "join": ("shared", "float")}
 _WEIGHTS: dict[str, Callable[[int], Quantizer]] = {
     "dorefa": DoReFaWeight,
     "balanced": BalancedWeight,
@@ -95,6 +95,7 @@ class Spec:
         activation: of the middle: bounds "clip" or "cabs" of [0, 1]; learned "pact" or "lsq".
         scale: "pow2" moves the middle's scales to powers of two; activations must then be learned.
         noise: "off" rounds gradients to the nearest.
+        join: "float" adds branches of residual nets as they are: to measure what the shared grid costs, not to compile.
     """
 
     middle: Bits
@@ -104,6 +105,7 @@ class Spec:
     activation: str = "clip"
     scale: str = "free"
     noise: str = "on"
+    join: str = "shared"
 
     @classmethod
     def parse(cls, text: str, **keys: str) -> Spec:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitlens.data import Dataset, Split, centred, scattered
+from bitlens.data import Dataset, Split, centred, random_places, scattered
 from bitlens.train.task import Task, TaskSetup
 
 __all__ = ["Classification", "Classifying", "accuracies", "evaluate", "to_tensor"]
@@ -84,12 +84,12 @@ class Classifying(Task):
         numbers = self._order[1][step * self.batch_size : (step + 1) * self.batch_size]
         return numbers, np.random.default_rng([self.seed, epoch, step + 1])
 
-    def loss(self, net: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, net: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Return the mean cross entropy."""
         scores = net(inputs)
         loss = F.cross_entropy(scores, targets)
-        right = int((scores.detach().argmax(1) == targets).sum())
-        return loss, {"loss": loss.item() * len(targets), "right": right, "seen": len(targets)}
+        right = (scores.detach().argmax(1) == targets).sum()
+        return loss, {"loss": loss.detach().double() * len(targets), "right": right, "seen": len(targets)}
 
     def train_figures(self, sums: dict[str, float]) -> dict[str, float]:
         """Return train_loss and train_accuracy."""
@@ -121,7 +121,10 @@ class Classification(TaskSetup):
         self, data: str | Path | None, cache: str | Path | None, batch: int, seed: int, device: torch.device
     ) -> Task:
         """Read the data set; see `TaskSetup`."""
-        return _Opened(self, self.data(data, cache), batch, seed, device)
+        dataset = self.data(data, cache)
+        if device.type == "cuda":
+            return _OnDevice(self, dataset, batch, seed, device)
+        return _Opened(self, dataset, batch, seed, device)
 
     def example(self) -> Tensor:
         """Return one black image (1, C, size, size)."""
@@ -157,3 +160,31 @@ class _Opened(Classifying):
     def evaluate(self, net: nn.Module) -> dict[str, Any]:
         """Return test_accuracy."""
         return {"test_accuracy": round(evaluate(net, self.dataset.test, self.setup.size, self.device), 6)}
+
+
+class _OnDevice(_Opened):
+    """All training images lie on the device as bytes; the same images at the same places are gathered there."""
+
+    def __init__(self, setup: Classification, dataset: Dataset, batch: int, seed: int, device: torch.device) -> None:
+        super().__init__(setup, dataset, batch, seed, device)
+        height, width = dataset.train.images.shape[1:3]
+        # Zeros all around: as many as a canvas can show beside an image.
+        self.edges = tuple(setup.size + setup.margin - side for side in (height, width))
+        images = torch.from_numpy(dataset.train.images).to(device)
+        self.bytes = F.pad(images, (0, 0, self.edges[1], self.edges[1], self.edges[0], self.edges[0]))
+        self.labels = torch.from_numpy(dataset.train.labels).to(device)
+        self.pixels = torch.arange(setup.size, device=device)
+
+    def batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+        """Return what `_Opened.batch` does."""
+        chosen, rng = self.chosen(epoch, step)
+        height, width = self.dataset.train.images.shape[1:3]
+        size, margin = self.setup.size, self.setup.margin
+        places = random_places(len(chosen), (height, width), size + 2 * margin, rng, self.setup.flip)
+        drawn = torch.from_numpy(np.stack([chosen, *places])).to(self.device, non_blocking=True)  # (4, N), one copy
+        numbers, tops, lefts, mirrored = drawn.unbind()
+        rows = self.pixels - tops[:, None] + (self.edges[0] + margin)  # (N, size), of the padded image
+        columns = self.pixels - lefts[:, None] + margin  # of the image
+        columns = torch.where(mirrored[:, None] != 0, width - 1 - columns, columns) + self.edges[1]
+        images = self.bytes[numbers[:, None, None], rows[:, :, None], columns[:, None, :]]  # (N, size, size, C)
+        return images.permute(0, 3, 1, 2).float().div_(255.0), self.labels[numbers]

@@ -94,9 +94,9 @@ class _Opened(Task):
         self.corpus, self.unroll, self.device = corpus, unroll, device
         self.length = (len(corpus.train) - 1) // streams
         text = torch.from_numpy(corpus.train)
-        self.inputs = text[: streams * self.length].view(streams, self.length)
-        self.targets = text[1 : streams * self.length + 1].view(streams, self.length)
-        self._state: State | None = None
+        self.inputs = text[: streams * self.length].view(streams, self.length).to(device)
+        self.targets = text[1 : streams * self.length + 1].view(streams, self.length).to(device)
+        self.carried: State | None = None
 
     @property
     def steps(self) -> int:
@@ -106,16 +106,16 @@ class _Opened(Task):
     def batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """Return (words (streams, unroll), the words that follow); an epoch begins with the initial state."""
         if step == 0:
-            self._state = None
+            self.carried = None
         chosen = slice(step * self.unroll, (step + 1) * self.unroll)
-        return self.inputs[:, chosen].to(self.device), self.targets[:, chosen].to(self.device)
+        return self.inputs[:, chosen], self.targets[:, chosen]
 
-    def loss(self, net: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, net: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Return the mean cross entropy; the state after the last word is kept for the next batch."""
-        logits, state = net(inputs, self._state)
-        self._state = tuple(part.detach() for part in state)
+        logits, state = net(inputs, self.carried)
+        self.carried = tuple(part.detach() for part in state)
         loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
-        return loss, {"loss": loss.item() * targets.numel(), "seen": targets.numel()}
+        return loss, {"loss": loss.detach().double() * targets.numel(), "seen": targets.numel()}
 
     def train_figures(self, sums: dict[str, float]) -> dict[str, float]:
         """Return train_loss and train_perplexity (with dropout)."""
@@ -131,9 +131,9 @@ class _Opened(Task):
 
     def state(self) -> dict[str, Any]:
         """Return the carried state."""
-        return {"state": None if self._state is None else [part.cpu() for part in self._state]}
+        return {"state": None if self.carried is None else [part.cpu() for part in self.carried]}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Put the carried state back."""
         found = state["state"]
-        self._state = None if found is None else tuple(part.to(self.device) for part in found)
+        self.carried = None if found is None else tuple(part.to(self.device) for part in found)

@@ -3,11 +3,15 @@
 
 A run's folder holds `config.json`, `metrics.jsonl` (one line an epoch), `checkpoint.pt` and, at the end, `result.json`.
 Data order and augmentation of a step follow from (seed, epoch, step) alone.
+
+On CUDA nothing waits for the device within an epoch: figures are summed there, and what is not finite is found at the
+epoch's end. The epoch is then repeated from its checkpoint, each step looked at, so that the layer is named all the same.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -30,6 +34,7 @@ from bitlens.train.checkpoint import (
 )
 from bitlens.train.guard import check_finite
 from bitlens.train.recipe import Recipe
+from bitlens.train.replay import Replay
 from bitlens.train.schedule import Stage
 from bitlens.train.start import start_from
 from bitlens.train.task import Task
@@ -48,6 +53,8 @@ class Trainer:
         device: of the net.
         every_steps: also write a checkpoint after so many steps of an epoch; 0 for epochs' ends only.
         seed: of the gradients' noise.
+        record: on CUDA, replay a step's record; see `replay`.
+        evaluate_every: epochs from one evaluation to the next; the last one is always evaluated.
     """
 
     net: nn.Module
@@ -62,11 +69,15 @@ class Trainer:
         device: torch.device,
         every_steps: int = 0,
         seed: int = 0,
+        record: bool = False,
+        evaluate_every: int = 1,
     ) -> None:
         self.recipe, self.stages, self.task, self.out = recipe, stages, task, out
         self.device, self.every_steps, self.seed = device, every_steps, seed
+        self.record, self.evaluate_every = record, evaluate_every
+        self.guarded = self.waits = device.type != "cuda"
         self.epoch, self.step = 0, 0
-        self.sums: dict[str, float] = {}
+        self.sums: dict[str, float | Tensor] = {}
         self.seconds = 0.0
         self.metrics: list[dict[str, Any]] = []
         self._enter(0)
@@ -87,7 +98,12 @@ class Trainer:
         self.begins = sum(earlier.epochs for earlier in self.stages[:stage])
         self.net = self.recipe.fresh(self.spec, self.device)
         seed_noise(self.net, self.seed)
-        self.optimizer = self.recipe.optimizer_of(self.net)
+        self.optimizer = self.recipe.optimizer_of(self.net, self.record)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Drop the record of a step: net or optimizer lie elsewhere now."""
+        self.replay = Replay(self._learn, self.task, self.recipe.name) if self.record else None
 
     def start(self, weights: Mapping[str, Tensor], source: str, bits: str) -> None:
         """Take over the weights of another net; see `start_from`.
@@ -111,7 +127,7 @@ class Trainer:
             "bits": str(self.spec),
             "epoch": self.epoch,
             "step": self.step,
-            "sums": self.sums,
+            "sums": self._totals(),
             "seconds": self.seconds,
             "task": self.task.state(),
             "metrics": self.metrics,
@@ -130,16 +146,20 @@ class Trainer:
             if state.get("stage", 0) != self.stage:
                 self._enter(state["stage"])
             self.net.load_state_dict(state["net"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            groups = self.optimizer.state_dict()["param_groups"]  # the recipe's, whatever device the run was on
+            self.optimizer.load_state_dict({"state": state["optimizer"]["state"], "param_groups": groups})
             restore_generators(self.net, state["generators"])
             self.epoch, self.step = state["epoch"], state["step"]
             self.sums, self.seconds, self.metrics = state["sums"], state["seconds"], state["metrics"]
             self.task.restore(state["task"])
+            self._forget()
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise foreign_checkpoint(path, error) from error
 
     def run(self) -> list[dict[str, Any]]:
         """Train to the end and return the metrics, one dict an epoch."""
+        if not self.guarded and not (self.out / "checkpoint.pt").is_file():
+            self.save()  # what a first epoch that is not finite is repeated from
         while True:
             while self.epoch < self.begins + self.stages[self.stage].epochs:
                 self._epoch()
@@ -165,35 +185,67 @@ class Trainer:
                 loss = self._train_step(*self.task.batch(self.epoch, self.step))
                 self.step += 1
                 bar.update()
-                bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+                if not quiet:
+                    bar.set_postfix(loss=f"{float(loss):.3f}", refresh=False)
                 if self.every_steps and self.step % self.every_steps == 0 and self.step < steps:
+                    if not self._sound():
+                        return self._repeat()
                     now = time.perf_counter()
                     self.seconds += now - started
                     started = now
                     self.save()
+        if not self._sound():
+            return self._repeat()
         self.seconds += time.perf_counter() - started
+        self.guarded = self.waits
         self._finish_epoch()
 
-    def _train_step(self, inputs: Tensor, targets: Tensor) -> float:
+    def _train_step(self, inputs: Tensor, targets: Tensor) -> Tensor:
         rate = self._rate()
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+        learn = self._learn if self.replay is None or self.guarded else self.replay
+        loss, figures = learn(inputs, targets)
+        for key, value in figures.items():
+            self.sums[key] = self.sums.get(key, 0) + value
+        return loss
+
+    def _learn(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Mapping[str, float | Tensor]]:
         self.optimizer.zero_grad(set_to_none=True)
         loss, figures = self.task.loss(self.net, inputs, targets)
         loss.backward()  # type: ignore[no-untyped-call]
-        where = f"epoch {self.epoch + 1}, step {self.step + 1}"
-        check_finite(self.net, loss, lambda: self.net(inputs), where)
+        if self.guarded:
+            where = f"epoch {self.epoch + 1}, step {self.step + 1}"
+            check_finite(self.net, loss, lambda: self.net(inputs), where)
         if self.recipe.clip_norm:
             nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip_norm)
         self.optimizer.step()
-        for key, value in figures.items():
-            self.sums[key] = self.sums.get(key, 0) + value
-        return loss.item()
+        return loss.detach(), figures
+
+    def _totals(self) -> dict[str, float]:
+        return {key: float(value) for key, value in self.sums.items()}
+
+    def _sound(self) -> bool:
+        """Whether all is finite that an unguarded epoch has left: a weight that is not stays so."""
+        if self.guarded:
+            return True
+        weights = torch.stack([p.detach().sum() for p in self.net.parameters()])
+        return bool(weights.isfinite().all()) and all(map(math.isfinite, self._totals().values()))
+
+    def _repeat(self) -> None:
+        """Go back to the checkpoint; from there to the epoch's end every step is looked at."""
+        self.restore()
+        self.guarded = True
 
     def _finish_epoch(self) -> None:
         rate = self._rate()
         started = time.perf_counter()
-        figures = self.task.train_figures(self.sums) | self.task.evaluate(self.net)
+        figures: dict[str, Any] = self.task.train_figures(self._totals())
+        if (self.epoch + 1) % self.evaluate_every == 0 or self.epoch + 1 == self.epochs:
+            figures |= self.task.evaluate(self.net)
         seconds = round(self.seconds + time.perf_counter() - started, 1)
         line = {"epoch": self.epoch + 1, **figures, "learning_rate": rate, "seconds": seconds}
         if len(self.stages) > 1:

@@ -68,11 +68,19 @@ class Recipe:
             return self.rate * 0.5 * (1 + math.cos(math.pi * done))
         return self.rate * 0.1 ** sum(done >= share for share in self.drops)
 
-    def optimizer_of(self, net: nn.Module) -> torch.optim.Optimizer:
-        """Return a fresh optimizer of a net's parameters."""
+    def optimizer_of(self, net: nn.Module, recorded: bool = False) -> torch.optim.Optimizer:
+        """Return a fresh optimizer of a net's parameters.
+
+        Args:
+            net: on its device.
+            recorded: its steps will be part of a CUDA graph: the learning rate is a tensor, to be changed in place.
+        """
         matrices = [p for p in net.parameters() if p.dim() > 1]
         others = [p for p in net.parameters() if p.dim() <= 1]
         groups = [{"params": matrices, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        rate = torch.tensor(self.rate, device=matrices[0].device) if recorded else self.rate
+        fused = True if recorded else None  # the one form that reads the rate on the device
         if self.optimizer == "sgd":
-            return torch.optim.SGD(groups, self.rate, momentum=self.momentum, nesterov=True)
-        return torch.optim.Adam(groups if self.weight_decay else net.parameters(), self.rate, eps=1e-5)
+            return torch.optim.SGD(groups, rate, momentum=self.momentum, nesterov=True, fused=fused)
+        chosen = groups if self.weight_decay else net.parameters()
+        return torch.optim.Adam(chosen, rate, eps=1e-5, fused=fused, capturable=recorded)

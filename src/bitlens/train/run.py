@@ -71,6 +71,8 @@ def run(
     batch: int | None = None,
     rate: float | None = None,
     workers: int = 0,
+    record: bool = False,
+    evaluate_every: int = 1,
 ) -> dict[str, Any]:
     """Train a recipe's net and leave the run in a folder.
 
@@ -94,6 +96,8 @@ def run(
         rate: learning rate at the start of every stage; the recipe's when None.
         workers: processes that make the batches of coming steps, for recipes whose batches are made (the face nets);
             the run is the same for any number. See `bitlens.train.workers`.
+        record: on CUDA, record a step once and replay it, which is faster for small nets; see `train.replay`.
+        evaluate_every: evaluate after so many epochs only, and after the last.
 
     Returns:
         The result, also in `result.json`: recipe, bits, epochs, seconds, and the task's figure of the last epoch
@@ -122,7 +126,11 @@ def run(
         raise TrainError(f"seed: must be 0 to {_MOST_SEED}, not {seed}")
     if every_steps < 0:
         raise TrainError(f"every_steps: must be at least 0, not {every_steps}")
+    if evaluate_every < 1:
+        raise TrainError(f"evaluate_every: must be at least 1, not {evaluate_every}")
     place = pick_device(device)
+    if record and place.type != "cuda":
+        raise TrainError(f"record: device must be cuda, not {place.type}; train without --record")
     if threads is not None:
         if not 1 <= threads <= _MOST_THREADS:
             raise TrainError(f"threads: must be 1 to {_MOST_THREADS}, not {threads}")
@@ -145,7 +153,7 @@ def run(
             opened = partial(chosen.task.maker, data, chosen.batch, seed)
             task.workers = stack.enter_context(Workers(opened, workers, task.steps))
         _seed(seed)
-        trainer = Trainer(chosen, stages, task, folder, place, every_steps, seed)
+        trainer = Trainer(chosen, stages, task, folder, place, every_steps, seed, record, evaluate_every)
         if continued:
             trainer.restore()
         else:
@@ -187,6 +195,7 @@ def _config(recipe: Recipe, bits: str, epochs: int, seed: int, device: str) -> d
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cores": os.cpu_count(),
+        "accelerator": torch.cuda.get_device_name(device) if device.startswith("cuda") else "",
     }
 
 

@@ -7,6 +7,7 @@ A recipe holds a `TaskSetup` (pure description); `open` reads the data and gives
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,12 @@ class Task(ABC):
     Attributes:
         metric: key of the main figure that `evaluate` returns.
         better: "high" or "low", which of two such figures is better.
+        carried: what a step's loss leaves to the next one's; None before there is anything, () of most tasks.
     """
 
     metric: str
     better = "high"
+    carried: tuple[Tensor, ...] | None = ()
 
     @property
     @abstractmethod
@@ -37,8 +40,11 @@ class Task(ABC):
         """Return (inputs, targets) of a step on the device; they follow from (seed, epoch, step) alone."""
 
     @abstractmethod
-    def loss(self, net: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Return the loss (0-d) of a batch and figures to be summed over an epoch."""
+    def loss(self, net: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Mapping[str, float | Tensor]]:
+        """Return the loss (0-d) of a batch and figures to be summed over an epoch.
+
+        Figures that are 0-d tensors stay on the device until the epoch's end, so that no step waits for it.
+        """
 
     @abstractmethod
     def train_figures(self, sums: dict[str, float]) -> dict[str, float]:
