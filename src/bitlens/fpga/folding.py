@@ -18,13 +18,13 @@ class Fold:
 
     Args:
         pe: output channels computed at once; divides the output channels.
-        simd: input channels taken at once; divides the input channels of a tap.
+        simd: input channels taken at once; divides the input channels of a tap. Counts for dense convolutions only.
         kernel: where the weights lie, one of `KERNELS`: in block RAM with output registers, in a shallow ROM of LUTs, or as
             constants of the logic.
     """
 
     pe: int
-    simd: int
+    simd: int = 1
     kernel: str = "fold"
 
 

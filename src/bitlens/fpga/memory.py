@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,15 +20,22 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Memory:
-    """Contents of a ROM: one number a word.
+    """Contents of a ROM: one number a word; made when they are asked for, since a plan needs but the size.
 
     Args:
-        words: as Python integers, the word of address 0 first.
+        depth: words.
         width: bits of a word.
+        make: the words as Python integers, that of address 0 first.
     """
 
-    words: Sequence[int]
+    depth: int
     width: int
+    make: Callable[[], list[int]]
+
+    @cached_property
+    def words(self) -> list[int]:
+        """All words, that of address 0 first."""
+        return self.make()
 
 
 def pack_fields(*columns: tuple[npt.NDArray[Any], int]) -> Memory:
@@ -36,8 +44,12 @@ def pack_fields(*columns: tuple[npt.NDArray[Any], int]) -> Memory:
     Args:
         columns: integers (words, fields) and the bits of one field, two's complement, at most 63.
     """
-    bits = [_bits(np.asarray(fields, np.int64), width) for fields, width in columns]
-    return _join(np.concatenate(bits, axis=1))
+    width = sum(fields.shape[1] * bits for fields, bits in columns)
+    return Memory(
+        len(columns[0][0]),
+        width,
+        lambda: _join(np.concatenate([_bits(np.asarray(fields, np.int64), bits) for fields, bits in columns], axis=1)),
+    )
 
 
 def weight_words(weights: npt.NDArray[Any], pe: int, simd: int, bits: int) -> Memory:
@@ -49,8 +61,12 @@ def weight_words(weights: npt.NDArray[Any], pe: int, simd: int, bits: int) -> Me
         bits: of one weight.
     """
     outputs, inputs = weights.shape
-    lanes = weights.reshape(outputs // pe, pe, inputs // simd, simd).transpose(0, 2, 1, 3)
-    return pack_fields((lanes.reshape(-1, pe * simd), bits))
+
+    def words() -> list[int]:
+        lanes = weights.reshape(outputs // pe, pe, inputs // simd, simd).transpose(0, 2, 1, 3)
+        return _join(_bits(np.asarray(lanes.reshape(-1, pe * simd), np.int64), bits))
+
+    return Memory(outputs * inputs // (pe * simd), pe * simd * bits, words)
 
 
 def step_table(
@@ -64,14 +80,15 @@ def step_table(
         in_bits, out_bits: of a breakpoint and of a value, two's complement.
         bias: (rows,) that the compared integers lack.
     """
-    lowest, largest = -(1 << (in_bits - 1)), (1 << (in_bits - 1)) - 1
-    moved = breakpoints if bias is None else breakpoints - bias[:, None]
-    moved = np.where(breakpoints == NEVER, largest, np.clip(moved, lowest, largest))
-    lane = [
-        _bits(np.broadcast_to(numbers, (rows, numbers.shape[1])), bits)
-        for numbers, bits in ((moved, in_bits), (values, out_bits))
-    ]
-    return _join(np.concatenate(lane, axis=1).reshape(rows // lanes, -1))
+
+    def words() -> list[int]:
+        lowest, largest = -(1 << (in_bits - 1)), (1 << (in_bits - 1)) - 1
+        moved = breakpoints if bias is None else breakpoints - bias[:, None]
+        moved = np.where(breakpoints == NEVER, largest, np.clip(moved, lowest, largest))
+        return _rows(((moved, in_bits), (values, out_bits)), rows, lanes)
+
+    levels = breakpoints.shape[1]
+    return Memory(rows // lanes, lanes * (levels * in_bits + (levels + 1) * out_bits), words)
 
 
 def rescale_table(
@@ -84,11 +101,16 @@ def rescale_table(
         rows: channels; a multiple of `lanes`.
     """
     widths = tuple(max(abs(int(x)).bit_length() for x in column) + 1 for column in (multiplier, addend))
-    lane = [
-        _bits(np.broadcast_to(np.asarray(column, np.int64)[:, None], (rows, 1)), width)
-        for column, width in zip((multiplier, addend, shift), (*widths, 6), strict=True)
-    ]
-    return _join(np.concatenate(lane, axis=1).reshape(rows // lanes, -1)), (widths[0], widths[1])
+    fields = [np.asarray(column, np.int64)[:, None] for column in (multiplier, addend, shift)]
+    columns = list(zip(fields, (*widths, 6), strict=True))
+    memory = Memory(rows // lanes, lanes * (sum(widths) + 6), lambda: _rows(columns, rows, lanes))
+    return memory, (widths[0], widths[1])
+
+
+def _rows(columns: Iterable[tuple[IntArray, int]], rows: int, lanes: int) -> list[int]:
+    """Words of `lanes` rows each; every row holds its fields of all columns, one row for all where there is but one."""
+    row = [_bits(np.broadcast_to(fields, (rows, fields.shape[1])), bits) for fields, bits in columns]
+    return _join(np.concatenate(row, axis=1).reshape(rows // lanes, -1))
 
 
 def _bits(fields: IntArray, width: int) -> npt.NDArray[np.uint8]:
@@ -96,6 +118,6 @@ def _bits(fields: IntArray, width: int) -> npt.NDArray[np.uint8]:
     return ((fields[:, :, None] >> np.arange(width)) & 1).astype(np.uint8).reshape(len(fields), -1)
 
 
-def _join(bits: npt.NDArray[np.uint8]) -> Memory:
-    packed = np.packbits(bits, axis=1, bitorder="little")
-    return Memory([int.from_bytes(row.tobytes(), "little") for row in packed], bits.shape[1])
+def _join(bits: npt.NDArray[np.uint8]) -> list[int]:
+    """(words, bits), the lowest first -> numbers."""
+    return [int.from_bytes(row.tobytes(), "little") for row in np.packbits(bits, axis=1, bitorder="little")]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from bitlens.core.grid import Grid
 from bitlens.fpga.folding import Fold
-from bitlens.fpga.network import Element, Stream
+from bitlens.fpga.network import Element, FpgaError, Stream
 from bitlens.fpga.wiring import Wiring
 from bitlens.graph.graph import Graph, Node
 
@@ -21,7 +21,8 @@ class Circuit(Wiring):
 
     Args:
         graph: of the program.
-        folding: PE output channels and SIMD input channels a cycle, by the name of every conv.
+        folding: PE output channels and SIMD input channels a cycle, by the name of every conv; for other layers PE is the
+            channels a cycle.
         target: family of devices.
     """
 
@@ -35,6 +36,19 @@ class Circuit(Wiring):
         grid = self.graph.value(tensor).grid
         assert grid is not None
         return grid
+
+    def source(self, node: Node) -> Stream:
+        """The first input of a layer that is no dense convolution, on the lanes its fold asks for, else as it comes.
+
+        Raises:
+            FpgaError: the lanes do not divide the channels.
+        """
+        stream, fold = self.read(node.inputs[0]), self.folding.get(node.name)
+        if fold is None:
+            return stream
+        if stream.shape[2] % fold.pe:
+            raise FpgaError(f"{node.name}: fold must divide {stream.shape[2]} channels, not be {fold}")
+        return self.to_lanes(stream, fold.pe)
 
     def join(self, module: str, node: Node, parameters: dict[str, int], a: Stream, b: Stream, result: Stream) -> Stream:
         """Add an element of two inputs; `result` says everything but the wire."""

@@ -81,7 +81,7 @@ def _lower_dense(circuit: Circuit, node: Node) -> None:
 def _lower_depthwise(circuit: Circuit, node: Node) -> None:
     weights = node.attrs["weights"]  # (C, kh, kw, 1)
     channels, kh, kw, _ = weights.shape
-    source = circuit.read(node.inputs[0])
+    source = circuit.source(node)
     if source.shape[2] != channels:
         raise FpgaError(f"{node.name}: every channel must have one filter, not {channels // source.shape[2]}")
     bias = _bias(node, channels)

@@ -18,7 +18,7 @@ __all__ = ["lower_add", "lower_concat"]
 def lower_add(circuit: Circuit, node: Node) -> None:
     """The sum of two tensors of one shape."""
     grid = circuit.grid(node.output)
-    a = circuit.read(node.inputs[0])
+    a = circuit.source(node)
     b = circuit.read(node.inputs[1], a.lanes)
     bits, _ = integer_bits(Grid.span(min(grid.lo, -1), max(grid.hi, 0)))  # signed, so that step tables can read it
     parameters = {

@@ -32,7 +32,7 @@ def lower_flatten(circuit: Circuit, node: Node) -> None:
 
 
 def _enlarge(circuit: Circuit, node: Node, factor: tuple[int, int], repeat: int, pads: tuple[int, int]) -> None:
-    stream, shape = circuit.read(node.inputs[0]), fixed_size(node.name, circuit.graph.value(node.output).shape)
+    stream, shape = circuit.source(node), fixed_size(node.name, circuit.graph.value(node.output).shape)
     parameters = {
         "HEIGHT": stream.shape[0],
         "WIDTH": stream.shape[1],

@@ -14,7 +14,7 @@ __all__ = ["lower_pool"]
 
 def lower_pool(circuit: Circuit, node: Node) -> None:
     """The largest integer of each window, or their sum."""
-    source, total = circuit.read(node.inputs[0]), node.op == "sum_pool"
+    source, total = circuit.source(node), node.op == "sum_pool"
     stream = add_windows(circuit, node, source, 0 if total else circuit.grid(node.inputs[0]).lo)
     bits, signed = integer_bits(circuit.grid(node.output)) if total else (source.bits, source.signed)
     kh, kw = node.attrs["kernel"]

