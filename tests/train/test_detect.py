@@ -108,8 +108,8 @@ def _slow_heat(scenes: list[Scene], side: int, stride: int) -> tuple[np.ndarray,
         for left, top, width, height in scene.boxes.astype(np.float64):
             reach = (0.12 * np.sqrt(width * height)) ** 2
             y, x = places - top - height / 2, places - left - width / 2
-            single = np.exp(-(y[:, None] ** 2 + x**2) / (2 * reach))
-            single[np.unravel_index(single.argmax(), single.shape)] = 1
+            square = y[:, None] ** 2 + x**2
+            single = np.exp((square.min() - square) / (2 * reach))
             singles.append((np.sqrt(width * height), single))
         for size, single in singles:
             if not least <= size < most and least / 1.25 <= size < most * 1.25:
@@ -141,6 +141,14 @@ def test_the_heat_to_be_learned_is_that_of_a_slow_model(stride: int) -> None:
     wanted = _slow_heat(scenes, 128, stride)
     np.testing.assert_allclose(heat, wanted[0], atol=1e-5)
     assert np.array_equal(weight, wanted[1])
+
+
+def test_a_face_between_four_cells_is_hot_in_all() -> None:
+    known = torch.tensor([[16.5, 12.5, 24.0, 24.0], [17.5, 12.5, 24.0, 24.0]])  # middles (28.5, 24.5) and (29.5, 24.5)
+    heat = detect._around(torch.zeros(1, 15, 8, 8), known, 8)
+    assert (heat[0] == 1).nonzero().tolist() == [[3, 3], [3, 4]]
+    assert (heat[1] == 1).nonzero().tolist() == [[3, 4]]
+    assert 0.2 < heat[1, 3, 3] < 0.5
 
 
 def test_boxes_without_landmarks_teach_boxes_alone() -> None:

@@ -2,7 +2,7 @@
 """Face detection: a heat map, boxes and landmarks at several strides, learned from composed scenes.
 
 A face belongs to the map whose cells are a third to a sixth of its side (the root of its box's area). The cell next to its
-middle is to be hot; cells around it are cold the less the nearer they are.
+middle is to be hot; cells around it are to be cold, the less the nearer they are.
 Source: the heat's loss is that of Law and Deng, CornerNet, arXiv 1808.01244 eq. 1, in the use of Zhou et al., Objects as Points,
 arXiv 1904.07850; the boxes' is that of Yu et al., UnitBox, arXiv 1608.01471, beside it an absolute difference.
 """
@@ -86,14 +86,16 @@ def _grid(cells: Tensor, stride: int) -> tuple[Tensor, Tensor]:
 
 
 def _around(cells: Tensor, known: Tensor, stride: int) -> Tensor:
-    """The heat of each face alone, (F, h, w); 1 at the cell next to its middle."""
+    """The heat of each face alone, (F, h, w); 1 at the cell next to its middle, or at all that are equally near.
+
+    It falls with the square of the distance beyond that cell's: else a face whose middle lies between four cells, which
+    the net cannot tell apart, would be taught to be hot in one and cold in three.
+    """
     x, y = _grid(cells, stride)
     middle_x, middle_y = known[:, 0] + known[:, 2] / 2, known[:, 1] + known[:, 3] / 2
-    sides = (known[:, 2] * known[:, 3]).sqrt()[:, None, None]
-    square = (x[None] - middle_x[:, None, None]) ** 2 + (y[None] - middle_y[:, None, None]) ** 2
-    heat = torch.exp(-square / (2 * (_SPREAD * sides) ** 2))  # (F, h, w)
-    peak = heat.flatten(1).argmax(1, keepdim=True)
-    return heat.flatten(1).scatter(1, peak, 1.0).view_as(heat)
+    square = (x[None] - middle_x[:, None, None]) ** 2 + (y[None] - middle_y[:, None, None]) ** 2  # (F, h, w)
+    beyond = square - square.amin((1, 2), keepdim=True)
+    return torch.exp(-beyond / (2 * _SPREAD**2 * (known[:, 2] * known[:, 3])[:, None, None]))
 
 
 def _heat(
@@ -155,11 +157,11 @@ class FaceDetection(MadeSetup):
 
     Args:
         small: height and width of most steps' scenes.
-        large: of every fourth step's, so that large faces are learned too; such a step has as many pixels.
+        large: of every fourth step's, so that faces of 300 pixels are learned too; such a step has as many pixels.
     """
 
     small: int = 192
-    large: int = 320
+    large: int = 416
 
     def maker(self, data: str | Path | None, batch: int, seed: int) -> Maker:
         """Read what scenes are composed of; see `MadeSetup`."""
