@@ -112,7 +112,7 @@ def test_refusals(tmp_path: Path) -> None:
         (
             branches(),
             {"conv0": Fold(4, 1)},
-            "conv0: folds must divide 6 outputs and 4 inputs of a tap, not be Fold(pe=4, simd=1, kernel='fold')",
+            "conv0: folds must divide 6 outputs and 4 inputs of a tap, or 3 taps of it, not be Fold(pe=4, simd=1, kernel='fold')",
         ),
     ):
         with pytest.raises(FpgaError, match=f"^{re.escape(sentence)}$"):

@@ -18,7 +18,8 @@ class Fold:
 
     Args:
         pe: output channels computed at once; divides the output channels.
-        simd: input channels taken at once; divides the input channels of a tap. Counts for dense convolutions only.
+        simd: inputs taken at once: channels of one tap, which it divides, or else channels of a whole column of taps, then a
+            divisor of the channels times the kernel's height. Counts for dense convolutions only.
         kernel: where the weights lie, one of `KERNELS`: in block RAM with output registers, in a shallow ROM of LUTs, or as
             constants of the logic.
     """

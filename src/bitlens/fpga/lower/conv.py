@@ -37,11 +37,17 @@ def _lower_dense(circuit: Circuit, node: Node) -> None:
     weights = node.attrs["weights"]  # (O, kh, kw, C)
     outputs, kh, kw, depth = weights.shape
     fold = circuit.folding.get(node.name)
-    if fold is None or outputs % fold.pe or depth % fold.simd:
-        raise FpgaError(f"{node.name}: folds must divide {outputs} outputs and {depth} inputs of a tap, not be {fold}")
+    column = fold is not None and depth % fold.simd != 0
+    if fold is None or outputs % fold.pe or (column and (fold.simd % kh or depth % (fold.simd // kh))):
+        raise FpgaError(
+            f"{node.name}: folds must divide {outputs} outputs and {depth} inputs of a tap, or {kh} taps of it, not be {fold}"
+        )
     if fold.kernel not in KERNELS:
         raise FpgaError(f"{node.name}: kernel must be one of {', '.join(KERNELS)}, not {fold.kernel}")
-    stream = add_windows(circuit, node, circuit.read(node.inputs[0], fold.simd), 0)
+    lanes = fold.simd // kh if column else fold.simd
+    stream = add_windows(circuit, node, circuit.read(node.inputs[0], lanes), 0, column=column)
+    if column:  # as the beats come: (O, kh, kw, C) -> (O, kw, C // lanes, kh, lanes)
+        weights = weights.reshape(outputs, kh, kw, depth // lanes, lanes).transpose(0, 2, 3, 1, 4)
     bias = _bias(node, outputs)
     sum_bits = _sum_bits(circuit.grid(node.output), bias, never=True)
     weight_bits = _signed_bits(weights)

@@ -11,11 +11,13 @@ from bitlens.graph.graph import Node
 __all__ = ["add_windows"]
 
 
-def add_windows(circuit: Circuit, node: Node, stream: Stream, fill: int) -> Stream:
+def add_windows(circuit: Circuit, node: Node, stream: Stream, fill: int, *, column: bool = False) -> Stream:
     """Windows of an image, tap by tap; no element where each is one pixel, or the whole image.
 
     Args:
         fill: the integer that stands outside the image.
+        column: all taps of a column in one beat, which then is as many times wider as the kernel is high; the channels of
+            the result are ordered (kernel width, folds, kernel height, lanes).
     """
     attrs = node.attrs
     (kh, kw), (sh, sw), (dh, dw) = attrs["kernel"], attrs["stride"], attrs["dilation"]
@@ -41,7 +43,9 @@ def add_windows(circuit: Circuit, node: Node, stream: Stream, fill: int) -> Stre
         "OUT_HEIGHT": out[0],
         "OUT_WIDTH": out[1],
         "ROWS": dh * (kh - 1) + 1 + sh,
+        "COLUMN": int(column),
         "FILL": sum((fill & mask) << (lane * stream.bits) for lane in range(stream.lanes)),
     }
     shape = (out[0], out[1], kh * kw * channels)
-    return circuit.add("window", node.name, parameters, stream, layer=node.name, shape=shape)
+    lanes = stream.lanes * (kh if column else 1)
+    return circuit.add("window", node.name, parameters, stream, layer=node.name, shape=shape, lanes=lanes)

@@ -3,7 +3,8 @@
 //
 //   for oy, ox, ky, kx, fold:  out = pixel(oy*STRIDE_H - PAD_TOP + ky*DILATION_H, ox*STRIDE_W - PAD_LEFT + kx*DILATION_W), fold
 //
-// where a pixel outside the image is FILL. A pixel comes as FOLDS beats of channels; so does every tap of a window. ROWS rows are
+// where a pixel outside the image is FILL. A pixel comes as FOLDS beats of channels; so does every tap of a window. COLUMN = 1:
+// one beat holds that fold of all KERNEL_H taps of a column, the top one lowest; the order is then oy, ox, kx, fold. ROWS rows are
 // kept in a ring; row r of all images together lies at r mod ROWS, so the next image may come in while the last one is read.
 //
 // Latency: the rows of the first window, and 2 cycles. Throughput: 1 beat a cycle in and out, while the ring has room.
@@ -24,31 +25,35 @@ module window #(
     parameter OUT_HEIGHT = 4,
     parameter OUT_WIDTH = 4,
     parameter ROWS = 4,
-    parameter [BEAT-1:0] FILL = '0
+    parameter COLUMN = 0,
+    parameter [BEAT-1:0] FILL = '0,
+    localparam TAPS = COLUMN != 0 ? KERNEL_H : 1  // in a beat
 ) (
     input  logic            clk,
     input  logic            rst,
     input  logic [BEAT-1:0] in_data,
     input  logic            in_valid,
     output logic            in_ready,
-    output logic [BEAT-1:0] out_data,
+    output logic [TAPS*BEAT-1:0] out_data,
     output logic            out_valid,
     input  logic            out_ready
 );
   localparam ROW = WIDTH * FOLDS;  // beats
-  localparam ADDRESS = $clog2(ROWS * ROW) > 0 ? $clog2(ROWS * ROW) : 1;
+  localparam BANKS = COLUMN != 0 ? ROWS : 1;  // memories: one a row, where several rows are read at once
+  localparam DEPTH = ROWS * ROW / BANKS;
+  localparam ADDRESS = $clog2(DEPTH) > 0 ? $clog2(DEPTH) : 1;
+  localparam BANK = $clog2(BANKS) > 0 ? $clog2(BANKS) : 1;
   localparam LINE = $clog2(2 * (HEIGHT + ROWS) + KERNEL_H * DILATION_H + PAD_TOP + STRIDE_H) + 2;  // signed rows
   localparam SIDE = $clog2(WIDTH + KERNEL_W * DILATION_W + PAD_LEFT + STRIDE_W) + 2;  // signed columns
   localparam SLOT = $clog2(ROWS) > 0 ? $clog2(ROWS) : 1;
   localparam BEATS = $clog2(ROW) > 0 ? $clog2(ROW) : 1;
   localparam FOLD = $clog2(FOLDS) > 0 ? $clog2(FOLDS) : 1;
 
-  logic [BEAT-1:0] ring[0:ROWS*ROW-1];
-
   // Rows that are whole, counted from the first row that the reader still needs; negative where it needs none of those.
   logic signed [LINE-1:0] ahead;
 
   // writer
+  logic [BANK-1:0] write_bank;
   logic [ADDRESS-1:0] write_at;
   logic [BEATS-1:0] write_beat;  // of the row
   wire write = in_valid && in_ready;
@@ -56,13 +61,14 @@ module window #(
   assign in_ready = ahead < LINE'(ROWS);
 
   always_ff @(posedge clk) begin
-    if (write) ring[write_at] <= in_data;
     if (rst) begin
+      write_bank <= '0;
       write_at   <= '0;
       write_beat <= '0;
     end else if (write) begin
-      write_at   <= write_at == ADDRESS'(ROWS * ROW - 1) ? '0 : write_at + 1'b1;
+      write_at   <= write_at == ADDRESS'(DEPTH - 1) ? '0 : write_at + 1'b1;
       write_beat <= row_done ? '0 : write_beat + 1'b1;
+      if (row_done) write_bank <= write_bank == BANK'(BANKS - 1) ? '0 : write_bank + 1'b1;
     end
   end
 
@@ -82,11 +88,11 @@ module window #(
   wire signed [LINE-1:0] first = top < 0 ? '0 : (top > BOTTOM ? BOTTOM : top);
   wire signed [LINE-1:0] last = top + REACH > BOTTOM ? BOTTOM : (top + REACH < 0 ? '0 : top + REACH);
   wire rows_there = ahead > last - first;
-  wire in_image = line >= 0 && line <= BOTTOM && side >= 0 && side < SIDE'(WIDTH);
+  wire side_there = side >= 0 && side < SIDE'(WIDTH);
 
   wire fold_end = fold == FOLD'(FOLDS - 1);
   wire column_end = fold_end && tap_column == ($clog2(KERNEL_W + 1))'(KERNEL_W - 1);
-  wire window_end = column_end && tap_row == ($clog2(KERNEL_H + 1))'(KERNEL_H - 1);
+  wire window_end = column_end && tap_row == ($clog2(KERNEL_H + 1))'(COLUMN != 0 ? 0 : KERNEL_H - 1);
   wire row_end = window_end && out_column == ($clog2(OUT_WIDTH + 1))'(OUT_WIDTH - 1);
   wire image_end = row_end && out_row == ($clog2(OUT_HEIGHT + 1))'(OUT_HEIGHT - 1);
 
@@ -96,14 +102,6 @@ module window #(
   wire signed [LINE-1:0] next_top = image_end ? -LINE'(PAD_TOP) : top + LINE'(STRIDE_H);
   wire signed [LINE-1:0] next_first = image_end ? LINE'(HEIGHT) : (next_top < 0 ? '0 : (next_top > BOTTOM ? BOTTOM : next_top));
   wire signed [LINE-1:0] released = next_first - first;
-
-  logic [ADDRESS-1:0] read_at;
-  always_comb begin
-    read_at = '0;
-    if (in_image) begin
-      read_at = ADDRESS'(slot_of(first_slot, line - first)) * ADDRESS'(ROW) + ADDRESS'(side) * ADDRESS'(FOLDS) + ADDRESS'(fold);
-    end
-  end
 
   function automatic [SLOT-1:0] slot_of(input [SLOT-1:0] from, input signed [LINE-1:0] distance);
     logic [LINE:0] sum;
@@ -118,13 +116,43 @@ module window #(
     slot_behind = SLOT'(((LINE + 1)'(from) + (LINE + 1)'(distance)) % (LINE + 1)'(ROWS));
   endfunction
 
-  logic [BEAT-1:0] word;
-  logic filled;
-  always_ff @(posedge clk) begin
-    if (step) word <= ring[read_at];
-    if (step) filled <= !in_image;
-  end
-  assign out_data  = filled ? FILL : word;
+  wire [ADDRESS-1:0] place = side_there ? ADDRESS'(side) * ADDRESS'(FOLDS) + ADDRESS'(fold) : '0;  // in the row
+  wire [BANKS*BEAT-1:0] words;
+  wire [TAPS-1:0] in_image;
+  wire [TAPS*SLOT-1:0] slots;
+
+  genvar tap, bank;
+  generate
+    for (bank = 0; bank < BANKS; bank = bank + 1) begin : gen_bank
+      wire [ADDRESS-1:0] read_at;
+      if (COLUMN != 0) begin : gen_row
+        assign read_at = place;
+      end else begin : gen_ring
+        assign read_at = in_image[0] ? ADDRESS'(slots) * ADDRESS'(ROW) + place : '0;
+      end
+      logic [BEAT-1:0] ring[0:DEPTH-1];
+      logic [BEAT-1:0] word;
+      always_ff @(posedge clk) begin
+        if (write && write_bank == BANK'(bank)) ring[write_at] <= in_data;
+        if (step) word <= ring[read_at];
+      end
+      assign words[bank*BEAT+:BEAT] = word;
+    end
+    for (tap = 0; tap < TAPS; tap = tap + 1) begin : gen_tap
+      wire signed [LINE-1:0] row = line + LINE'(tap * DILATION_H);
+      assign in_image[tap] = row >= 0 && row <= BOTTOM && side_there;
+      assign slots[tap*SLOT+:SLOT] = slot_of(first_slot, row - first);
+      logic filled;
+      always_ff @(posedge clk) if (step) filled <= !in_image[tap];
+      if (COLUMN != 0) begin : gen_choice
+        logic [SLOT-1:0] choice;
+        always_ff @(posedge clk) if (step) choice <= slots[tap*SLOT+:SLOT];
+        assign out_data[tap*BEAT+:BEAT] = filled ? FILL : words[choice*BEAT+:BEAT];
+      end else begin : gen_only
+        assign out_data = filled ? FILL : words;
+      end
+    end
+  endgenerate
   assign reading = out_valid;
 
   always_ff @(posedge clk) begin
