@@ -14,7 +14,7 @@ def test_speed_and_ratio_are_of_one_statistic(tmp_path: Path, monkeypatch: pytes
     path = tmp_path / "m.bitlens"
     chain_program(0).save(path)
     times = {"bitlens": np.array([1.0, 2.0, 9.0]), "peer": np.array([1.0, 8.0, 9.0])}
-    monkeypatch.setattr(peers, "onnxruntime_peers", lambda onnx, images, threads: {"peer": lambda x: x})
+    monkeypatch.setitem(peers.PEERS, "onnxruntime", lambda onnx, images, threads: {"peer": lambda x: x})
     monkeypatch.setattr(bench, "time_interleaved", lambda runs, seconds: times)
     report = bench_program(str(path), peers=["onnxruntime"], onnx="m.onnx", batch=4)
     ours, theirs = report["rows"]

@@ -20,7 +20,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def held_out_are_of_the_test_split_and_faces_of_the_size_that_is_asked_for(data: Path) -> None:
+def test_held_out_are_of_the_test_split_and_faces_of_the_size_that_is_asked_for(data: Path) -> None:
     sets = held_out(data)
     assert {*sets} == {"ytfaces", "afw_dev", "nonface", "composed", "composed, 20 to 30 px"}
     assert [len(sets[name]) for name in ("ytfaces", "afw_dev", "nonface", "composed")] == [1, 1, 2, 200]

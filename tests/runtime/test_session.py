@@ -192,6 +192,12 @@ def test_description() -> None:
     assert session.layers[0] == Layer("conv0", "conv+steps", "steps1", "conv_bytes", "planes", (9, 7, 3), (9, 7, 5))
 
 
+def test_what_the_file_says_of_itself() -> None:
+    program = chain_program(0)
+    program.graph.metadata.update({"name": "ä net", "classes": "one\ntwo" * 300, "licence": ""})
+    assert Session(program).metadata == {**program.metadata, "tool": Session(program).metadata["tool"]}
+
+
 def test_a_path_and_bytes_are_the_same(tmp_path: Path) -> None:
     program = chain_program(0)
     program.save(tmp_path / "m.bitlens")

@@ -129,6 +129,28 @@ def test_a_threshold_must_be_a_score(program: Program, threshold: float) -> None
         FaceDetector(program, threshold=threshold)
 
 
+def _stating(program: Program, text: str) -> Program:
+    graph = program.graph.copy()
+    graph.metadata["threshold"] = text
+    return Program(graph)
+
+
+def test_the_programs_own_threshold_is_the_default(program: Program) -> None:
+    luma = np.random.default_rng(7).integers(0, 256, (120, 120)).astype(np.uint8)
+    for stated, own in ((program, 0.5), (_stating(program, "0.4"), 0.4)):
+        detector = FaceDetector(stated, 1)
+        assert detector.sure == FaceDetector(stated, 1, 0.3).sure == own
+        assert len(detector.detect(luma)) == len(FaceDetector(program, 1, own).detect(luma)) > 0
+        assert all(face.score >= own for face in detector.detect(luma))
+
+
+@pytest.mark.parametrize("text", ["1", "0", "nan", "sure"])
+def test_a_program_must_state_a_score(program: Program, text: str) -> None:
+    with pytest.raises(VisionError) as error:
+        FaceDetector(_stating(program, text), 1)
+    assert str(error.value) == f"detector: the model's threshold must be above 0 and below 1, not {text}"
+
+
 def test_other_programs_are_refused(tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = DigitsNet(Spec.parse("w1a2"))

@@ -7,6 +7,7 @@ import pytest
 
 import bitlens
 from bitlens.train import find_recipe
+from bitlens.vision import FaceDetector
 
 FOLDER = files("bitlens.vision") / "models"
 NAMES = sorted(entry.name.removesuffix(".bitlens") for entry in FOLDER.iterdir() if entry.name.endswith(".bitlens"))
@@ -27,3 +28,12 @@ def test_each_states_its_licence_and_has_a_card(name: str) -> None:
     card = (FOLDER / f"{name}.md").read_text()
     for part in ("## Data", "## Results", "## Limits", "## Train it again", f"bitlens train {name} "):
         assert part in card
+
+
+def test_the_detector_states_its_threshold_and_the_card_too() -> None:
+    sure = FaceDetector(threads=1).sure
+    program = bitlens.Program.load(str(FOLDER / "face_detector.bitlens"))
+    assert float(program.metadata["threshold"]) == sure
+    assert (
+        f"The detector's own threshold, {program.metadata['threshold']}," in (FOLDER / "face_detector.md").read_text()
+    )

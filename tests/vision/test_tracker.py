@@ -207,3 +207,11 @@ def test_frames_must_come_in_order() -> None:
     tracker.update(3, [])
     with pytest.raises(VisionError, match=r"^tracker: frame must be after 3, not 3$"):
         tracker.update(3, [])
+
+
+def test_faces_of_half_the_score_that_begins_a_track_continue_it() -> None:
+    tracker = Tracker(start_score=0.6)
+    assert [event.kind for event in tracker.update(0, [_face(50, score=0.3)])] == []
+    assert [event.kind for event in tracker.update(1, [_face(50, score=0.6)])] == ["new"]
+    assert [event.kind for event in tracker.update(2, [_face(50, score=0.3)])] == ["update"]
+    assert [event.kind for event in tracker.update(3, [_face(50, score=0.29)])] == []

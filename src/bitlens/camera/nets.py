@@ -11,7 +11,7 @@ from typing import Protocol
 
 from bitlens.camera.options import ScanOptions
 from bitlens.vision import Clearness, FaceDetector, FaceLine, Pose
-from bitlens.vision.tracker import LEAST_SCORE
+from bitlens.vision.tracker import WEAK
 
 __all__ = ["LineMaker", "nets_digest", "shipped_line"]
 
@@ -26,12 +26,13 @@ class LineMaker(Protocol):
 def shipped_line(options: ScanOptions, rate: float, still: bool) -> FaceLine:
     """Return a line of the nets that come with bitlens."""
     detector, clearness, pose = _nets(options.threads)
-    return FaceLine(detector, clearness, pose, **options.parts(rate, still))
+    return FaceLine(detector, clearness, pose, **options.parts(rate, still, detector.sure))
 
 
 @cache
 def _nets(threads: int) -> tuple[FaceDetector, Clearness, Pose]:
-    detector = FaceDetector(threads=threads, threshold=LEAST_SCORE)  # weak faces too: they continue tracks
+    sure = FaceDetector(threads=threads).sure
+    detector = FaceDetector(threads=threads, threshold=WEAK * sure)  # weak faces too: they continue tracks
     return detector, Clearness(threads=threads), Pose(threads=threads)
 
 

@@ -51,8 +51,14 @@ class ScanOptions:
             raise CameraError(f"scan: patience_seconds must be 0 to 3600, not {self.patience_seconds}")
         self.parts(25.0, still=False)
 
-    def parts(self, rate: float, still: bool) -> dict[str, Any]:
-        """Return the keyword arguments of a new `FaceLine`, for a source of `rate` frames a second."""
+    def parts(self, rate: float, still: bool, sure: float = 0.5) -> dict[str, Any]:
+        """Return the keyword arguments of a new `FaceLine`.
+
+        Args:
+            rate: frames a second of the source.
+            still: whether they are pictures.
+            sure: score from which a face begins a track.
+        """
         best = BestShots(
             keep=self.keep,
             apart_seconds=self.apart_seconds,
@@ -60,5 +66,5 @@ class ScanOptions:
             interval_seconds=self.interval_seconds,
             least_frames=(1 if still else 2) if self.least_frames is None else self.least_frames,
         )
-        tracker = Tracker(patience=max(1, round(self.patience_seconds * rate)))
+        tracker = Tracker(start_score=sure, patience=max(1, round(self.patience_seconds * rate)))
         return {"tracker": tracker, "best": best, "weights": self.weights, "surroundings": self.surroundings}

@@ -42,6 +42,8 @@ EXTRAS = {
     "sklearn": "examples",
     "matplotlib": "plots",
     "cv2": "peers",
+    "openvino": "peers",
+    "yuface": "peers",
     "av": "camera",
     "skimage": "demo",
     "ray": "ray",

@@ -8,13 +8,18 @@ import json
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
-EXAMPLE = "bitlens bench m.bitlens --against onnxruntime --onnx m.onnx --threads 1"
+EXAMPLE = "bitlens bench m.bitlens --against onnxruntime,openvino --onnx m.onnx --threads 1"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     parser.add_argument("model", metavar="M.bitlens")
-    parser.add_argument("--against", metavar="PEERS", default="", help="onnxruntime: float32 and int8 of the same net")
+    parser.add_argument(
+        "--against",
+        metavar="PEERS",
+        default="",
+        help="onnxruntime (float32 and int8 of the net), openvino (float32), or both",
+    )
     parser.add_argument("--onnx", metavar="M.onnx", help="the model the program was compiled from (for --against)")
     parser.add_argument("--threads", metavar="N", type=int, default=1)
     parser.add_argument("--isa", choices=["portable", "avx2", "avx512", "neon"], help="force an instruction set")

@@ -47,7 +47,7 @@ _INPUT_GRIDS: dict[int, Grid | None] = {
     onnx.TensorProto.INT64: Grid.span(0, (1 << 31) - 1),
 }
 _NUMBERS = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
-_METADATA = ("name", "recipe", "classes", "licence")  # what travels from a model file into the program
+_METADATA = ("name", "recipe", "classes", "licence", "threshold")  # what travels from a model file into the program
 _CONSTANT_VALUES = ("value", "value_float", "value_floats", "value_int", "value_ints")
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Report = dict[str, Any]
 _LEAST_ROUNDS = 5
-_PEERS = ("onnxruntime",)
+_PEERS = ("onnxruntime", "openvino")
 
 
 def bench_program(
@@ -40,7 +40,7 @@ def bench_program(
 
     Args:
         model: path of a `.bitlens` file.
-        peers: "onnxruntime".
+        peers: "onnxruntime", "openvino".
         onnx: the model it was compiled from; needed for peers.
         threads, isa, batch, size: how the program runs.
         seconds: time spent on each.
@@ -72,13 +72,14 @@ def bench_program(
     take: Callable[[Any], Any] = session.stream().run if carried else session.run
     runs: dict[str, Callable[[], Any]] = {"bitlens": lambda: take(images)}
     if peers and onnx is not None:
-        from bitlens.results.peers import onnxruntime_peers
+        from bitlens.results.peers import PEERS
 
         if len(session.inputs) > 1:
             raise GraphError(f"bench: peers must be given a model of one input, not {len(session.inputs)}")
         (only,) = images.values()
-        for name, run in onnxruntime_peers(onnx, only, threads).items():
-            runs[name] = lambda run=run: run(only)  # type: ignore[misc]
+        for peer in peers:
+            for name, run in PEERS[peer](onnx, only, threads).items():
+                runs[name] = lambda run=run: run(only)  # type: ignore[misc]
     times = time_interleaved(runs, seconds)
     ours = 1e3 * float(np.median(times["bitlens"]))
     rows = []

@@ -138,12 +138,17 @@ def _trained(run: str) -> Callable[[Path | None], Figures]:
     return measure
 
 
-def _haar(data: Path | None) -> Figures:
-    from bitlens.results.haar import Haar
+def _peer(make: str) -> Callable[[Path | None], Figures]:
+    """A detector of others, its boxes fitted to our labels on training faces."""
 
-    training = [p for p in faces(data, "ytfaces") if p.split == "train"][:: 2565 // _FITTED]
-    haar = Haar([_labelled(p) for p in training])
-    return quality(haar.detect, data)
+    def measure(data: Path | None) -> Figures:
+        from bitlens.results import face_peers
+
+        training = [p for p in faces(data, "ytfaces") if p.split == "train"][:: 2565 // _FITTED]
+        detect = getattr(face_peers, make)()
+        return quality(face_peers.Mapped(detect, [_labelled(p) for p in training]), data)
+
+    return measure
 
 
 def _speed(data: Path | None) -> Figures:
@@ -156,8 +161,8 @@ def _speed(data: Path | None) -> Figures:
     from bitlens.qonnx.export import export
     from bitlens.quant import Spec
     from bitlens.results.bench import time_interleaved
-    from bitlens.results.haar import Haar
-    from bitlens.results.peers import onnxruntime_peers
+    from bitlens.results.face_peers import haar, libfacedetection
+    from bitlens.results.peers import PEERS
     from bitlens.train.detected import detections
 
     lumas = [picture.luma for picture in held_out(data)["composed"][:20]]
@@ -167,14 +172,14 @@ def _speed(data: Path | None) -> Figures:
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "m.onnx")
         onnx.save(export(freeze(net), torch.zeros(1, 1, 64, 64), symbolic=True), path)
-        peers = onnxruntime_peers(path, np.concatenate(batches[:4]), 1)
+        peers = {n: run for opened in PEERS.values() for n, run in opened(path, np.concatenate(batches[:4]), 1).items()}
     turn = {"n": 0}
 
     def some() -> int:
         turn["n"] += 1
         return turn["n"] % len(lumas)
 
-    detector, haar = FaceDetector(threads=1), Haar()
+    detector, cascade, yunet = FaceDetector(threads=1), haar(), libfacedetection()
 
     def peer(run: Callable[[Any], Any]) -> Callable[[], Any]:
         def call() -> Any:
@@ -187,7 +192,8 @@ def _speed(data: Path | None) -> Figures:
     runs: dict[str, Callable[[], Any]] = {
         "bitlens": lambda: detector.detect(lumas[some()]),
         **{name: peer(run) for name, run in peers.items()},
-        "Haar cascade": lambda: haar.detect(lumas[some()]),
+        "Haar cascade": lambda: cascade(lumas[some()]),
+        "libfacedetection": lambda: yunet(lumas[some()]),
     }
     times = time_interleaved(runs, _SECONDS)
     return {f"frames a second at 640x480, {name}": float(1 / np.median(values)) for name, values in times.items()} | {
@@ -199,7 +205,8 @@ def _speed(data: Path | None) -> Figures:
 ROWS: dict[str, Callable[[Path | None], Figures]] = {
     "detector, w1a2, integers on the engine": _ours,
     "detector, float": _trained("float"),
-    "detector, OpenCV's Haar cascade": _haar,
+    "detector, OpenCV's Haar cascade": _peer("haar"),
+    "detector, libfacedetection (YuNet)": _peer("libfacedetection"),
     "detector, speed": _speed,
     **clearness.ROWS,
     **pose.ROWS,

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,12 +44,21 @@ def export_run(run: str | Path) -> onnx.ModelProto:
     any_size = isinstance(recipe.task, Segmentation | FaceDetection)
     model: onnx.ModelProto = export(net, example, symbolic=any_size)
     told = {"name": f"{config['recipe']} {config['bits']}", "recipe": config["recipe"], "licence": recipe.licence}
+    if isinstance(recipe.task, FaceDetection):
+        told["threshold"] = _threshold(Path(run))
     for key, text in told.items():
         if not text:
             continue
         entry = model.metadata_props.add()
         entry.key, entry.value = key, text
     return model
+
+
+def _threshold(run: Path) -> str:
+    """The score of a face that a detector's last epoch found on the validation photographs; "" where there is no log."""
+    log = run / "metrics.jsonl"
+    lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
+    return f"{1 / (1 + math.exp(-json.loads(lines[-1])['test_threshold'])):.4f}" if lines else ""
 
 
 def test_images(

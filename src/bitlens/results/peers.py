@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The same net in ONNX Runtime, as a peer: float32, and int8 by its own static quantization.
+"""The same net in other runtimes, as peers: float32 in ONNX Runtime and OpenVINO, int8 by ONNX Runtime's static quantization.
 
-ONNX Runtime cannot run QONNX. The float form drops the activation quantizers and keeps the weights' values; the int8 form
+They cannot run QONNX. The float form drops the activation quantizers and keeps the weights' values; the int8 form
 is that net after ONNX Runtime's quantizer (uint8 activations, int8 weights per channel, calibrated on the given images).
 """
 
 from __future__ import annotations
 
+import io
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,10 @@ import onnx
 
 from bitlens.qonnx.read import load
 
-__all__ = ["PeerError", "float_form", "onnxruntime_peers"]
+__all__ = ["PEERS", "PeerError", "float_form", "onnxruntime_peers", "openvino_peers"]
+
+Bytes = npt.NDArray[np.uint8]
+Runs = dict[str, Callable[[Bytes], Any]]
 
 _QUANT_OPS = ("Quant", "IntQuant", "BipolarQuant")
 
@@ -58,10 +62,8 @@ def float_form(model: onnx.ModelProto) -> onnx.ModelProto:
     return plain
 
 
-def onnxruntime_peers(
-    model: str, images: npt.NDArray[np.uint8], threads: int
-) -> dict[str, Callable[[npt.NDArray[np.uint8]], Any]]:
-    """Open the float32 and int8 peers of a QONNX file.
+def onnxruntime_peers(model: str, images: Bytes, threads: int) -> Runs:
+    """Open the float32 and int8 peers of a QONNX file in ONNX Runtime.
 
     Args:
         model: path of the file the program was compiled from.
@@ -80,13 +82,8 @@ def onnxruntime_peers(
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    plain = float_form(load(model)[0])
-    if not plain.graph.input:
-        raise PeerError(f"{model}: model must have an input, not none")
+    plain = _plain(model)
     name = plain.graph.input[0].name
-    batch = plain.graph.input[0].type.tensor_type.shape.dim[0]
-    batch.ClearField("dim_value")
-    batch.dim_param = "N"
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         """Feeds the calibration images one by one."""
@@ -122,22 +119,67 @@ def onnxruntime_peers(
         ]
     version = onnxruntime.__version__
     return {
-        f"onnxruntime {version} {kind}": _runner(session, name)
+        f"onnxruntime {version} {kind}": _runner(lambda values, session=session: session.run(None, {name: values}))  # type: ignore[misc]
         for kind, session in zip(("float32", "int8"), sessions, strict=True)
     }
 
 
-def _real(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+def openvino_peers(model: str, images: Bytes, threads: int) -> Runs:
+    """Open the float32 peer of a QONNX file in OpenVINO, in float32 on processors that have shorter floats, too.
+
+    Args:
+        model, threads: as for `onnxruntime_peers`.
+        images: uint8 (N, H, W, C); not needed.
+
+    Returns:
+        As `onnxruntime_peers`. A form is compiled for every shape of images that it meets.
+
+    Raises:
+        CompileError, PeerError: as `onnxruntime_peers`.
+    """
+    import openvino
+
+    core, plain = openvino.Core(), _plain(model)
+    settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+    forms: dict[tuple[int, ...], Any] = {}
+
+    def infer(values: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
+        if values.shape not in forms:
+            read = core.read_model(io.BytesIO(plain.SerializeToString()))
+            read.reshape(list(values.shape))
+            forms[values.shape] = core.compile_model(read, "CPU", settings)
+        found = forms[values.shape](values)
+        return [found[port] for port in forms[values.shape].outputs]
+
+    return {f"openvino {openvino.__version__.partition('-')[0]} float32": _runner(infer)}
+
+
+# By the name that `bitlens bench --against` knows them by.
+PEERS: dict[str, Callable[[str, Bytes, int], Runs]] = {"onnxruntime": onnxruntime_peers, "openvino": openvino_peers}
+
+
+def _plain(model: str) -> onnx.ModelProto:
+    """The float form of a file, for batches of any size."""
+    plain = float_form(load(model)[0])
+    if not plain.graph.input:
+        raise PeerError(f"{model}: model must have an input, not none")
+    batch = plain.graph.input[0].type.tensor_type.shape.dim[0]
+    batch.ClearField("dim_value")
+    batch.dim_param = "N"
+    return plain
+
+
+def _real(images: Bytes) -> npt.NDArray[np.float32]:
     """uint8 (N, H, W, C) -> float32 (N, C, H, W) in [0, 1]."""
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255))
 
 
-def _runner(session: Any, name: str) -> Callable[[npt.NDArray[np.uint8]], Any]:
+def _runner(infer: Callable[[npt.NDArray[np.float32]], Any]) -> Callable[[Bytes], Any]:
     ready: dict[int, npt.NDArray[np.float32]] = {}
 
-    def run(images: npt.NDArray[np.uint8]) -> Any:
+    def run(images: Bytes) -> Any:
         if id(images) not in ready:
             ready[id(images)] = _real(images)
-        return session.run(None, {name: ready[id(images)]})
+        return infer(ready[id(images)])
 
     return run

@@ -73,6 +73,11 @@ class IslandSession(Session):
         return self._sessions[place].run(inputs)
 
     @property
+    def metadata(self) -> dict[str, str]:
+        """What the file says of itself, as of any session."""
+        return {**self._program.metadata}
+
+    @property
     def layers(self) -> list[Layer]:
         """What runs, in order; layers of islands have the kernel "host" and the storage "float"."""
         found: list[Layer] = []

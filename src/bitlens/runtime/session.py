@@ -12,6 +12,7 @@ the number of threads or on the processor.
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,11 @@ class Session:
             raise SessionError(f"{self._place}{reason}") from None
 
     @property
+    def metadata(self) -> dict[str, str]:
+        """What the file says of itself, such as "name", "recipe" and "licence" (docs/format.md)."""
+        return _read_metadata(self._data)
+
+    @property
     def inputs(self) -> dict[str, Tensor]:
         """The inputs by name, in order."""
         return {**self._inputs}
@@ -190,6 +196,19 @@ def checked_options(threads: object, size: object) -> None:
         raise SessionError(f"threads: must be an integer from 1 to {_MOST}, not {threads!r}")
     if not (size is None or (isinstance(size, tuple | list) and len(size) == 2 and all(map(_is_count, size)))):
         raise SessionError(f"size: must be (height, width), integers from 1 to {_MOST}, not {size!r}")
+
+
+def _read_metadata(data: bytes) -> dict[str, str]:
+    """The strings behind the header of a file that the engine has read."""
+    (count,), at, found = struct.unpack_from("<H", data, 24), 26, {}
+    for _ in range(count):
+        texts = []
+        for width in ("<H", "<I"):  # of the key's length, of the text's
+            (length,) = struct.unpack_from(width, data, at)
+            at += struct.calcsize(width) + length
+            texts.append(data[at - length : at].decode())
+        found[texts[0]] = texts[1]
+    return found
 
 
 def _has_islands(source: Source) -> bool:

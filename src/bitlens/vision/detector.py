@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Mapping
 from importlib.resources import files
 
 import numpy as np
@@ -26,7 +27,7 @@ from bitlens.vision.records import Box, Face, VisionError
 
 __all__ = ["FaceDetector"]
 
-_THRESHOLD = 0.57
+_THRESHOLD = 0.5  # of a program that states none
 _OVERLAP = 0.4
 _SIZES = 4  # sessions that are kept, one a size
 _PREFIX = "stride"
@@ -40,23 +41,31 @@ class FaceDetector:
     Args:
         source: path of a `.bitlens` file, its bytes, or a `Program`; the one that comes with bitlens when None.
         threads: of the engine; None: as many as the process may use.
-        threshold: least score of a face, above 0 and below 1. The default gives about two false alarms in 100 photographs.
+        threshold: least score of a face, above 0 and below 1; None: the program's own (`sure`).
+
+    Attributes:
+        sure: the threshold that the program states, from which about two in 100 photographs without faces give a false alarm;
+            0.5 if it states none.
 
     Raises:
-        VisionError: the threshold is out of range, or the program is no face detector.
+        VisionError: a threshold is out of range, or the program is no face detector.
         bitlens.runtime.SessionError: the file is damaged.
         OSError: the file cannot be read.
     """
 
-    def __init__(self, source: Source | None = None, threads: int | None = None, threshold: float = _THRESHOLD) -> None:
-        if not 0 < threshold < 1:
-            raise VisionError(f"threshold: must be above 0 and below 1, not {threshold}")
+    def __init__(
+        self, source: Source | None = None, threads: int | None = None, threshold: float | None = None
+    ) -> None:
         self._source = _built_in() if source is None else source
         self._threads = threads
         self._sessions: OrderedDict[tuple[int, int], Session] = OrderedDict()
-        self._least = {
-            name: _least_heat(tensor, threshold) for name, tensor in _checked(self._session((64, 64))).items()
-        }
+        session = self._session((64, 64))
+        outputs = _checked(session)
+        self.sure = _stated(session.metadata)
+        if threshold is not None and not 0 < threshold < 1:
+            raise VisionError(f"threshold: must be above 0 and below 1, not {threshold}")
+        least = self.sure if threshold is None else threshold
+        self._least = {name: _least_heat(tensor, least) for name, tensor in outputs.items()}
 
     def detect(self, luma: npt.NDArray[np.uint8]) -> list[Face]:
         """Return the faces of a picture, best first, their boxes cut at its borders.
@@ -113,6 +122,18 @@ def _checked(session: Session) -> dict[str, Tensor]:
                 f"detector: outputs must be named {_PREFIX}N and have {CHANNELS} channels, not {name} with {tensor.shape[2]}"
             )
     return outputs
+
+
+def _stated(metadata: Mapping[str, str]) -> float:
+    """The threshold that a program states."""
+    text = metadata.get("threshold", str(_THRESHOLD))
+    try:
+        threshold = float(text)
+    except ValueError:
+        threshold = math.nan
+    if not 0 < threshold < 1:
+        raise VisionError(f"detector: the model's threshold must be above 0 and below 1, not {text}")
+    return threshold
 
 
 def _least_heat(tensor: Tensor, threshold: float) -> int:

@@ -21,9 +21,9 @@ import numpy as np
 from bitlens.vision.decode import overlaps
 from bitlens.vision.records import Face, VisionError
 
-__all__ = ["LEAST_SCORE", "TrackEvent", "Tracker"]
+__all__ = ["WEAK", "TrackEvent", "Tracker"]
 
-LEAST_SCORE = 0.25  # from which a face can continue a track, where nothing else is said
+WEAK = 0.5  # share of the score that begins a track, from which a face can continue one, where nothing else is said
 
 _GAIN = 0.5  # share of the newest step in a velocity
 
@@ -70,8 +70,8 @@ class Tracker:
     """Joins faces to tracks, a frame at a time.
 
     Args:
-        start_score: from which a face can begin a track.
-        least_score: from which a face can continue one; below it a face is ignored.
+        start_score: from which a face can begin a track, such as `FaceDetector.sure`.
+        least_score: from which a face can continue one; below it a face is ignored. None: half of start_score.
         least_overlap: intersection over union of a face and a foretold box, from which they may be joined; above 0, up to 1.
         patience: frames that a track outlives its last face.
 
@@ -83,10 +83,11 @@ class Tracker:
         self,
         *,
         start_score: float = 0.5,
-        least_score: float = LEAST_SCORE,
+        least_score: float | None = None,
         least_overlap: float = 0.25,
         patience: int = 15,
     ) -> None:
+        least_score = WEAK * start_score if least_score is None else least_score
         if not least_score <= start_score:
             raise VisionError(f"tracker: least_score must be start_score {start_score} at most, not {least_score}")
         if not 0 < least_overlap <= 1:
