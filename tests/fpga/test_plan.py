@@ -31,5 +31,20 @@ def test_a_goal_is_met_with_the_least() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(FpgaError, match=r"^ice40up5k: circuit must fit 1% of 5,280 LUT and 30 SB_RAM40_4K, not need "):
+    with pytest.raises(FpgaError, match=r"^ice40up5k: circuit must fit 52 LUT and 30 SB_RAM40_4K, not need "):
         plan(chain(), load_device("ice40up5k"), lut_share=0.01)
+
+
+def test_what_would_fit_is_said() -> None:
+    with pytest.raises(FpgaError) as raised:
+        plan(chain(), load_device("xc7z010"), frames_per_second=1e6, lut_share=0.05)
+    said = str(raised.value)
+    assert said.startswith("xc7z010: circuit must fit 880 LUT and 60 RAMB36E1, not need ")
+    assert " frames a second fit, xc7" in said
+    assert said.endswith(" holds it")
+
+
+def test_no_fold_reaches_any_goal() -> None:
+    sentence = r"^goal: must be at most [\d,]+ frames a second at 200 MHz, not 1e\+08$"
+    with pytest.raises(FpgaError, match=sentence):
+        plan(chain(), load_device("xc7z045"), frames_per_second=1e8)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bitlens.fpga.cost import Cost
-from bitlens.fpga.devices import Device
+from bitlens.fpga.devices import Device, device_names, load_device
 from bitlens.fpga.estimate import layer_costs, network_cost
 from bitlens.fpga.folding import Fold
 from bitlens.fpga.lower import lower_program
-from bitlens.fpga.network import FpgaError, Network
+from bitlens.fpga.network import TARGETS, FpgaError, Network
+from bitlens.fpga.search import Search
 from bitlens.graph.file import Program
-from bitlens.graph.graph import Node
 
 __all__ = ["Plan", "Row", "Totals", "plan"]
 
@@ -111,43 +111,46 @@ def plan(
         FpgaError: nothing fits; says by how much, and what would.
     """
     share = lut_share if lut_share is not None else 0.7 if frames_per_second is None else 1.0
-    layers = [node for node in program.graph if node.op == "conv" and node.attrs["groups"] == 1]
-    floor = max(min(cycles for cycles, _ in _options(program, node)) for node in layers)
-    paces = sorted({cycles for node in layers for cycles, _ in _options(program, node) if cycles >= floor})
-    if frames_per_second is not None:
-        within = [pace for pace in paces if pace <= clock_mhz * 1e6 / frames_per_second]
-        paces = within[-1:] or paces[:1]
-    for pace in paces:
-        folding = {node.name: _cheapest(program, node, pace) for node in layers}
-        network = lower_program(program, folding)
-        found = _describe(program, device, folding, network, clock_mhz)
-        if found.totals.cost.lut <= share * device.lut and all(x <= 1 for x in found.totals.shares.values()):
-            return found
-    cost = found.totals.cost
-    raise FpgaError(
-        f"{device.name}: circuit must fit {share:.0%} of {device.lut:,} LUT and {device.bram.count} {device.bram.cell}, "
-        f"not need {cost.lut:,} and {cost.bram:g}; ask for fewer frames a second, or a larger device"
+    most = Cost(lut=int(share * device.lut), bram=device.bram.count)
+    search = Search(program, device, target_of(device))
+    if frames_per_second is None:
+        _, found = search.fastest(most)
+    else:
+        found = search.least(int(clock_mhz * 1e6 / frames_per_second), most)
+    if found is None:
+        raise FpgaError(_refusal(search, most, frames_per_second, clock_mhz))
+    network = lower_program(program, found.folding, search.target)
+    return _describe(program, device, found.folding, network, clock_mhz)
+
+
+def target_of(device: Device) -> str:
+    """The bodies of elements that a device gets."""
+    return device.family if device.family in TARGETS else "generic"
+
+
+def _refusal(search: Search, most: Cost, frames_per_second: float | None, clock_mhz: float) -> str:
+    """Why nothing fits, and what would."""
+    device, hertz = search.device, clock_mhz * 1e6
+    wanted = search.paces[-1] if frames_per_second is None else int(hertz / frames_per_second)
+    least = search.least(wanted)
+    if least is None:
+        pace, _ = search.fastest(Cost(lut=1 << 62, bram=1 << 62))
+        return (
+            f"goal: must be at most {hertz / pace:,.0f} frames a second at {clock_mhz:g} MHz, not {frames_per_second:g}"
+        )
+    remedies = []
+    pace, found = search.fastest(most)
+    if frames_per_second is not None and found is not None:
+        remedies.append(f"{hertz / pace:,.0f} frames a second fit")
+    devices = sorted((load_device(name) for name in device_names()), key=lambda other: other.lut)
+    for other in devices:
+        if other.family == device.family and other.lut >= least.cost.lut and other.bram.count >= least.cost.bram:
+            remedies.append(f"{other.name} holds it")
+            break
+    return (
+        f"{device.name}: circuit must fit {most.lut:,} LUT and {most.bram:g} {device.bram.cell}, not need {least.cost.lut:,} and "
+        f"{least.cost.bram:g}; {', '.join(remedies) if remedies else 'take fewer bits or channels'}"
     )
-
-
-def _options(program: Program, node: Node) -> list[tuple[int, Fold]]:
-    outputs, kh, kw, depth = node.attrs["weights"].shape
-    height, width, _ = program.graph.value(node.output).shape or (0, 0, 0)
-    work = int(height or 0) * int(width or 0) * kh * kw * depth * outputs
-    return [
-        (work // (pe * simd), Fold(pe, simd))
-        for pe in range(1, outputs + 1)
-        if outputs % pe == 0
-        for simd in range(1, depth + 1)
-        if depth % simd == 0
-    ]
-
-
-def _cheapest(program: Program, node: Node, pace: int) -> Fold:
-    options = _options(program, node)
-    enough = [(fold.pe * fold.simd, fold.pe, fold.simd) for cycles, fold in options if cycles <= pace]
-    _, pe, simd = min(enough or [max((fold.pe * fold.simd, fold.pe, fold.simd) for _, fold in options)])
-    return Fold(pe, simd)
 
 
 def _describe(program: Program, device: Device, folding: dict[str, Fold], network: Network, clock_mhz: float) -> Plan:

@@ -16,7 +16,7 @@ from bitlens.fpga.network import TARGETS, FpgaError, Network
 from bitlens.graph.file import Program
 from bitlens.graph.graph import Node
 
-__all__ = ["RULES", "lower_program"]
+__all__ = ["RULES", "lower_node", "lower_program"]
 
 RULES: dict[str, Callable[[Circuit, Node], None]] = {
     "conv": lower_conv,
@@ -48,10 +48,18 @@ def lower_program(program: Program, folding: Mapping[str, Fold], target: str = "
     circuit = Circuit(program.graph, folding, target)
     entry = circuit.enter()
     for node in program.graph:
-        if node.output in circuit.taken:
-            continue
-        rule = RULES.get(node.op)
-        if rule is None:
-            raise FpgaError(f"{node.name}: op must have an element in rtl/, not be {node.op}")
-        rule(circuit, node)
+        if node.output not in circuit.taken:
+            lower_node(circuit, node)
     return Network("top", circuit.elements, circuit.wires, entry, circuit.leave(), target)
+
+
+def lower_node(circuit: Circuit, node: Node) -> None:
+    """Add the elements of one op; the streams of its inputs are there.
+
+    Raises:
+        FpgaError: the op has no element.
+    """
+    rule = RULES.get(node.op)
+    if rule is None:
+        raise FpgaError(f"{node.name}: op must have an element in rtl/, not be {node.op}")
+    rule(circuit, node)

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Search for folds: the least circuit of which no element is busier than a pace allows.
+
+The walk goes through the program layer by layer, as the lowering does. What is chosen for a layer matters to later ones only
+through the lanes of the tensors that are still to be read, so for every combination of those the best choices so far are kept:
+all that are least in lookup tables for some number of block RAMs. That is exact for small programs; in large ones folds that
+waste multipliers are not tried, and only the best `MOST_STATES` combinations go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from bitlens.fpga.cost import Cost, total_cost
+from bitlens.fpga.devices import Device
+from bitlens.fpga.estimate import element_cost
+from bitlens.fpga.folding import Fold
+from bitlens.fpga.lower.circuit import Circuit
+from bitlens.fpga.lower.program import lower_node
+from bitlens.fpga.network import Element, Stream
+from bitlens.graph.file import Program
+from bitlens.graph.graph import Node
+
+__all__ = ["MOST_STATES", "Found", "Search"]
+
+MOST_STATES = 300  # combinations of lanes kept after a layer
+_MOST_FOUND = 12  # choices kept of a combination
+_FEW_FOLDS = 30  # of a layer that are all tried
+
+_Streams = tuple[tuple[str, Stream], ...]  # of tensors still to be read, without wires
+
+
+@dataclass(frozen=True)
+class Found:
+    """Choices for all layers so far.
+
+    Args:
+        cost: of their elements.
+        folds: of the last layer and, in `before`, of those in front of it.
+    """
+
+    cost: Cost
+    fold: tuple[str, Fold] | None = None
+    before: Found | None = None
+
+    @property
+    def folding(self) -> dict[str, Fold]:
+        """By layer."""
+        folds = {} if self.before is None else self.before.folding
+        return folds if self.fold is None else folds | {self.fold[0]: self.fold[1]}
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Elements of one layer for given streams and one fold."""
+
+    cost: Cost
+    cycles: int
+    output: str
+    result: Stream
+    taken: frozenset[str]
+
+
+class Search:
+    """The search in one program for one device; what it has lowered it remembers.
+
+    Args:
+        program: of one input, with fixed sizes.
+        device: counted in whose cells.
+        target: family of the bodies, as `lower_program` takes it.
+        kernels: where weights may lie.
+    """
+
+    def __init__(self, program: Program, device: Device, target: str, kernels: tuple[str, ...] = ("fold",)) -> None:
+        self.graph, self.device, self.target, self.kernels = program.graph, device, target, kernels
+        self.nodes = list(program.graph)
+        self._readers: dict[tuple[str, frozenset[str]], set[str]] = {}
+        self._parts: dict[tuple[str, Fold | None, tuple[Stream, ...]], _Part] = {}
+
+    def fastest(self, most: Cost) -> tuple[int, Found | None]:
+        """The shortest pace at which a circuit fits, and the least circuit of it.
+
+        Args:
+            most: lookup tables and block RAMs that there are.
+        """
+        best, low, high = None, 0, len(self.paces)  # what fits at one pace fits at any longer one
+        while low < high:
+            middle = (low + high) // 2
+            found = self.least(self.paces[middle], most)
+            if found is None:
+                low = middle + 1
+            else:
+                best, high = found, middle
+        return self.paces[min(low, len(self.paces) - 1)], best
+
+    @cached_property
+    def paces(self) -> list[int]:
+        """All numbers of cycles an image that some fold makes an element busy for, rising."""
+        found = set()
+        for node in self.graph:
+            height, width, channels = _shape(self.graph.value(node.output).shape)
+            found |= {height * width * channels // lanes for lanes in _divisors(channels)}
+            if "kernel" in node.attrs or node.op == "conv":
+                taps = node.attrs["kernel"][0] * node.attrs["kernel"][1]
+                depth = _shape(self.graph.value(node.inputs[0]).shape)[2]
+                found |= {height * width * taps * depth // lanes for lanes in _divisors(depth)}
+            for fold in self._folds(node):
+                if fold is not None and _is_dense(node):
+                    found.add(_busy(node, fold, height * width))
+        (name,) = self.graph.inputs
+        height, width, _ = _shape(self.graph.value(name).shape)
+        return sorted({*found, height * width})
+
+    def least(self, pace: int, most: Cost | None = None) -> Found | None:
+        """The circuit of fewest lookup tables whose elements are all busy for at most `pace` cycles an image.
+
+        Args:
+            pace: cycles.
+            most: lookup tables and block RAMs that there are.
+
+        Returns:
+            None where there is no such circuit.
+        """
+        entry = Circuit(self.graph, {}, self.target)
+        stream = replace(entry.enter(), wire="")
+        if max((element.cycles for element in entry.elements), default=stream.beats) > pace:
+            return None
+        (name,) = self.graph.inputs
+        states: dict[_Streams, list[Found]] = {((name, stream),): [Found(self._cost(entry.elements))]}
+        skipped: set[str] = set()
+        for node in self.graph:
+            if node.output in skipped:
+                continue
+            states, taken = self._advance(node, states, pace, most)
+            skipped |= taken
+        ends = [found for several in states.values() for found in several]
+        return min(ends, key=lambda found: (found.cost.lut, found.cost.bram), default=None)
+
+    def _advance(
+        self, node: Node, states: dict[_Streams, list[Found]], pace: int, most: Cost | None
+    ) -> tuple[dict[_Streams, list[Found]], set[str]]:
+        then: dict[_Streams, list[Found]] = {}
+        taken: set[str] = set()
+        for streams, several in states.items():
+            inputs = tuple(dict(streams)[tensor] for tensor in node.inputs)
+            for fold in self._fast(node, inputs, pace):
+                part = self._part(node, fold, inputs)
+                if part.cycles > pace:
+                    continue
+                taken |= part.taken
+                key = self._still_read(node, streams, part)
+                choice = None if fold is None else (node.name, fold)
+                ends = then.setdefault(key, [])
+                for found in several:
+                    cost = found.cost + part.cost
+                    if most is None or (cost.lut <= most.lut and cost.bram <= most.bram):
+                        ends.append(Found(cost, choice, found))
+        kept = {key: _undominated(several) for key, several in then.items() if several}
+        best = sorted(kept, key=lambda key: kept[key][0].cost.lut)[:MOST_STATES]
+        return {key: kept[key] for key in best}, taken
+
+    def _still_read(self, node: Node, streams: _Streams, part: _Part) -> _Streams:
+        later = self._later(node, part)
+        alive = {tensor: stream for tensor, stream in streams if tensor in later}
+        if part.output in later:
+            alive[part.output] = part.result
+        return tuple(sorted(alive.items(), key=lambda item: item[0]))
+
+    def _later(self, node: Node, part: _Part) -> set[str]:
+        key = (node.name, part.taken)
+        if key not in self._readers:
+            after = self.nodes[self.nodes.index(node) + 1 :]
+            self._readers[key] = {name for other in after if other.output not in part.taken for name in other.inputs}
+        return self._readers[key]
+
+    def _folds(self, node: Node) -> list[Fold | None]:
+        """All folds of a layer; None leaves it on the lanes that come."""
+        if not _is_dense(node):
+            source = self.graph.value(node.inputs[0]) if node.inputs else None
+            if source is None or node.op in ("flatten", "concat", "crop"):
+                return [None]
+            return [None, *(Fold(lanes) for lanes in _divisors(_shape(source.shape)[2]))]
+        outputs, high, wide, depth = node.attrs["weights"].shape
+        inputs = set(_divisors(depth))
+        if high * wide > 1:
+            inputs |= {high * lanes for lanes in _divisors(depth)}
+        folds: list[Fold | None] = []
+        for kernel in self.kernels:
+            folds += [Fold(pe, simd, kernel) for pe in _divisors(outputs) for simd in sorted(inputs)]
+        return folds
+
+    def _fast(self, node: Node, inputs: tuple[Stream, ...], pace: int) -> Iterator[Fold | None]:
+        """Folds that keep the pace: all of a small layer, those of at most twice the multipliers it takes of a large one."""
+        folds = self._folds(node)
+        if not _is_dense(node):
+            widest = max((stream.lanes for stream in inputs), default=1)
+            narrow = [fold for fold in folds if fold is not None and self._part(node, fold, inputs).cycles <= pace]
+            yield None
+            yield from (fold for fold in narrow if fold.pe <= widest or fold is narrow[0])
+            return
+        height, width, _ = _shape(self.graph.value(node.output).shape)
+        fast = [fold for fold in folds if fold is not None and _busy(node, fold, height * width) <= pace]
+        if len(folds) > _FEW_FOLDS:
+            most = 2 * min((fold.pe * fold.simd for fold in fast), default=0)
+            fast = [fold for fold in fast if fold.pe * fold.simd <= most]
+        yield from fast
+
+    def _part(self, node: Node, fold: Fold | None, inputs: tuple[Stream, ...]) -> _Part:
+        key = (node.name, fold, inputs)
+        if key not in self._parts:
+            circuit = Circuit(self.graph, {} if fold is None else {node.name: fold}, self.target)
+            for tensor, stream in zip(node.inputs, inputs, strict=True):
+                circuit.streams.setdefault(tensor, []).append(replace(stream, wire=circuit.fresh("in")))
+            lower_node(circuit, node)
+            (output,) = (tensor for tensor in circuit.streams if tensor not in node.inputs)
+            streams = circuit.streams[output]
+            result = replace(streams[0], wire="") if streams else Stream("", (1, 1, 1), 1, False, 1)
+            cycles = max((element.cycles for element in circuit.elements), default=0)
+            self._parts[key] = _Part(self._cost(circuit.elements), cycles, output, result, frozenset(circuit.taken))
+        return self._parts[key]
+
+    def _cost(self, elements: list[Element]) -> Cost:
+        return total_cost(element_cost(element, self.device) for element in elements)
+
+
+def _undominated(several: list[Found]) -> list[Found]:
+    """Those that no other beats in lookup tables and block RAMs, the fewest lookup tables first."""
+    kept: list[Found] = []
+    for found in sorted(several, key=lambda found: (found.cost.lut, found.cost.bram)):
+        if not kept or found.cost.bram < kept[-1].cost.bram:
+            kept.append(found)
+    if len(kept) > _MOST_FOUND:
+        kept = [kept[place * (len(kept) - 1) // (_MOST_FOUND - 1)] for place in range(_MOST_FOUND)]
+    return kept
+
+
+def _busy(node: Node, fold: Fold, pixels: int) -> int:
+    outputs, high, wide, depth = node.attrs["weights"].shape
+    return int(pixels * high * wide * depth * outputs // (fold.pe * fold.simd))
+
+
+def _is_dense(node: Node) -> bool:
+    return node.op == "conv" and node.attrs["groups"] == 1
+
+
+def _divisors(number: int) -> list[int]:
+    return [d for d in range(1, number + 1) if number % d == 0]
+
+
+def _shape(shape: tuple[int | None, ...] | None) -> tuple[int, int, int]:
+    height, width, channels = shape or (None, None, None)
+    return height or 1, width or 1, channels or 1

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The search beside brute force over all folds."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bitlens.core.grid import Grid
+from bitlens.fpga.cost import Cost
+from bitlens.fpga.devices import load_device
+from bitlens.fpga.estimate import network_cost
+from bitlens.fpga.folding import Fold
+from bitlens.fpga.lower import lower_program
+from bitlens.fpga.network import FpgaError
+from bitlens.fpga.search import Search
+from bitlens.graph.file import Program
+from bitlens.graph.ops import window_attrs
+
+from programs import Builder
+
+DEVICE = load_device("xc7z020")
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> Program:
+    """One or two convolutions, with a pool or a sum of two branches between them."""
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    size, channels = draw(st.sampled_from([3, 4])), draw(st.sampled_from([1, 2, 3, 4]))
+    b = Builder()
+    x = b.input((size, size, channels), Grid.unsigned(2))
+    outputs = draw(st.sampled_from([1, 2, 4]))
+    y = b.steps(b.conv(x, rng, outputs, Grid.odd(1), (1, 1)), rng, Grid.unsigned(2), kind="rising")
+    between = draw(st.sampled_from(["nothing", "pool", "sum"]))
+    if between == "pool":
+        y = b.op("max_pool", y, **window_attrs((2, 2), stride=(1, 1), pads=(0, 0, 0, 0)))
+    if between == "sum":
+        z = b.steps(b.conv(x, rng, outputs, Grid.odd(1), (1, 1)), rng, Grid.unsigned(2), kind="rising")
+        return b.program(b.op("add", y, z))
+    kernel = draw(st.sampled_from([(1, 1), (2, 2)]))
+    return b.program(b.conv(y, rng, draw(st.sampled_from([1, 3])), Grid.odd(1), kernel))
+
+
+def all_foldings(program: Program) -> list[dict[str, Fold]]:
+    """Every fold of every convolution and pool."""
+    choices = []
+    for node in program.graph:
+        if node.op == "conv":
+            outputs, high, wide, depth = node.attrs["weights"].shape
+            several = [lanes for lanes in range(1, depth + 1) if depth % lanes == 0]
+            several += [high * lanes for lanes in several if high * wide > 1 and depth % (high * lanes)]
+            choices.append(
+                [(node.name, Fold(pe, simd)) for pe in range(1, outputs + 1) if outputs % pe == 0 for simd in several]
+            )
+        elif node.op in ("max_pool", "add"):
+            channels = program.graph.value(node.inputs[0]).shape[2]
+            choices.append(
+                [None, *((node.name, Fold(lanes)) for lanes in range(1, channels + 1) if channels % lanes == 0)]
+            )
+    return [dict(choice for choice in several if choice is not None) for several in product(*choices)]
+
+
+@given(programs(), st.floats(0.0, 1.0))
+@settings(max_examples=25, deadline=None)
+def test_no_fold_is_better(program: Program, place: float) -> None:
+    found = []
+    for folding in all_foldings(program):
+        network = lower_program(program, folding)
+        found.append((network.bottleneck.cycles, network_cost(network, DEVICE)))
+    smallest, largest = (pick(cost.lut for _, cost in found) for pick in (min, max))
+    most = Cost(lut=int(smallest + place * (largest - smallest)), bram=DEVICE.bram.count)
+    best = min(cycles for cycles, cost in found if cost.lut <= most.lut and cost.bram <= most.bram)
+    search = Search(program, DEVICE, "generic")
+    pace, choice = search.fastest(most)
+    assert choice is not None
+    network = lower_program(program, choice.folding)
+    assert network.bottleneck.cycles <= best
+    assert network_cost(network, DEVICE) == choice.cost
+    assert choice.cost.lut <= min(cost.lut for cycles, cost in found if cycles <= pace)
+
+
+def test_nothing_is_faster_than_its_widest_layer() -> None:
+    rng = np.random.default_rng(0)
+    b = Builder()
+    program = b.program(b.conv(b.input((4, 4, 2), Grid.unsigned(2)), rng, 4, Grid.odd(1), (1, 1)))
+    search = Search(program, DEVICE, "generic")
+    assert search.least(15) is None
+    found = search.least(16)
+    assert found is not None
+    assert found.folding == {"conv0": Fold(4, 2)}
+
+
+def test_an_op_without_element_is_refused() -> None:
+    b = Builder()
+    program = b.program(b.op("depth_to_space", b.input((4, 4, 4), Grid.unsigned(2)), block=2))
+    with pytest.raises(FpgaError, match="^depth_to_space0: op must have an element in rtl/, not be depth_to_space$"):
+        Search(program, DEVICE, "generic").least(1000)
