@@ -17,6 +17,8 @@ from videos import LANE, Bytes
 class SquareDetector:
     """Finds the bright square of each lane."""
 
+    sure = 0.5
+
     def detect(self, luma: Bytes) -> list[Face]:
         faces = []
         for top in range(0, luma.shape[0] - luma.shape[0] % LANE or luma.shape[0], LANE):
