@@ -27,6 +27,7 @@ COMMANDS = {
     "plot": "draw filters, histograms of weights, training curves, segmentations or quantizers",
     "bench": "time a program, beside ONNX Runtime where asked",
     "reproduce": "measure a table of figures again",
+    "fpga": "turn a program into a streaming accelerator for an FPGA, or simulate one",
     "camera": "find faces in videos and keep the best shots: camera scan",
     "demo": "make a clip of one photograph and keep the best shots of its face",
 }

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A project folder: all that a hardware engineer needs of a plan, whole or not at all.
+
+export_project(plan(program, load_device("xc7z030")), program, "accelerator")
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlens.core.files import write_atomically
+from bitlens.fpga.driver_note import driver_note
+from bitlens.fpga.flows import write_flows
+from bitlens.fpga.network import FpgaError
+from bitlens.fpga.page import report_page
+from bitlens.fpga.plan import Plan
+from bitlens.fpga.project import write_project
+from bitlens.fpga.report import plan_report
+from bitlens.fpga.testbench import write_testbench
+from bitlens.graph.file import Program
+
+__all__ = ["check_folder", "export_project", "random_images"]
+
+_STIMULUS_SEED = 1
+
+
+def check_folder(folder: str | os.PathLike[str]) -> None:
+    """See that a folder may be written.
+
+    Raises:
+        FpgaError: it holds something else than a project of ours.
+    """
+    root = Path(folder)
+    if not root.exists() or (root / "network.json").is_file():
+        return
+    if not root.is_dir() or any(root.iterdir()):
+        raise FpgaError(
+            f"{root}: folder must be new, empty or made by bitlens fpga, not hold other files; give another -o"
+        )
+
+
+def export_project(
+    plan: Plan,
+    program: Program,
+    folder: str | os.PathLike[str],
+    *,
+    stimulus: int = 2,
+    progress: Callable[[str], None] | None = None,
+) -> Path:
+    """Write the folder; an older project of ours is replaced when the new one is whole.
+
+    Args:
+        plan: of the program.
+        program: with fixed sizes.
+        folder: to write.
+        stimulus: images of the testbench.
+        progress: told the name of every step that begins.
+
+    Returns:
+        The folder.
+
+    Raises:
+        FpgaError: the folder holds something else.
+        OSError: it cannot be written.
+    """
+    check_folder(folder)
+    tell = progress or (lambda step: None)
+    root = Path(os.path.realpath(folder))
+    root.parent.mkdir(parents=True, exist_ok=True)
+    partial = root.with_name(f".{secrets.token_hex(8)}.partial")
+    try:
+        tell("circuit")
+        write_project(plan.network, partial)
+        write_atomically(partial / "program.bitlens", program.to_bytes())
+        tell("scripts")
+        write_flows(plan.device, plan.clock_mhz, partial)
+        tell("testbench")
+        images = random_images(program, stimulus, _STIMULUS_SEED)
+        write_testbench(plan.network, images, program.run(images), partial)
+        tell("report")
+        report = plan_report(plan, program)
+        write_atomically(partial / "report.json", json.dumps(report, indent=1).encode())
+        write_atomically(partial / "report.html", report_page(report).encode())
+        write_atomically(partial / "README.md", driver_note(plan, program).encode())
+        _replace(partial, root)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return Path(folder)
+
+
+def _replace(new: Path, old: Path) -> None:
+    """Let a folder take the place of another."""
+    if not old.exists():
+        new.rename(old)
+        return
+    away = new.with_suffix(".old")
+    old.rename(away)
+    try:
+        new.rename(old)
+    except OSError:
+        away.rename(old)
+        raise
+    shutil.rmtree(away, ignore_errors=True)
+
+
+def random_images(program: Program, count: int, seed: int) -> npt.NDArray[np.int64]:
+    """Images of a program's input with every integer of its grid equally likely, int64 (count, H, W, C)."""
+    value = program.graph.value(program.graph.inputs[0])
+    assert value.grid is not None
+    shape = (count, *(size or 1 for size in value.shape or ()))
+    return value.grid.decode(np.random.default_rng(seed).integers(0, value.grid.levels, shape))

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scripts for other people's tools: synthesis by Yosys, placement by nextpnr, Vivado; and templates of constraints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bitlens.core.files import write_atomically
+from bitlens.fpga.devices import Device
+
+__all__ = ["write_flows"]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """How tools name a device.
+
+    Args:
+        synth: arguments of the Yosys command.
+        place: command of nextpnr, "" where it has no such device; {clock} in MHz.
+        constraints: ending of the constraints file.
+        vivado: part name, "" for other makers.
+    """
+
+    synth: str
+    place: str = ""
+    constraints: str = "xdc"
+    vivado: str = ""
+
+
+_ECP5 = "nextpnr-ecp5 --{size}k --package CABGA756 --speed 6 --json build/accelerator.json --freq {clock} "
+_ECP5 += "--lpf constraints/accelerator.lpf --lpf-allow-unconstrained --textcfg build/accelerator.config "
+_ECP5 += "--report build/timing.json --timing-allow-fail"
+_ICE40 = "nextpnr-ice40 --{size} --json build/accelerator.json --freq {clock} --pcf constraints/accelerator.pcf "
+_ICE40 += "--pcf-allow-unconstrained --asc build/accelerator.asc --report build/timing.json --timing-allow-fail"
+_GOWIN = "nextpnr-himbaechel --device GW2A-LV18PG256C8/I7 --vopt family=GW2A-18 --vopt cst=constraints/accelerator.cst "
+_GOWIN += "--json build/accelerator.json --freq {clock} --write build/placed.json --report build/timing.json"
+
+
+def _xc7(part: str) -> _Part:
+    return _Part("synth_xilinx -family xc7 -noiopad -noclkbuf", vivado=part)
+
+
+def _ecp5(size: int) -> _Part:
+    return _Part("synth_ecp5", _ECP5.replace("{size}", str(size)), "lpf")
+
+
+def _ice40(size: str, extra: str = "") -> _Part:
+    return _Part(f"synth_ice40{extra}", _ICE40.replace("{size}", size), "pcf")
+
+
+_PARTS = {
+    "xc7z010": _xc7("xc7z010clg400-1"),
+    "xc7z020": _xc7("xc7z020clg400-1"),
+    "xc7z030": _xc7("xc7z030fbg484-1"),
+    "xc7z045": _xc7("xc7z045ffg900-2"),
+    "xc7a35t": _xc7("xc7a35tcpg236-1"),
+    "xc7a100t": _xc7("xc7a100tcsg324-1"),
+    "lfe5u-25f": _ecp5(25),
+    "lfe5u-45f": _ecp5(45),
+    "lfe5u-85f": _ecp5(85),
+    "ice40up5k": _ice40("up5k --package sg48", " -device u -dsp"),
+    "ice40hx8k": _ice40("hx8k --package ct256"),
+    "gw2a-18": _Part("synth_gowin", _GOWIN, "cst"),
+}
+
+
+def write_flows(device: Device, clock_mhz: float, folder: Path) -> None:
+    """Write `scripts/` and `constraints/` of a project.
+
+    Args:
+        device: the target.
+        clock_mhz: assumed; what constraints ask for.
+        folder: of the project.
+    """
+    part = _PARTS[device.name]
+    (folder / "scripts").mkdir()
+    (folder / "constraints").mkdir()
+    files = {
+        "scripts/synthesise.ys": _yosys(part),
+        f"constraints/accelerator.{part.constraints}": _CONSTRAINTS[part.constraints](clock_mhz),
+    }
+    if part.place:
+        files["scripts/place.sh"] = _place(part, clock_mhz)
+    if part.vivado:
+        files["scripts/vivado.tcl"] = _VIVADO.replace("PART", part.vivado)
+    for name, text in files.items():
+        write_atomically(folder / name, text.encode())
+
+
+def _yosys(part: _Part) -> str:
+    return f"""# Synthesis: mkdir -p build && yosys -l build/synthesis.log scripts/synthesise.ys   (from the project's folder)
+read_verilog -sv rtl/*.sv rtl/accelerator.v
+hierarchy -check -top accelerator
+{part.synth} -top accelerator
+tee -o build/utilisation.txt stat
+write_json build/accelerator.json
+"""
+
+
+def _place(part: _Part, clock_mhz: float) -> str:
+    return f"""#!/usr/bin/env bash
+# Place and route what scripts/synthesise.ys made; the achieved clock is in build/timing.json and at the end of the log.
+# Ports without a place in constraints/ get any: fill the template in before a board is programmed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+{part.place.format(clock=f"{clock_mhz:g}")} 2>&1 | tee build/place.log
+"""
+
+
+def _xdc(clock_mhz: float) -> str:
+    return f"""# Vivado, AMD 7 series. The clock is an assumption until a route has met it.
+create_clock -period {1000 / clock_mhz:.3f} -name aclk [get_ports aclk]
+# As an IP core in a block design the ports need no pins. On its own:
+# set_property -dict {{PACKAGE_PIN Y9 IOSTANDARD LVCMOS33}} [get_ports aclk]
+"""
+
+
+def _lpf(clock_mhz: float) -> str:
+    return f"""# nextpnr-ecp5. Pins are the board's:
+FREQUENCY PORT "aclk" {clock_mhz:g} MHZ;
+# LOCATE COMP "aclk" SITE "P3";
+# IOBUF PORT "aclk" IO_TYPE=LVCMOS33;
+"""
+
+
+def _pcf(clock_mhz: float) -> str:
+    return f"""# nextpnr-ice40. Pins are the board's; the clock that place.sh asks for is {clock_mhz:g} MHz.
+# set_io aclk 35
+"""
+
+
+def _cst(clock_mhz: float) -> str:
+    return f"""// nextpnr-himbaechel, Gowin. Pins are the board's; the clock that place.sh asks for is {clock_mhz:g} MHz.
+// IO_LOC "aclk" H11;
+"""
+
+
+_CONSTRAINTS: dict[str, Callable[[float], str]] = {"xdc": _xdc, "lpf": _lpf, "pcf": _pcf, "cst": _cst}
+
+_VIVADO = """# Vivado: vivado -mode batch -source scripts/vivado.tcl
+# Synthesises the accelerator out of context, reports utilisation and timing, and packages it as an IP core with AXI interfaces
+# in build/ip, ready for a block design.
+cd [file dirname [file dirname [file normalize [info script]]]]
+file mkdir build
+set part PART
+
+create_project -force accelerator build/vivado -part $part
+add_files [concat [glob rtl/*.sv] rtl/accelerator.v]
+add_files [glob -nocomplain memory/*.hex]
+set_property file_type {Memory Initialization Files} [get_files -quiet *.hex]
+add_files -fileset constrs_1 constraints/accelerator.xdc
+set_property top accelerator [current_fileset]
+update_compile_order -fileset sources_1
+
+synth_design -top accelerator -part $part -mode out_of_context
+report_utilization -file build/vivado_utilisation.txt
+opt_design
+place_design
+route_design
+report_timing_summary -file build/vivado_timing.txt
+close_design
+
+ipx::package_project -root_dir build/ip -vendor bitlens -library nets -taxonomy /UserIP -import_files -force
+set core [ipx::current_core]
+set_property name accelerator $core
+set_property display_name {bitlens accelerator} $core
+foreach bus [ipx::get_bus_interfaces -of_objects $core] {
+  set name [get_property NAME $bus]
+  if {$name ne "aclk" && $name ne "aresetn"} { ipx::associate_bus_interfaces -busif $name -clock aclk $core }
+}
+ipx::create_xgui_files $core
+ipx::update_checksums $core
+ipx::save_core $core
+close_project
+"""

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Simulate a project of `bitlens fpga` on images: every output integer beside the engine's or golden's."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitlens.fpga.export import random_images
+from bitlens.fpga.network import FpgaError
+from bitlens.fpga.project import read_network
+from bitlens.fpga.report import add_to_report
+from bitlens.fpga.simulate import Simulator
+from bitlens.graph.file import Program
+from bitlens.results.forms import open_form, read_array
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+__all__ = ["read_images", "render", "simulate_project"]
+
+Report = dict[str, Any]
+IntArray = npt.NDArray[np.int64]
+
+_SHOWN = 5  # mismatches that are named
+_COUNT = 16  # random images where nothing is said
+_BATCH = 100
+_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm")
+
+
+def simulate_project(
+    folder: str | Path,
+    images: str | None = None,
+    *,
+    count: int | None = None,
+    stalls: float = 0.0,
+    seed: int = 1,
+    circuits: int | None = None,
+    backend: str = "engine",
+    progress: bool = False,
+) -> Report:
+    """Build and run the circuit, compare every output integer, and add what was seen to the project's report.
+
+    Args:
+        folder: of `bitlens fpga`.
+        images: see `read_images`; random ones where None.
+        count: how many of them, spread evenly over what there is.
+        stalls: how often sender and readers pause, 0 to 1.
+        seed: of pauses and random images.
+        circuits: simulated at once; as many as there are cores where None.
+        backend: "engine" or "golden", what the circuit is compared with.
+        progress: show a bar on standard error.
+
+    Returns:
+        {"images", "codes", "mismatches", "first", "cycles", "latency_cycles", "build_seconds", "run_seconds",
+        "images_per_second", "stalls"}, "first" naming the first mismatches.
+
+    Raises:
+        FpgaError: the folder is none of ours, images do not fit, a tool is missing.
+    """
+    if not 0 <= stalls < 1:
+        raise FpgaError(f"stalls: must be at least 0 and below 1, not {stalls:g}")
+    if count is not None and count < 1:
+        raise FpgaError(f"count: must be at least 1, not {count}")
+    root = Path(folder)
+    network, program = read_network(root), Program.load(root / "program.bitlens")
+    array = random_images(program, count or _COUNT, seed) if images is None else read_images(images, program, count)
+    with _bar(2, "build", progress) as bar:
+        started = time.monotonic()
+        simulator = Simulator(network, root)
+        built = time.monotonic()
+        bar.update(2)
+    cores = circuits or len(os.sched_getaffinity(0))
+    with _bar(len(array), "simulate", progress) as bar:
+        found = simulator.run(
+            array,
+            pauses=(stalls, stalls),
+            seed=seed,
+            circuits=cores,
+            progress=lambda done: bar.update(done - bar.n),
+        )
+    ran = time.monotonic()
+    expected = _expected(str(root / "program.bitlens"), array, backend)
+    first = [line for name in expected for line in _differences(name, found.outputs[name], expected[name])]
+    report = {
+        "images": len(array),
+        "codes": sum(codes.size for codes in expected.values()),
+        "mismatches": sum(int((found.outputs[name] != expected[name]).sum()) for name in expected),
+        "first": first[:_SHOWN],
+        "cycles": found.interval,
+        "latency_cycles": int(found.ends[0]) + 1,
+        "circuits": len(found.share),
+        "build_seconds": built - started,
+        "run_seconds": ran - built,
+        "images_per_second": len(array) / (ran - built),
+        "stalls": stalls,
+        "against": backend,
+    }
+    if (root / "report.json").is_file():
+        add_to_report(root, {key: report[key] for key in _KEPT})
+    return report
+
+
+_KEPT = ("images", "codes", "mismatches", "cycles", "latency_cycles", "stalls")
+
+
+def read_images(source: str, program: Program, count: int | None = None) -> IntArray:
+    """Read images for a program's input.
+
+    Args:
+        source: an array (.npy; .npz: its first), a picture, a folder of pictures, or the folder of the data set whose test
+            images the program's recipe takes.
+        program: of one input.
+        count: how many, spread evenly over what there is.
+
+    Raises:
+        FpgaError: they have another shape than the input, or integers that it cannot hold.
+    """
+    path = Path(source)
+    if path.is_dir():
+        pictures = sorted(file for file in path.iterdir() if file.suffix.lower() in _PICTURES)
+        if not pictures:
+            return _chosen(_test_set(source, program), count)
+        chosen = [pictures[i] for i in _spread(len(pictures), count)]
+        return np.concatenate([_fitting(str(picture), read_array(str(picture)), program) for picture in chosen])
+    if path.suffix == ".npz":
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            return _chosen(_fitting(source, arrays[arrays.files[0]], program), count)
+    return _chosen(_fitting(source, read_array(source), program), count)
+
+
+def _test_set(folder: str, program: Program) -> IntArray:
+    from bitlens.results.line import test_images
+
+    recipe = program.metadata.get("recipe", "")
+    if not recipe:
+        raise FpgaError(
+            f"{folder}: folder must hold pictures, as the program names no recipe whose test set it could be"
+        )
+    return _fitting(folder, test_images(recipe, folder)[0], program)
+
+
+def _chosen(array: IntArray, count: int | None) -> IntArray:
+    return array[_spread(len(array), count)]
+
+
+def _spread(there: int, count: int | None) -> IntArray:
+    """Which of them: all, or some at even distances, so that a set in order of its classes gives of each."""
+    wanted = there if count is None else min(count, there)
+    return np.arange(wanted, dtype=np.int64) * there // max(wanted, 1)
+
+
+def _fitting(source: str, array: npt.NDArray[Any], program: Program) -> IntArray:
+    value = program.graph.value(program.graph.inputs[0])
+    if array.ndim != 4 or array.shape[1:] != value.shape:
+        wanted = "x".join(map(str, value.shape or ()))
+        raise FpgaError(f"{source}: images must be of shape Nx{wanted}, not {'x'.join(map(str, array.shape))}")
+    assert value.grid is not None
+    if not len(array):
+        raise FpgaError(f"{source}: images must be at least one, not none")
+    if array.dtype.kind not in "iu" or not value.grid.contains(array):
+        raise FpgaError(f"{source}: images must hold integers of {value.grid}, not others; dtype {array.dtype}")
+    return array
+
+
+def _expected(model: str, array: IntArray, backend: str) -> dict[str, IntArray]:
+    form = open_form(model, backend=backend)
+    parts = [form.run(array[begin : begin + _BATCH]) for begin in range(0, len(array), _BATCH)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _differences(name: str, found: IntArray, expected: IntArray) -> Iterator[str]:
+    for place in np.argwhere(found != expected)[:_SHOWN]:
+        image, row, column, channel = (int(x) for x in place)
+        yield (
+            f"image {image}, output {name}, row {row}, column {column}, channel {channel}: "
+            f"must be {expected[tuple(place)]}, not {found[tuple(place)]}"
+        )
+
+
+@contextmanager
+def _bar(total: int, title: str, progress: bool) -> Iterator[tqdm[Any]]:
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc=title, disable=not (progress and sys.stderr.isatty()), leave=False) as bar:
+        yield bar
+
+
+def render(report: Report) -> str:
+    """The report as text; the last line is `N mismatching codes`."""
+    stalls = f", both sides pausing {report['stalls'] * 100:g} % of the cycles" if report["stalls"] else ""
+    lines = [
+        f"{report['images']:,} images, {report['codes']:,} codes, each compared with the {report['against']}'s{stalls}",
+        f"{report['cycles']:,.1f} cycles from image to image, {report['latency_cycles']:,} to the first result",
+        f"built in {report['build_seconds']:.1f} s, simulated in {report['run_seconds']:.1f} s by {report['circuits']} "
+        f"circuit{'s' * (report['circuits'] > 1)} at once: {report['images_per_second']:.1f} images/s",
+        *report["first"],
+        f"{report['mismatches']:,} mismatching codes",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`bitlens fpga` as a user meets it."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bitlens.cli import main
+from bitlens.core.grid import Grid
+
+from programs import Builder
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    rng = np.random.default_rng(0)
+    b = Builder()
+    y = b.steps(b.conv(b.input((3, 3, 2), Grid.unsigned(8)), rng, 2, Grid.narrow(4)), rng, Grid.unsigned(2))
+    b.program(b.conv(y, rng, 2, Grid.odd(2), (1, 1))).save(tmp_path / "m.bitlens")
+    return str(tmp_path / "m.bitlens")
+
+
+def test_make_and_simulate(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(tmp_path / "circuit")
+    assert main(["fpga", model, "-o", folder, "--device", "xc7z020", "--fps", "1000", "--clock", "100"]) == 0
+    text = capsys.readouterr().out
+    assert re.search(
+        r"^100 MHz \(assumed clock\): [0-9,]+ images/s, \d\.\d\d TOPS peak, \d\.\d\d sustained$", text, re.M
+    )
+    assert text.endswith(f"{folder}: project written; README.md begins it, report.html shows it\n")
+    assert main(["fpga", model, "-o", folder, "--device", "lfe5u-25f", "--luts", "50%", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["output"], report["device"]["name"], report["clock_mhz"]) == (folder, "lfe5u-25f", 200)
+    assert main(["fpga", "simulate", folder, "--count", "3", "--stalls", "0.3"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "0 mismatching codes"
+    weights = next((tmp_path / "circuit" / "memory").glob("conv2*weights.hex"))
+    weights.write_text("".join("0" if c != "\n" else c for c in weights.read_text()))
+    assert main(["fpga", "simulate", folder, "--count", "3", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["mismatches"] > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["simulate"], "simulate: must be given the folder of a project; bitlens fpga simulate DIR"),
+        (["M", "D"], "fpga: must be given one program, not also D; the folder goes behind -o"),
+        (["M", "--device", "xc7z020"], "fpga: must be told --output to make a project; bitlens fpga --help"),
+        (["M", "-o", "D"], "fpga: must be told --device to make a project; bitlens fpga --help"),
+        (["M", "-o", "D", "--device", "xc7z020", "--fps", "0"], "--fps: must be above 0, not 0"),
+        (["M", "-o", "D", "--device", "xc7z020", "--clock", "nan"], "--clock: must be above 0, not nan"),
+        (
+            ["M", "-o", "D", "--device", "xc7z020", "--luts", "170%"],
+            "--luts: must be a share such as 70%, above 0 and at most 100%, not 170%",
+        ),
+        (
+            ["M", "-o", "D", "--device", "xc7z020", "--luts", "many"],
+            "--luts: must be a share such as 70%, above 0 and at most 100%, not many",
+        ),
+    ],
+)
+def test_a_user_s_mistake_is_one_line(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fpga", *words]) == 2
+    assert capsys.readouterr().err == sentence + "\n"

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Project folders: whole or not there, what they hold, and that their own testbench and linter are content."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bitlens.core.grid import Grid
+from bitlens.fpga import export
+from bitlens.fpga.devices import device_names, load_device
+from bitlens.fpga.export import check_folder, export_project, random_images
+from bitlens.fpga.network import FpgaError
+from bitlens.fpga.plan import plan
+from bitlens.fpga.project import read_network
+from bitlens.fpga.verilate import find_verilator
+from bitlens.graph.file import Program
+
+from programs import Builder
+
+
+def program() -> Program:
+    """Signed and unsigned outputs of several lanes, one wider than a byte."""
+    rng = np.random.default_rng(0)
+    b = Builder()
+    x = b.input((4, 4, 3), Grid.unsigned(8))
+    y = b.steps(b.conv(x, rng, 4, Grid.narrow(4), (3, 3), pads=(1, 1, 1, 1)), rng, Grid.unsigned(2))
+    return b.program(
+        y, b.conv(y, rng, 4, Grid.odd(2), (1, 1)), b.rescale(b.conv(y, rng, 6, Grid.odd(1)), rng, Grid.signed(5))
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = plan(program(), load_device("xc7z020"))
+    return export_project(found, program(), tmp_path_factory.mktemp("fpga") / "circuit")
+
+
+def test_what_it_holds(folder: Path) -> None:
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    wanted = {
+        "README.md",
+        "network.json",
+        "program.bitlens",
+        "report.html",
+        "report.json",
+        "rtl/accelerator.v",
+        "rtl/top.sv",
+    }
+    wanted |= {"constraints/accelerator.xdc", "scripts/synthesise.ys", "scripts/vivado.tcl"}
+    wanted |= {
+        f"testbench/{name}" for name in ("testbench.sv", "run.sh", "stimulus.hex", "expected0.hex", "expected2.hex")
+    }
+    assert wanted < names
+    assert Program.load(folder / "program.bitlens").to_bytes() == program().to_bytes()
+    assert read_network(folder).outputs.keys() == program().run(random_images(program(), 1, 0)).keys()
+    text = (folder / "README.md").read_text()
+    assert "| s_axis (in) | [4][4][3] | uint8_t | 0 to 255 | 24 bits, 3 integers | 16 |" in text
+    assert "int16_t" not in text or "m1_axis" in text
+    assert not [line for line in text.splitlines() if "{" in line or "}" in line]
+
+
+@pytest.mark.parametrize("name", device_names())
+def test_every_device_has_its_flow(tmp_path: Path, name: str) -> None:
+    device = load_device(name)
+    root = export_project(plan(program(), device, 1000), program(), tmp_path / "x")
+    scripts = {path.name for path in (root / "scripts").iterdir()}
+    assert scripts == {"synthesise.ys", "vivado.tcl" if device.family == "xc7" else "place.sh"}
+    assert len([*(root / "constraints").iterdir()]) == 1
+    assert json.loads((root / "report.json").read_text())["device"]["name"] == name
+
+
+@pytest.mark.parametrize("pauses", [0, 40])
+def test_the_testbench_passes_and_can_fail(folder: Path, pauses: int) -> None:
+    command, environment = find_verilator()
+    environment["PATH"] = f"{Path(command[0]).parent}:{environment['PATH']}"
+    run = ["bash", str(folder / "testbench" / "run.sh"), "verilator", str(pauses)]
+    done = subprocess.run(run, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"PASS: 2 images, every beat as golden, \d+ cycles", done.stdout)
+    expected = folder / "testbench" / "expected1.hex"
+    text = expected.read_text()
+    last = text.splitlines()[-1]
+    try:
+        expected.write_text(text[: -len(last) - 1] + f"{int(last, 16) ^ 1:0{len(last)}x}\n")
+        binary = [str(folder / "build" / "testbench" / "Vtestbench"), f"+pauses={pauses}"]
+        done = subprocess.run(binary, cwd=folder, capture_output=True, text=True, check=False)
+    finally:
+        expected.write_text(text)
+    assert done.returncode != 0
+    assert re.search(r"m1_axis beat \d+: must be [0-9a-f]+, not [0-9a-f]+", done.stdout)
+    assert "FAIL: 1 beats differ" in done.stdout
+
+
+def test_the_accelerator_is_clean(folder: Path) -> None:
+    command, environment = find_verilator()
+    files = [*sorted(map(str, (folder / "rtl").glob("*.sv"))), str(folder / "rtl" / "accelerator.v")]
+    arguments = [*command, "--lint-only", "-Wall", "--top-module", "accelerator", *files]
+    done = subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_folders_of_others_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    sentence = f"{tmp_path}: folder must be new, empty or made by bitlens fpga, not hold other files; give another -o"
+    for place in (check_folder, lambda root: export_project(plan(program(), load_device("xc7z020")), program(), root)):
+        with pytest.raises(FpgaError, match=f"^{re.escape(sentence)}$"):
+            place(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+    with pytest.raises(FpgaError, match=r"letter\.txt: folder must be new"):
+        check_folder(tmp_path / "letter.txt")
+
+
+def test_a_project_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "x"
+    found = plan(program(), load_device("xc7z020"))
+    export_project(found, program(), root)
+    (root / "build").mkdir()
+    export_project(found, program(), root)
+    assert not (root / "build").exists()
+    before = (root / "report.json").read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(export, "write_testbench", full)
+    with pytest.raises(OSError, match="No space left"):
+        export_project(found, program(), root)
+    assert (root / "report.json").read_bytes() == before
+    assert os.listdir(tmp_path) == ["x"]
+
+
+def test_random_images_are_of_the_grid() -> None:
+    b = Builder()
+    x = b.input((2, 2, 5), Grid.odd(2))
+    small = b.program(b.conv(x, np.random.default_rng(0), 2, Grid.odd(1)))
+    images = random_images(small, 40, 3)
+    assert images.shape == (40, 2, 2, 5)
+    assert set(np.unique(images)) == {-3, -1, 1, 3}
+    assert np.array_equal(images, random_images(small, 40, 3))

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Simulation of project folders: images from anywhere, every integer compared, what differs named."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bitlens.core.grid import Grid
+from bitlens.fpga.devices import load_device
+from bitlens.fpga.export import export_project
+from bitlens.fpga.network import FpgaError
+from bitlens.fpga.plan import plan
+from bitlens.graph.file import Program
+from bitlens.results.circuit import read_images, render, simulate_project
+
+from programs import Builder
+
+
+def program(levels: int = 3) -> Program:
+    rng = np.random.default_rng(0)
+    b = Builder()
+    y = b.steps(b.conv(b.input((4, 5, 3), Grid.unsigned(8)), rng, 4, Grid.narrow(4)), rng, Grid.unsigned(2))
+    return b.program(b.conv(y, rng, levels, Grid.odd(2), (1, 1)))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export_project(
+        plan(program(), load_device("xc7z020")), program(), tmp_path_factory.mktemp("fpga") / "circuit"
+    )
+
+
+@pytest.mark.parametrize("stalls", [0.0, 0.5])
+def test_every_integer_is_the_program_s(folder: Path, stalls: float) -> None:
+    report = simulate_project(folder, count=9, stalls=stalls, seed=4)
+    assert (report["images"], report["codes"], report["mismatches"], report["first"]) == (9, 9 * 4 * 5 * 3, 0, [])
+    assert report["cycles"] > 0
+    kept = json.loads((folder / "report.json").read_text())["simulated"]
+    assert (kept["images"], kept["mismatches"], kept["stalls"]) == (9, 0, stalls)
+    assert 0 < kept["efficiency"] <= 1
+    assert "9 images, 0 mismatching integers" in (folder / "report.html").read_text()
+    lines = render(report).splitlines()
+    assert lines[-1] == "0 mismatching codes"
+    assert ("both sides pausing 50 % of the cycles" in lines[0]) == bool(stalls)
+
+
+def test_what_differs_is_named(folder: Path, tmp_path: Path) -> None:
+    network = json.loads((folder / "network.json").read_text())
+    (memory,) = (folder / "memory").glob("conv2*weights.hex")
+    text = memory.read_text()
+    first = text.splitlines()[0]
+    images = np.full((2, 4, 5, 3), 255, np.uint8)
+    np.save(tmp_path / "x.npy", images)
+    try:
+        memory.write_text(f"{int(first, 16) ^ 2:0{len(first)}x}" + text[len(first) :])
+        report = simulate_project(folder, str(tmp_path / "x.npy"))
+    finally:
+        memory.write_text(text)
+    assert network["outputs"]
+    assert report["mismatches"] > 0
+    pattern = r"image [01], output \w+, row \d, column \d, channel \d: must be -?\d+, not -?\d+"
+    assert report["first"]
+    assert all(re.fullmatch(pattern, line) for line in report["first"])
+    assert render(report).splitlines()[-1] == f"{report['mismatches']} mismatching codes"
+
+
+def test_images_from_anywhere(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (10, 4, 5, 3), np.uint8)
+    np.save(tmp_path / "x.npy", images)
+    np.savez(tmp_path / "x.npz", images=images)
+    (tmp_path / "pictures").mkdir()
+    for place, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / "pictures" / f"{place}.png")
+    for name in ("x.npy", "x.npz", "pictures"):
+        assert np.array_equal(read_images(str(tmp_path / name), program()), images)
+        assert np.array_equal(read_images(str(tmp_path / name), program(), 4), images[[0, 2, 5, 7]])
+    assert np.array_equal(read_images(str(tmp_path / "pictures" / "3.png"), program(), 7), images[3:4])
+
+
+@pytest.mark.parametrize(
+    ("images", "sentence"),
+    [
+        (np.zeros((1, 4, 4, 3), np.uint8), "images must be of shape Nx4x5x3, not 1x4x4x3"),
+        (np.zeros((0, 4, 5, 3), np.uint8), "images must be at least one, not none"),
+        (np.zeros((1, 4, 5, 3), np.float32), "images must hold integers of unsigned 8, not others; dtype float32"),
+        (np.full((1, 4, 5, 3), -1, np.int16), "images must hold integers of unsigned 8, not others; dtype int16"),
+    ],
+)
+def test_images_that_do_not_fit(tmp_path: Path, images: np.ndarray, sentence: str) -> None:
+    path = tmp_path / "x.npy"
+    np.save(path, images)
+    with pytest.raises(FpgaError, match=f"^{re.escape(f'{path}: {sentence}')}$"):
+        read_images(str(path), program())
+
+
+def test_refusals(tmp_path: Path) -> None:
+    for arguments, sentence in (
+        ({"stalls": 1.0}, "stalls: must be at least 0 and below 1, not 1"),
+        ({"count": 0}, "count: must be at least 1, not 0"),
+        ({}, f"{tmp_path}: folder must be one that bitlens fpga has made, not one without network.json"),
+    ):
+        with pytest.raises(FpgaError, match=f"^{re.escape(sentence)}$"):
+            simulate_project(tmp_path, **arguments)
+    (tmp_path / "network.json").write_text("{}")
+    sentence = f"{tmp_path / 'network.json'}: must be as bitlens fpga wrote it, not damaged; make the project again"
+    with pytest.raises(FpgaError, match=f"^{re.escape(sentence)}$"):
+        simulate_project(tmp_path)
+    sentence = f"{tmp_path}: folder must hold pictures, as the program names no recipe whose test set it could be"
+    with pytest.raises(FpgaError, match=f"^{re.escape(sentence)}$"):
+        read_images(str(tmp_path), program())
