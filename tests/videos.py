@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -24,13 +25,19 @@ def picture(lefts: Sequence[int | None], size: tuple[int, int] = (80, 160), valu
 
 
 def write_video(path: Path, frames: Sequence[Bytes], rate: int = 25, codec: str = "mpeg4", **options: object) -> Path:
-    """Encode frames; odd sizes need a codec that takes them, such as ffv1."""
+    """Encode frames, shown at the given `milliseconds` if there are any; odd sizes need a codec that takes them, such as ffv1."""
+    times = options.get("milliseconds")
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = str(options.get("pix_fmt", "yuv420p"))
         stream.bit_rate = 4_000_000
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        if times is not None:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        for k, colours in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(colours, format="rgb24")
+            if times is not None:
+                frame.pts, frame.time_base = int(times[k]), Fraction(1, 1000)  # type: ignore[index]
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path

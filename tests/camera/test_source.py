@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from bitlens.camera.source import CameraError, open_source
@@ -86,10 +88,78 @@ def test_parts_that_cannot_be_decoded_are_left_out_and_counted(tmp_path: Path) -
     assert source.damaged == 1
 
 
-def test_a_video_that_breaks_off_gives_what_it_has(tmp_path: Path) -> None:
+def test_a_video_that_breaks_off_gives_what_it_has_and_counts_as_damaged(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mkv", _frames(40), codec="mjpeg", pix_fmt="yuvj420p")
+    whole = open_source(path)
+    assert len(list(whole)) == 40
+    assert whole.damaged == 0
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    assert 5 < len(list(open_source(path))) < 40
+    source = open_source(path)
+    assert 5 < len(list(source)) < 27
+    assert source.damaged >= 1
+
+
+def test_an_unfinished_mp4_is_refused(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", _frames(40))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])  # its index would have come last
+    with pytest.raises(CameraError, match=r"a\.mp4: must be a video that FFmpeg reads, not what gives: invalid data"):
+        open_source(path)
+
+
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(["mpeg4.mp4", "mjpeg.avi", "ffv1.mkv"]), st.integers(0, 2**31), st.integers(1, 60))
+@example("mpeg4.mp4", 0, 8)  # text that is no UTF-8
+@example("mpeg4.mp4", 8, 1)  # a codec that nobody knows
+def test_whatever_is_broken_there_are_frames_or_a_sentence(tmp_path: Path, kind: str, seed: int, count: int) -> None:
+    path = tmp_path / kind
+    if not path.exists():
+        pixels = {"mjpeg.avi": "yuvj420p"}.get(kind, "yuv420p")
+        write_video(path, _frames(12), codec=path.stem, pix_fmt=pixels)
+    data, rng = bytearray(path.read_bytes()), np.random.default_rng(seed)
+    for place in rng.integers(0, len(data), count):
+        data[place] = rng.integers(256)
+    broken = tmp_path / f"broken_{kind}"
+    broken.write_bytes(data)
+    try:
+        source = open_source(broken)
+    except CameraError as error:
+        assert str(error).startswith(f"{broken}: must ")
+        return
+    for frame in source:
+        assert frame.luma.dtype == np.uint8
+        assert frame.colour().shape == (*frame.luma.shape, 3)
+
+
+@pytest.mark.parametrize(
+    ("codec", "form"),
+    [("ffv1", "yuv420p10le"), ("ffv1", "gray10le"), ("ffv1", "yuv422p"), ("mjpeg", "yuvj420p"), ("ffv1", "bgr0")],
+)
+def test_brightness_is_of_the_full_range_whatever_the_pixels(tmp_path: Path, codec: str, form: str) -> None:
+    levels = np.repeat(np.repeat(np.linspace(0, 255, 16).astype(np.uint8)[None], 20, 1), 64, 0).reshape(64, 320)
+    path = write_video(tmp_path / "a.mkv", [np.stack([levels] * 3, 2)] * 2, codec=codec, pix_fmt=form)
+    for frame in open_source(path):
+        assert np.abs(frame.luma[8:-8, 10::20].astype(int) - levels[8:-8, 10::20]).max() <= 4
+        assert np.abs(frame.colour()[8:-8, 10::20].astype(int) - levels[8:-8, 10::20, None]).max() <= 5
+
+
+def test_frames_of_varying_length_have_the_times_of_the_file(tmp_path: Path) -> None:
+    times = np.cumsum([0, 10, 200, 33, 90, 10, 500, 40])
+    path = write_video(tmp_path / "a.mkv", _frames(8), codec="ffv1", milliseconds=times)
+    assert [frame.time for frame in open_source(path)] == pytest.approx(times / 1000)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.gif"])
+def test_a_picture_with_the_name_of_a_video_is_a_picture(tmp_path: Path, name: str) -> None:
+    Image.fromarray(picture([5])).save(tmp_path / name)
+    source = open_source((tmp_path / name).rename(tmp_path / "a.mp4"))
+    assert source.still
+    assert [frame.luma.shape for frame in source] == [(80, 160)]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.avi"])
+def test_a_video_of_one_frame_is_a_picture(tmp_path: Path, name: str) -> None:
+    assert open_source(write_video(tmp_path / name, _frames(1))).still
+    assert not open_source(write_video(tmp_path / name, _frames(2))).still
 
 
 def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
