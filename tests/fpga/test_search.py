@@ -14,6 +14,7 @@ from bitlens.fpga.devices import load_device
 from bitlens.fpga.estimate import network_cost
 from bitlens.fpga.folding import Fold
 from bitlens.fpga.lower import lower_program
+from bitlens.fpga.lower.windows import has_windows
 from bitlens.fpga.network import FpgaError
 from bitlens.fpga.search import Search
 from bitlens.graph.file import Program
@@ -48,9 +49,10 @@ def all_foldings(program: Program) -> list[dict[str, Fold]]:
     choices = []
     for node in program.graph:
         if node.op == "conv":
-            outputs, high, wide, depth = node.attrs["weights"].shape
+            outputs, high, _, depth = node.attrs["weights"].shape
             several = [lanes for lanes in range(1, depth + 1) if depth % lanes == 0]
-            several += [high * lanes for lanes in several if high * wide > 1 and depth % (high * lanes)]
+            if has_windows(node, *program.graph.value(node.inputs[0]).shape[:2]):
+                several += [high * lanes for lanes in several if depth % (high * lanes)]
             choices.append(
                 [(node.name, Fold(pe, simd)) for pe in range(1, outputs + 1) if outputs % pe == 0 for simd in several]
             )

@@ -14,6 +14,7 @@ from bitlens.fpga.estimate import layer_costs, network_cost
 from bitlens.fpga.folding import Fold
 from bitlens.fpga.lower import lower_program
 from bitlens.fpga.network import TARGETS, FpgaError, Network
+from bitlens.fpga.pace import predict_pace
 from bitlens.fpga.search import Search
 from bitlens.graph.file import Program
 
@@ -52,7 +53,7 @@ class Totals:
     Args:
         cost: in cells of the device.
         shares: of the device, 0 to 1, by `lut`, `ff`, `bram`, `dsp`.
-        cycles: from image to image.
+        cycles: from image to image; more than the bottleneck's where elements wait for one another.
         latency: cycles from the first beat in to the last beat out.
         frames_per_second: at the assumed clock.
         macs_per_cycle: multipliers with at most 4 bits on either side.
@@ -115,12 +116,22 @@ def plan(
     search = Search(program, device, target_of(device))
     if frames_per_second is None:
         _, found = search.fastest(most)
-    else:
-        found = search.least(int(clock_mhz * 1e6 / frames_per_second), most)
-    if found is None:
-        raise FpgaError(_refusal(search, most, frames_per_second, clock_mhz))
-    network = lower_program(program, found.folding, search.target)
-    return _describe(program, device, found.folding, network, clock_mhz)
+        if found is None:
+            raise FpgaError(_refusal(search, most, None, clock_mhz))
+        network = lower_program(program, found.folding, search.target)
+        return _describe(program, device, found.folding, network, clock_mhz)
+    wanted = limit = int(clock_mhz * 1e6 / frames_per_second)
+    while True:
+        found = search.least(wanted, most)
+        if found is None:
+            raise FpgaError(_refusal(search, most, frames_per_second, clock_mhz))
+        network = lower_program(program, found.folding, search.target)
+        described = _describe(program, device, found.folding, network, clock_mhz)
+        if described.totals.cycles <= limit:
+            return described
+        wanted = min(
+            wanted - 1, wanted * limit // described.totals.cycles
+        )  # elements wait for one another: be so much faster
 
 
 def target_of(device: Device) -> str:
@@ -154,8 +165,8 @@ def _refusal(search: Search, most: Cost, frames_per_second: float | None, clock_
 
 
 def _describe(program: Program, device: Device, folding: dict[str, Fold], network: Network, clock_mhz: float) -> Plan:
-    costs, bottleneck = layer_costs(network, device), network.bottleneck
-    cycles = bottleneck.cycles
+    costs, bottleneck, pace = layer_costs(network, device), network.bottleneck, predict_pace(network)
+    cycles = pace.interval
     rows, products, multipliers = [], 0, 0
     ops = {node.name: node for node in program.graph}
     for layer, cost in costs.items():
@@ -182,7 +193,7 @@ def _describe(program: Program, device: Device, folding: dict[str, Fold], networ
         cost,
         shares,
         cycles,
-        cycles,
+        pace.latency,
         clock_mhz * 1e6 / cycles,
         multipliers,
         products / (multipliers * cycles) if multipliers else 0.0,

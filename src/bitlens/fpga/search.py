@@ -19,6 +19,7 @@ from bitlens.fpga.estimate import element_cost
 from bitlens.fpga.folding import Fold
 from bitlens.fpga.lower.circuit import Circuit
 from bitlens.fpga.lower.program import lower_node
+from bitlens.fpga.lower.windows import has_windows
 from bitlens.fpga.network import Element, Stream
 from bitlens.graph.file import Program
 from bitlens.graph.graph import Node
@@ -182,9 +183,9 @@ class Search:
             if source is None or node.op in ("flatten", "concat", "crop"):
                 return [None]
             return [None, *(Fold(lanes) for lanes in _divisors(_shape(source.shape)[2]))]
-        outputs, high, wide, depth = node.attrs["weights"].shape
+        outputs, high, _, depth = node.attrs["weights"].shape
         inputs = set(_divisors(depth))
-        if high * wide > 1:
+        if has_windows(node, *_shape(self.graph.value(node.inputs[0]).shape)[:2]):
             inputs |= {high * lanes for lanes in _divisors(depth)}
         folds: list[Fold | None] = []
         for kernel in self.kernels:

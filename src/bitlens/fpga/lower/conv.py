@@ -12,7 +12,7 @@ from bitlens.core.grid import Grid
 from bitlens.fpga.folding import KERNELS
 from bitlens.fpga.lower.circuit import Circuit
 from bitlens.fpga.lower.requantize import add_bias
-from bitlens.fpga.lower.windows import add_windows
+from bitlens.fpga.lower.windows import add_windows, has_windows
 from bitlens.fpga.memory import pack_fields, step_table, weight_words
 from bitlens.fpga.network import FpgaError, Stream, integer_bits
 from bitlens.fpga.wiring import fixed_size
@@ -38,9 +38,10 @@ def _lower_dense(circuit: Circuit, node: Node) -> None:
     outputs, kh, kw, depth = weights.shape
     fold = circuit.folding.get(node.name)
     column = fold is not None and depth % fold.simd != 0
-    if fold is None or outputs % fold.pe or (column and (fold.simd % kh or depth % (fold.simd // kh))):
+    high = kh if has_windows(node, *fixed_size(node.inputs[0], circuit.graph.value(node.inputs[0]).shape)[:2]) else 1
+    if fold is None or outputs % fold.pe or (column and (fold.simd % high or depth % (fold.simd // high))):
         raise FpgaError(
-            f"{node.name}: folds must divide {outputs} outputs and {depth} inputs of a tap, or {kh} taps of it, not be {fold}"
+            f"{node.name}: folds must divide {outputs} outputs and {depth} inputs of a tap, or {high} taps of it, not be {fold}"
         )
     if fold.kernel not in KERNELS:
         raise FpgaError(f"{node.name}: kernel must be one of {', '.join(KERNELS)}, not {fold.kernel}")
@@ -48,11 +49,15 @@ def _lower_dense(circuit: Circuit, node: Node) -> None:
     stream = add_windows(circuit, node, circuit.read(node.inputs[0], lanes), 0, column=column)
     if column:  # as the beats come: (O, kh, kw, C) -> (O, kw, C // lanes, kh, lanes)
         weights = weights.reshape(outputs, kh, kw, depth // lanes, lanes).transpose(0, 2, 3, 1, 4)
+    shape = fixed_size(node.name, circuit.graph.value(node.output).shape)
+    if (
+        shape[:2] == (1, 1) and outputs > fold.pe and stream.beats > 1
+    ):  # the next vector comes while this one is worked on
+        stream = circuit.add("fifo", stream.wire, {"WIDTH": stream.width, "DEPTH": stream.beats}, stream)
     bias = _bias(node, outputs)
     sum_bits = _sum_bits(circuit.grid(node.output), bias, never=True)
     weight_bits = _signed_bits(weights)
     in_folds, out_folds = kh * kw * depth // fold.simd, outputs // fold.pe
-    shape = fixed_size(node.name, circuit.graph.value(node.output).shape)
     parameters = {
         "IN_FOLDS": in_folds,
         "OUT_FOLDS": out_folds,

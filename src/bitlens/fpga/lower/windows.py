@@ -8,7 +8,14 @@ from bitlens.fpga.network import Stream
 from bitlens.fpga.wiring import fixed_size
 from bitlens.graph.graph import Node
 
-__all__ = ["add_windows"]
+__all__ = ["add_windows", "has_windows"]
+
+
+def has_windows(node: Node, height: int, width: int) -> bool:
+    """Whether a layer needs a window unit in front: not where a window is one pixel, or the whole image."""
+    (kh, kw), dilation = node.attrs["kernel"], node.attrs["dilation"]
+    pixel = (kh, kw, *node.attrs["stride"]) == (1, 1, 1, 1)
+    return any(node.attrs["pads"]) or not (pixel or (kh, kw, *dilation) == (height, width, 1, 1))
 
 
 def add_windows(circuit: Circuit, node: Node, stream: Stream, fill: int, *, column: bool = False) -> Stream:
@@ -24,7 +31,7 @@ def add_windows(circuit: Circuit, node: Node, stream: Stream, fill: int, *, colu
     top, left, _, _ = attrs["pads"]
     height, width, channels = stream.shape
     out = fixed_size(node.name, circuit.graph.value(node.output).shape)
-    if not any(attrs["pads"]) and ((kh, kw, sh, sw) == (1, 1, 1, 1) or (kh, kw, dh, dw) == (height, width, 1, 1)):
+    if not has_windows(node, height, width):
         return stream
     mask = (1 << stream.bits) - 1
     parameters = {
