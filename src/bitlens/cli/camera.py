@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,8 +59,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Scan, and print what was found, saved and how fast."""
-    # Before numpy is loaded: its threads gain nothing on crops, and on a busy machine they wait for each other.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from functools import partial
 
     from bitlens.camera.archive import scan_archive

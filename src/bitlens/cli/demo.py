@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
@@ -19,7 +18,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do the main job on a clip made of the photograph that comes with scikit-image."""
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in `bitlens camera scan`
     from bitlens.results.demo import run_demo
 
     return run_demo(arguments.output)

@@ -2,14 +2,14 @@
 """Faces cut out of a luma frame as squares of one size: the same integers on every machine.
 
 A pixel of the crop is a weighted mean of the frame. The weights are a triangle as wide as the crop's pixel, or as a pixel of
-the frame where that is wider: small faces are interpolated. Being integers over 2^12, they give sums that floating-point
-products hold exactly, in any order.
+the frame where that is wider: small faces are interpolated. They are integers over 2^12, so that sums are exact, in any order.
 
     >>> crop_faces(luma, boxes, size=112, margin=1.2)  # doctest: +SKIP
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -21,9 +21,12 @@ __all__ = ["check_luma", "crop_faces", "cut_square", "level", "square_around"]
 
 Bytes = npt.NDArray[np.uint8]
 Reals = npt.NDArray[np.float64]
+Sums = npt.NDArray[np.uint32]
 Square = tuple[float, float, float]
 
-_ONE = 1 << 12  # the sum of the weights of a pixel, one axis
+_BITS = 12
+_ONE = 1 << _BITS  # the sum of the weights of a pixel, one axis
+_HALF = np.uint32(1 << (2 * _BITS - 1))
 _MOST_GAIN = 8.0
 _VALUES = np.arange(256)
 
@@ -87,11 +90,11 @@ def level(crops: Bytes, deviation: float = 48.0) -> Bytes:
     """
     out = np.empty_like(crops)
     for crop, levelled in zip(crops, out, strict=True):
-        pixels = crop.reshape(-1).astype(np.float64)
-        total, squares = int(pixels.sum()), int(pixels @ pixels)  # below 2^53: exact
+        counts = np.bincount(crop.reshape(-1), minlength=256)
+        total, squares = int((counts * _VALUES).sum()), int((counts * _VALUES**2).sum())
         mean = total / crop.size
         variance = (crop.size * squares - total * total) / crop.size**2
-        gain = min(deviation / max(variance, 1e-9) ** 0.5, _MOST_GAIN)
+        gain = min(deviation / math.sqrt(max(variance, 1e-9)), _MOST_GAIN)
         table = np.minimum(np.maximum(np.floor((_VALUES - mean) * gain + 128.5), 0), 255).astype(np.uint8)
         table.take(crop, out=levelled, mode="clip")
     return out
@@ -105,21 +108,35 @@ def _cut_squares(luma: Bytes, squares: Sequence[Square], size: int) -> Bytes:
     starts, sides = np.concatenate([places[:, 1], places[:, 0]]), np.concatenate([places[:, 2]] * 2)
     indices, weights = _taps(starts, sides, size, np.repeat(luma.shape, len(squares)))
     firsts, ends = indices[0, :, 0].tolist(), (indices[-1, :, -1] + 1).tolist()
-    sums = np.empty((len(squares), size, size))
-    for down, out in enumerate(sums):
+    crops = np.empty((len(squares), size, size), np.uint8)
+    for down, crop in enumerate(crops):
         across = down + len(squares)
-        window = luma[firsts[down] : ends[down], firsts[across] : ends[across]].astype(np.float32)
-        rows, columns = (_dense(indices[:, k] - firsts[k], weights[:, k], ends[k] - firsts[k]) for k in (down, across))
-        half = rows.astype(np.float32) @ window  # below 2^20: exact in float32
-        np.matmul(half.astype(np.float64), columns.T, out=out)  # below 2^32: exact
-    sums *= 1 / (_ONE * _ONE)
-    sums += 0.5
-    return sums.astype(np.uint8)  # the whole part
+        window = luma[firsts[down] : ends[down], firsts[across] : ends[across]].astype(np.uint32)  # (h, w)
+        rows = _weighted(window, indices[:, down] - firsts[down], weights[:, down])  # (size, w), below 2^20
+        sums = _weighted(rows.T, indices[:, across] - firsts[across], weights[:, across])  # (across, down), below 2^32
+        crop[...] = (sums.T + _HALF) >> (2 * _BITS)
+    return crops
+
+
+def _weighted(lines: Sums, indices: npt.NDArray[np.int64], weights: Sums) -> Sums:
+    """Return the weighted sums (size, w) of lines (h, w), by the taps (taps, size) of each.
+
+    Integers, tap by tap: a product of matrices would begin the threads of numpy's BLAS, which then wait busily for the next.
+    A negative weight is its complement to 2^32: the whole sum is right, as it is not negative.
+    """
+    lines = np.ascontiguousarray(lines)
+    sums = np.zeros((indices.shape[1], lines.shape[1]), np.uint32)
+    for tap, weight in zip(indices, weights, strict=True):
+        if weight.any():  # taps that wider squares bring are 0
+            taken = lines.take(tap, 0)
+            taken *= weight[:, None]
+            sums += taken
+    return sums
 
 
 def _taps(
     starts: Reals, sides: Reals, size: int, lengths: npt.NDArray[np.integer]
-) -> tuple[npt.NDArray[np.int64], Reals]:
+) -> tuple[npt.NDArray[np.int64], Sums]:
     """Return the frame's pixels along an axis that a crop's pixel is made of, rising, and their weights: (taps, M, size) each.
 
     Weights are integers that sum to 2^12 over the taps. Each of the M is what it is by itself.
@@ -136,12 +153,4 @@ def _taps(
     np.put_along_axis(whole, largest, np.take_along_axis(whole, largest, 0) + (_ONE - whole.sum(0)), 0)
     highest = np.floor(centres[:, -1:] + reach).astype(np.int64)  # beyond, all is 0
     indices = np.minimum(np.maximum(np.minimum(indices, highest), 0), lengths[:, None] - 1)
-    return indices, whole
-
-
-def _dense(indices: npt.NDArray[np.int64], weights: Reals, pixels: int) -> Reals:
-    """The weights (taps, size) as a matrix (size, pixels)."""
-    size = indices.shape[1]
-    cells = indices + np.arange(size) * pixels
-    sums = np.bincount(cells.reshape(-1), weights.reshape(-1), size * pixels)
-    return np.asarray(sums, np.float64).reshape(size, pixels)
+    return indices, whole.astype(np.int64).astype(np.uint32)
