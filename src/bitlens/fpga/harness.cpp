@@ -6,10 +6,13 @@
 #include <climits>
 #include <cstdint>
 #include <cstring>
+#include <string>
 
 #include "Vtop.h"
 #include "ports.h"
 #include "verilated.h"
+#include "verilated_sym_props.h"
+#include "verilated_syms.h"
 
 namespace {
 
@@ -62,6 +65,16 @@ void* bitlens_open(const char* folder) {
 }
 
 void bitlens_close(void* handle) { delete static_cast<Circuit*>(handle); }
+
+// Writes the names of the queues that are full, a comma behind each, as far as they fit: who stands still and why.
+void bitlens_full(void* handle, char* text, int64_t size) {
+  std::string names;
+  for (const auto& [name, scope] : *static_cast<Circuit*>(handle)->context.scopeNameMap()) {
+    const VerilatedVar* full = scope->varFind("full");
+    if (full != nullptr && *static_cast<const CData*>(full->datap()) != 0) names += std::string(name) + ',';
+  }
+  std::strncpy(text, names.c_str(), size - 1);
+}
 
 // in: `beats` words of sizeof(s_data) bytes. out[i]: room for `images` times `wanted[i]` words of output i. ends[n]: the cycle in
 // which image n was out whole; first: in which the first beat of any output came. done: images that are out, for who watches.

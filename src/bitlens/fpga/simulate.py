@@ -145,9 +145,18 @@ class Simulator:
             ctypes.c_int64(most),
         )
         if cycles < 0:
-            raise FpgaError(f"simulation: circuit must finish within {most:,} cycles, not stand still")
+            full = self._full_queues(handle)
+            raise FpgaError(
+                f"simulation: circuit must finish within {most:,} cycles, not stand still; full queues: {full}"
+            )
         outputs = {n: _from_beats(r, s, count) for n, s, r in zip(network.outputs, streams, rooms, strict=True)}
         return Simulation(outputs, cycles, first.value, ends, (count,))
+
+    def _full_queues(self, handle: int) -> str:
+        text = ctypes.create_string_buffer(1 << 16)
+        self._library.bitlens_full(ctypes.c_void_p(handle), text, ctypes.c_int64(len(text)))
+        names = [name.removeprefix("TOP.top.u_") for name in text.value.decode().split(",") if name]
+        return ", ".join(names) or "none"
 
 
 def _watch(runs: list[Future[Simulation]], done: list[ctypes.c_int64], progress: Callable[[int], None] | None) -> None:

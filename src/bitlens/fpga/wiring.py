@@ -9,7 +9,7 @@ from typing import Any
 
 from bitlens.fpga.memory import Memory
 from bitlens.fpga.network import Element, FpgaError, Stream, integer_bits
-from bitlens.graph.graph import Graph
+from bitlens.graph.graph import Graph, Node
 
 __all__ = ["Wiring", "fixed_size"]
 
@@ -123,8 +123,7 @@ class Wiring:
 
     def _share(self, tensor: str, stream: Stream) -> None:
         """Let every reader of a tensor have a stream of its own."""
-        readers = len(self.graph.consumers(tensor)) + self.graph.outputs.count(tensor)
-        readers += sum(node.inputs.count(tensor) - 1 for node in self.graph.consumers(tensor))
+        readers = self.graph.outputs.count(tensor) + sum(_streams_in(node).count(tensor) for node in self.graph)
         found = []
         for _ in range(readers - 1):
             left, right = (self.fresh(f"{stream.wire}_{side}") for side in ("a", "b"))
@@ -144,8 +143,8 @@ class Wiring:
         self.streams[tensor] = [*found, self._queue(stream) if found else stream]
 
     def _queue(self, stream: Stream) -> Stream:
-        """Room for a whole image: whatever the other readers do, no fork waits for ever."""
-        return self.add("fifo", stream.wire, {"WIDTH": stream.width, "DEPTH": max(2, stream.beats)}, stream)
+        """A queue behind a fork; how deep it must be is known when the circuit is whole (`queues.py`)."""
+        return self.add("fifo", stream.wire, {"WIDTH": stream.width, "DEPTH": 2}, stream)
 
     def extended(self, stream: Stream, bits: int, signed: bool) -> Stream:
         """The same integers in more bits."""
@@ -159,16 +158,14 @@ class Wiring:
         }
         return self.add("extend", stream.wire, parameters, stream, bits=bits, signed=signed)
 
-    def drop(self, tensor: str) -> None:
-        """Forget a reader that looks at a size only."""
-        stream = self.streams[tensor].pop(0)
-        self.elements.append(
-            Element(self.fresh(f"{stream.wire}_sink"), "sink", {"WIDTH": stream.width}, {"in": stream.wire}, {})
-        )
-
     def done(self, tensor: str, stream: Stream) -> None:
         """A tensor is born."""
         self._share(tensor, stream)
+
+
+def _streams_in(node: Node) -> list[str]:
+    """The tensors whose integers a node reads; of its second input a crop reads the size alone."""
+    return node.inputs[:1] if node.op == "crop" else node.inputs
 
 
 def fixed_size(name: str, shape: tuple[int | None, ...] | None) -> tuple[int, int, int]:

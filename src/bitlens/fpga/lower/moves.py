@@ -20,7 +20,6 @@ def lower_upsample(circuit: Circuit, node: Node) -> None:
 
 def lower_crop(circuit: Circuit, node: Node) -> None:
     """The top left part, of another tensor's size."""
-    circuit.drop(node.inputs[1])
     _enlarge(circuit, node, (1, 1), 1, (0, 0))
 
 

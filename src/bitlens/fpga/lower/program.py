@@ -13,6 +13,7 @@ from bitlens.fpga.lower.moves import lower_crop, lower_flatten, lower_upsample
 from bitlens.fpga.lower.pools import lower_pool
 from bitlens.fpga.lower.requantize import lower_rescale, lower_steps
 from bitlens.fpga.network import TARGETS, FpgaError, Network
+from bitlens.fpga.queues import size_queues
 from bitlens.graph.file import Program
 from bitlens.graph.graph import Node
 
@@ -50,7 +51,9 @@ def lower_program(program: Program, folding: Mapping[str, Fold], target: str = "
     for node in program.graph:
         if node.output not in circuit.taken:
             lower_node(circuit, node)
-    return Network("top", circuit.elements, circuit.wires, entry, circuit.leave(), target)
+    network = Network("top", circuit.elements, circuit.wires, entry, circuit.leave(), target)
+    size_queues(network)
+    return network
 
 
 def lower_node(circuit: Circuit, node: Node) -> None:
