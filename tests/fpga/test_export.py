@@ -98,7 +98,10 @@ def test_the_testbench_passes_and_can_fail(folder: Path, pauses: int) -> None:
 
 def test_the_accelerator_is_clean(folder: Path) -> None:
     command, environment = find_verilator()
-    files = [*sorted(map(str, (folder / "rtl").glob("*.sv"))), str(folder / "rtl" / "accelerator.v")]
+    files = [
+        *sorted(map(str, [*folder.glob("rtl/*.sv"), *folder.glob("sim/*.sv")])),
+        str(folder / "rtl" / "accelerator.v"),
+    ]
     arguments = [*command, "--lint-only", "-Wall", "--top-module", "accelerator", *files]
     done = subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

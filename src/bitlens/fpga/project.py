@@ -18,24 +18,37 @@ from bitlens.fpga.top import memory_file, top_level
 
 __all__ = ["RTL", "read_network", "write_project"]
 
-RTL = resources.files("bitlens.fpga") / "rtl"
-_NEEDS = {"mvtu": ("dot", "thresholds", "fifo"), "steps": ("thresholds", "fifo")}
+_PACKAGE = resources.files("bitlens.fpga")
+RTL = _PACKAGE / "rtl"
+_NEEDS = {
+    "mvtu": ("rom", "pe", "delay", "thresholds", "addends", "credit_queue"),
+    "pe": ("dot", "delay", "digit_sum", "accumulate"),
+    "digit_sum": ("leaf",),
+    "steps": ("thresholds", "credit_queue"),
+    "credit_queue": ("fifo",),
+}
+_NEEDS_OF: dict[str, dict[str, tuple[str, ...]]] = {  # by target
+    "xc7": {"pe": ("ternary_xc7", "carry_xc7")},
+    "ecp5": {"pe": ("add_ecp5",)},
+}
 
 
 def write_project(network: Network, folder: str | os.PathLike[str]) -> Path:
     """Write `rtl/` with the modules that are used, `memory/*.hex`, `rtl/top.sv`, `rtl/accelerator.v` and `network.json`.
 
+    Where the circuit names primitives of a device, `sim/cells.sv` says what they do.
+
     Returns:
         The folder.
     """
     root = Path(folder)
-    for part in ("rtl", "memory"):
+    for part in ("rtl", "memory", "sim"):
         shutil.rmtree(root / part, ignore_errors=True)
         (root / part).mkdir(parents=True)
-    used = {element.module for element in network.elements} | {*SHELL_MODULES}
-    used |= {name for module in used for name in _NEEDS.get(module, ())}
-    for module in sorted(used):
+    for module in sorted(_modules(network)):
         write_atomically(root / "rtl" / f"{module}.sv", (RTL / f"{module}.sv").read_bytes())
+    if network.target in _NEEDS_OF:
+        write_atomically(root / "sim" / "cells.sv", (_PACKAGE / "sim" / "cells.sv").read_bytes())
     for element in network.elements:
         for parameter, memory in element.memories.items():
             write_atomically(root / memory_file(element, parameter), _hex(memory))
@@ -43,6 +56,16 @@ def write_project(network: Network, folder: str | os.PathLike[str]) -> Path:
     write_atomically(root / "rtl" / "accelerator.v", shell(network).encode())
     write_atomically(root / "network.json", json.dumps(_description(network), indent=1).encode())
     return root
+
+
+def _modules(network: Network) -> set[str]:
+    """All modules of a circuit but those that are written for it."""
+    left, found = {element.module for element in network.elements} | {*SHELL_MODULES}, set[str]()
+    while left:
+        module = left.pop()
+        found.add(module)
+        left |= {*_NEEDS.get(module, ()), *_NEEDS_OF.get(network.target, {}).get(module, ())} - found
+    return found
 
 
 def _hex(memory: Memory) -> bytes:

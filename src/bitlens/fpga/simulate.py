@@ -58,14 +58,15 @@ class Simulator:
     Args:
         network: what was written into the folder.
         folder: of `write_project`; the build goes into its `build/`.
+        structural: as of `build_library`.
 
     Raises:
         FpgaError: Verilator is missing or refuses the circuit; the first line of what it says.
     """
 
-    def __init__(self, network: Network, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, network: Network, folder: str | os.PathLike[str], *, structural: bool = False) -> None:
         self.network, self.root = network, Path(folder).resolve()
-        self._library = ctypes.CDLL(str(build_library(network, self.root)))
+        self._library = ctypes.CDLL(str(build_library(network, self.root, structural)))
         self._library.bitlens_open.restype = ctypes.c_void_p
         self._library.bitlens_run.restype = ctypes.c_int64
 

@@ -56,12 +56,13 @@ _MAKE = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O1"
 _FLAGS = ["-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "-Wno-fatal", "-Wno-lint"]
 
 
-def build_library(network: Network, root: Path) -> Path:
+def build_library(network: Network, root: Path, structural: bool = False) -> Path:
     """Compile the circuit in a folder.
 
     Args:
         network: what was written into the folder.
         root: of `write_project`, absolute; the build goes into its `build/`.
+        structural: simulate the bodies of the target, its primitives too: about 100 times slower.
 
     Returns:
         The shared library of `harness.cpp` and the circuit.
@@ -69,7 +70,7 @@ def build_library(network: Network, root: Path) -> Path:
     Raises:
         FpgaError: as of `run_verilator`.
     """
-    build = root / "build"
+    build = root / ("build_structural" if structural else "build")
     build.mkdir(exist_ok=True)
     outputs = range(len(network.outputs))
     ports = f"#define OUTPUTS {len(outputs)}\n#define EACH_OUTPUT {' '.join(f'OUTPUT({i})' for i in outputs)}\n"
@@ -77,8 +78,9 @@ def build_library(network: Network, root: Path) -> Path:
     write_atomically(build / "harness.cpp", (resources.files("bitlens.fpga") / "harness.cpp").read_bytes())
     library = build / "simulation.so"
     arguments = ["--cc", "--exe", "--build", "-j", "2", *_FLAGS, "-MAKEFLAGS", _MAKE, "--top-module", network.name]
-    arguments += ["-GBEHAVIOURAL=1"]
+    arguments += [f"-GBEHAVIOURAL={int(not structural)}"]
     arguments += ["--Mdir", str(build / "verilated"), "-CFLAGS", f"-fPIC -I{build}", "-LDFLAGS", "-shared -fPIC"]
-    arguments += ["-o", str(library), *map(str, sorted((root / "rtl").glob("*.sv"))), str(build / "harness.cpp")]
+    sources = sorted((root / "rtl").glob("*.sv")) + sorted((root / "sim").glob("*.sv") if structural else [])
+    arguments += ["-o", str(library), *map(str, sources), str(build / "harness.cpp")]
     run_verilator(arguments, root)
     return library

@@ -15,6 +15,7 @@ from bitlens.fpga.lower.requantize import add_bias
 from bitlens.fpga.lower.windows import add_windows, has_windows
 from bitlens.fpga.memory import pack_fields, step_table, weight_words
 from bitlens.fpga.network import FpgaError, Stream, integer_bits
+from bitlens.fpga.products import Products, pe_latency
 from bitlens.fpga.wiring import fixed_size
 from bitlens.graph.graph import Node
 
@@ -55,8 +56,12 @@ def _lower_dense(circuit: Circuit, node: Node) -> None:
     ):  # the next vector comes while this one is worked on
         stream = circuit.add("fifo", stream.wire, {"WIDTH": stream.width, "DEPTH": stream.beats}, stream)
     bias = _bias(node, outputs)
-    sum_bits = _sum_bits(circuit.grid(node.output), bias, never=True)
-    weight_bits = _signed_bits(weights)
+    products = Products(weights.reshape(outputs, -1).astype(np.int64), stream.bits, stream.signed)
+    grid = circuit.grid(node.inputs[0])
+    lo, hi = products.range(min(grid.lo, 0), max(grid.hi, 0))  # 0 stands outside the image
+    sum_bits = max(2, (hi - lo + 1).bit_length())  # of all sums and of a breakpoint that none reaches
+    start = -(1 << (sum_bits - 1)) - lo
+    lacking = bias - start - products.excess  # what a total lacks
     in_folds, out_folds = kh * kw * depth // fold.simd, outputs // fold.pe
     parameters = {
         "IN_FOLDS": in_folds,
@@ -65,25 +70,28 @@ def _lower_dense(circuit: Circuit, node: Node) -> None:
         "PE": fold.pe,
         "IN_BITS": stream.bits,
         "IN_SIGNED": int(stream.signed),
-        "WEIGHT_BITS": weight_bits,
+        "WEIGHT_BITS": products.weight_bits,
+        "ODD": int(products.odd),
+        "START": start,
         "ACC_BITS": sum_bits,
+        "PE_LATENCY": pe_latency(fold.simd, stream.bits, products.weight_bits, circuit.target),
     }
-    memories = {"WEIGHTS": weight_words(weights.reshape(outputs, -1), fold.pe, fold.simd, weight_bits)}
+    memories = {"WEIGHTS": weight_words(products.stored, fold.pe, fold.simd, products.weight_bits)}
     cycles = shape[0] * shape[1] * in_folds * out_folds
     common: dict[str, Any] = {"layer": node.name, "cycles": cycles, "shape": shape, "lanes": fold.pe}
     common["modes"] = {"KERNEL": fold.kernel, "TARGET": circuit.target}
     steps = circuit.fused_steps(node)
     if steps is None:
-        parameters |= {"LEVELS": 0, "OUT_BITS": sum_bits}
-        sums = circuit.add(
-            "mvtu", node.name, parameters, stream, memories=memories, bits=sum_bits, signed=True, **common
-        )
-        circuit.done(node.output, _with_bias(circuit, node, sums, bias))
+        bits, signed = integer_bits(circuit.grid(node.output))
+        parameters |= {"LEVELS": 0, "OUT_BITS": bits}
+        memories["TABLE"] = pack_fields((lacking.reshape(-1, fold.pe), bits))
+        sums = circuit.add("mvtu", node.name, parameters, stream, memories=memories, bits=bits, signed=signed, **common)
+        circuit.done(node.output, sums)
         return
     bits, signed = integer_bits(circuit.grid(steps.output))
     breakpoints, values = steps.attrs["breakpoints"], steps.attrs["values"]
     parameters |= {"LEVELS": breakpoints.shape[1], "OUT_BITS": bits}
-    memories["TABLE"] = step_table(breakpoints, values, outputs, fold.pe, sum_bits, bits, bias)
+    memories["TABLE"] = step_table(breakpoints, values, outputs, fold.pe, sum_bits, bits, lacking)
     codes = circuit.add("mvtu", node.name, parameters, stream, memories=memories, bits=bits, signed=signed, **common)
     circuit.taken.add(steps.output)
     circuit.done(steps.output, codes)
@@ -97,7 +105,7 @@ def _lower_depthwise(circuit: Circuit, node: Node) -> None:
         raise FpgaError(f"{node.name}: every channel must have one filter, not {channels // source.shape[2]}")
     bias = _bias(node, channels)
     stream = add_windows(circuit, node, source, 0)
-    bits, weight_bits = _sum_bits(circuit.grid(node.output), bias, never=False), _signed_bits(weights)
+    bits, weight_bits = _sum_bits(circuit.grid(node.output), bias), _signed_bits(weights)
     rows = weights.reshape(channels, kh * kw).T.reshape(kh * kw * source.folds, source.lanes)  # word of (tap, fold)
     parameters = {
         "LANES": source.lanes,
@@ -130,9 +138,9 @@ def _with_bias(circuit: Circuit, node: Node, sums: Stream, bias: IntArray) -> St
     return add_bias(circuit, node, sums, bias) if bias.any() else sums
 
 
-def _sum_bits(grid: Grid, bias: IntArray, *, never: bool) -> int:
-    """Two's complement bits of the sums without bias, and of the breakpoint that no sum reaches."""
-    lo, hi = grid.lo - int(bias.max()), grid.hi - int(bias.min()) + int(never)
+def _sum_bits(grid: Grid, bias: IntArray) -> int:
+    """Two's complement bits of the sums without bias."""
+    lo, hi = grid.lo - int(bias.max()), grid.hi - int(bias.min())
     return integer_bits(Grid.span(min(lo, -1), max(hi, 0)))[0]
 
 

@@ -24,21 +24,12 @@ module steps #(
 );
   localparam FOLD = $clog2(FOLDS) > 0 ? $clog2(FOLDS) : 1;
   localparam ROW = $clog2(ROWS) > 0 ? $clog2(ROWS) : 1;
-  localparam QUEUE = 4;
 
   logic [FOLD-1:0] fold;
-  logic [2:0] credits;
   wire take = in_valid && in_ready;
-  wire give = out_valid && out_ready;
-  assign in_ready = credits != '0;
   always_ff @(posedge clk) begin
-    if (rst) begin
-      fold <= '0;
-      credits <= 3'(QUEUE);
-    end else begin
-      if (take) fold <= fold == FOLD'(FOLDS - 1) ? '0 : fold + 1'b1;
-      credits <= credits - (take ? 3'd1 : 3'd0) + (give ? 3'd1 : 3'd0);
-    end
+    if (rst) fold <= '0;
+    else if (take) fold <= fold == FOLD'(FOLDS - 1) ? '0 : fold + 1'b1;
   end
 
   logic [LANES*OUT_BITS-1:0] codes;
@@ -60,17 +51,16 @@ module steps #(
       .out_valid(codes_valid)
   );
 
-  wire room;  // always, by the credits
-  wire unused = &{1'b0, room};
-  fifo #(
+  credit_queue #(
       .WIDTH(LANES * OUT_BITS),
-      .DEPTH(QUEUE)
+      .DEPTH(5)  // a beat a cycle, 3 cycles on the way
   ) u_queue (
       .clk(clk),
       .rst(rst),
-      .in_data(codes),
-      .in_valid(codes_valid),
-      .in_ready(room),
+      .may_start(in_ready),
+      .start(take),
+      .result(codes),
+      .result_valid(codes_valid),
       .out_data(out_data),
       .out_valid(out_valid),
       .out_ready(out_ready)
