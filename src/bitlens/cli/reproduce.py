@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
 EXAMPLE = """bitlens reproduce faces --data faces -o faces.json                          all rows that the file does not hold
-  bitlens reproduce faces --data faces -o faces.json --row "Haar cascade" --again"""
+  bitlens reproduce faces --data faces -o faces.json --row "detector, speed" --again
+  bitlens reproduce faces --pictures found                                       what is found and missed, of free pictures"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,13 +24,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--row", metavar="NAME", help="this row alone; a wrong name lists all")
     parser.add_argument("--again", action="store_true", help="measure rows, too, that the file holds")
+    parser.add_argument(
+        "--pictures",
+        metavar="DIR",
+        type=Path,
+        help="draw what is found and missed instead; without --data of free pictures",
+    )
     parser.add_argument("--json", action="store_true", help="print the rows as one line of JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure, and print the table."""
-    from bitlens.results.reproduce import reproduce
+    """Measure, and print the table; or draw its pictures."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in `bitlens camera scan`
+    from bitlens.results.reproduce import draw_pictures, reproduce
 
+    if arguments.pictures is not None:
+        paths = [str(path) for path in draw_pictures(arguments.table, arguments.pictures, arguments.data)]
+        print(json.dumps(paths) if arguments.json else "\n".join(paths))
+        return 0
     out = arguments.output or Path(f"{arguments.table}.json")
     rows = reproduce(arguments.table, out, arguments.data, arguments.row, arguments.again)
     if arguments.json:

@@ -18,7 +18,7 @@ from PIL import Image, ImageFilter
 
 from bitlens.core.files import replacing
 
-__all__ = ["draw_frame", "write_clip"]
+__all__ = ["draw_frame", "turned_head", "write_clip"]
 
 Bytes = npt.NDArray[np.uint8]
 Reals = npt.NDArray[np.float32]
@@ -61,6 +61,13 @@ def draw_frame(photograph: Reals, number: int) -> Bytes:
     noise = (2 + 8 * max(0.0, math.sin(2 * math.pi * t / 4.7 + 2)) ** 2) * rng.standard_normal(image.shape, np.float32)
     frame: Bytes = np.clip(np.asarray(picture) + noise, 0, 255).astype(np.uint8)
     return frame
+
+
+def turned_head(photograph: Reals, yaw: float) -> Bytes:
+    """Return the photograph, uint8 (512, 512, 3), with the head turned by so many radians to the image's right."""
+    y, x = np.mgrid[: photograph.shape[0], : photograph.shape[1]].astype(np.float32)
+    found: Bytes = (_sampled(photograph, *_turned(x, y, yaw)) + 0.5).clip(0, 255).astype(np.uint8)
+    return found
 
 
 def _looked_at(zoom: float, roll: float, pan: float, lift: float) -> tuple[Reals, Reals]:

@@ -30,7 +30,7 @@ from bitlens.results.detection import (
 )
 from bitlens.vision import FaceDetector
 
-__all__ = ["ROWS", "held_out", "quality"]
+__all__ = ["ROWS", "draw_pictures", "held_out", "quality"]
 
 Bytes = npt.NDArray[np.uint8]
 Reals = npt.NDArray[np.float64]
@@ -200,6 +200,13 @@ def _speed(data: Path | None) -> Figures:
         f"best tenth, frames a second at 640x480, {name}": float(1 / np.percentile(values, 10))
         for name, values in times.items()
     }
+
+
+def draw_pictures(out: Path, data: Path | None) -> list[Path]:
+    """See `draw_face_pictures`."""
+    from bitlens.results.face_pictures import draw_face_pictures
+
+    return draw_face_pictures(out, data)
 
 
 ROWS: dict[str, Callable[[Path | None], Figures]] = {

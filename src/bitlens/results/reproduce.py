@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables of figures, measured again row by row: a file of them is written after every row, rows that it holds are kept.
 
-A table is a module with `ROWS`: by name, a function from the folder of the data to figures by the name of their metric.
+A table is a module with `ROWS`: by name, a function from the folder of the data to figures by the name of their metric; and
+with `draw_pictures`.
 
     >>> reproduce("faces", Path("faces.json"), data=Path("faces"), row="Haar cascade")       # doctest: +SKIP
 """
@@ -22,7 +23,7 @@ from tqdm import tqdm
 
 from bitlens.core.files import write_atomically
 
-__all__ = ["TABLES", "ReproduceError", "Row", "reproduce"]
+__all__ = ["TABLES", "ReproduceError", "Row", "draw_pictures", "reproduce"]
 
 TABLES = {"faces": "bitlens.results.faces"}
 
@@ -53,9 +54,7 @@ def reproduce(
     Raises:
         ReproduceError: there is no such table or row, or the file holds something else.
     """
-    if table not in TABLES:
-        raise ReproduceError(f"table: must be one of {', '.join(TABLES)}, not {table}")
-    measures: dict[str, Measure] = import_module(TABLES[table]).ROWS
+    measures: dict[str, Measure] = _module(table).ROWS
     if row is not None and row not in measures:
         raise ReproduceError(f"row: must be one of {'; '.join(measures)}, not {row}")
     known = _read(out)
@@ -75,6 +74,27 @@ def reproduce(
         known.sort(key=lambda line: order.get(line["row"], len(order)))
         write_atomically(out, (json.dumps(known, indent=1) + "\n").encode())
     return known
+
+
+def draw_pictures(table: str, out: Path, data: Path | None = None) -> list[Path]:
+    """Draw the pictures of a table and return their paths.
+
+    Args:
+        table: name out of `TABLES`.
+        out: folder.
+        data: folder of the data; None: of data that may be published.
+
+    Raises:
+        ReproduceError: there is no such table.
+    """
+    found: list[Path] = _module(table).draw_pictures(out, data)
+    return found
+
+
+def _module(table: str) -> Any:
+    if table not in TABLES:
+        raise ReproduceError(f"table: must be one of {', '.join(TABLES)}, not {table}")
+    return import_module(TABLES[table])
 
 
 def _read(path: Path) -> list[Row]:
