@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bitlens.vision.decode import boxes_at, overlaps, peaks, suppress
+from bitlens.vision.decode import boxes_at, nestings, overlaps, peaks, suppress
 
 SIDES = st.integers(0, 9)
 
@@ -36,12 +36,21 @@ def test_boxes_and_landmarks_are_told_from_the_cell() -> None:
     np.testing.assert_array_equal(landmarks[0], [[80.5, 40.5], [88.5, 40.5], [80.5, 48.5], [72.5, 32.5], [96.5, 56.5]])
 
 
-def _overlap(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
+def _areas(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> tuple[float, float, float]:
+    """Of the intersection, of each box."""
     across, down = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    shared = max(0.0, across) * max(0.0, down)
-    areas = [max(0.0, c[2] - c[0]) * max(0.0, c[3] - c[1]) for c in (a, b)]
-    union = sum(areas) - shared
-    return float(shared / union) if union > 0 else 0.0
+    one, other = (max(0.0, c[2] - c[0]) * max(0.0, c[3] - c[1]) for c in (a, b))
+    return max(0.0, across) * max(0.0, down), one, other
+
+
+def _overlap(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
+    shared, one, other = _areas(a, b)
+    return shared / (one + other - shared) if one + other - shared > 0 else 0.0
+
+
+def _nesting(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
+    shared, one, other = _areas(a, b)
+    return shared / min(one, other) if min(one, other) > 0 else 0.0
 
 
 BOXES = st.integers(0, 8).flatmap(
@@ -50,19 +59,40 @@ BOXES = st.integers(0, 8).flatmap(
 
 
 @given(BOXES, BOXES)
-def test_overlaps(boxes: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> None:
-    expected = [[_overlap(a, b) for b in others] for a in boxes]
-    np.testing.assert_allclose(overlaps(boxes, others), np.reshape(expected, (len(boxes), len(others))))
+def test_overlaps_and_nestings(boxes: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> None:
+    for found, slow in ((overlaps, _overlap), (nestings, _nesting)):
+        expected = [[slow(a, b) for b in others] for a in boxes]
+        np.testing.assert_allclose(found(boxes, others), np.reshape(expected, (len(boxes), len(others))))
+
+
+def _slow_suppress(boxes: npt.NDArray[np.float64], scores: npt.NDArray[np.int64], most: float) -> list[int]:
+    stays: list[int] = []
+    for i in sorted(range(len(boxes)), key=lambda i: (-scores[i], i)):
+        if all(_nesting(boxes[i], boxes[j]) <= most for j in stays):
+            stays.append(i)
+    return stays
 
 
 @given(st.data(), BOXES)
 def test_the_best_of_each_heap_stays(data: st.DataObject, boxes: npt.NDArray[np.float64]) -> None:
     scores = np.array(data.draw(st.lists(st.integers(0, 3), min_size=len(boxes), max_size=len(boxes))), np.int64)
-    expected: list[int] = []
-    for i in sorted(range(len(boxes)), key=lambda i: (-scores[i], i)):
-        if all(_overlap(boxes[i], boxes[j]) <= 0.4 for j in expected):
-            expected.append(i)
-    assert suppress(boxes, scores, 0.4).tolist() == expected
+    assert suppress(boxes, scores, 0.4).tolist() == _slow_suppress(boxes, scores, 0.4)
+
+
+@pytest.mark.parametrize("count", [127, 128, 129, 500])
+def test_many_boxes_are_compared_block_by_block(count: int) -> None:
+    rng = np.random.default_rng(count)
+    corner = rng.integers(0, 120, (count, 2))
+    boxes = np.concatenate([corner, corner + rng.integers(1, 30, (count, 2))], 1).astype(np.float64)
+    scores = rng.integers(0, 50, count)
+    assert 50 < len(suppress(boxes, scores, 0.5)) < count
+    assert suppress(boxes, scores, 0.5).tolist() == _slow_suppress(boxes, scores, 0.5)
+
+
+def test_a_chin_within_a_face_goes() -> None:
+    boxes = np.array([[0, 0, 100, 100], [30, 70, 60, 98], [90, 90, 130, 130.0]])
+    assert overlaps(boxes, boxes)[0, 1] < 0.1
+    assert suppress(boxes, np.array([3, 2, 1])).tolist() == [0, 2]
 
 
 @pytest.mark.parametrize("most", [0.0, 1.0])

@@ -146,9 +146,7 @@ def _shares(track: ComposedTrack, shots: Sequence[Shot], values: Sequence[float]
 
 
 def _worth(track: ComposedTrack, shot: Shot) -> float:
-    shared = overlaps(
-        *(np.array([[box.left, box.top, box.right, box.bottom]]) for box in (shot.face.box, track.boxes[shot.frame]))
-    )
+    shared = overlaps(*(np.array([box.corners]) for box in (shot.face.box, track.boxes[shot.frame])))
     return float(track.truth[shot.frame]) if shared[0, 0] >= _LEAST_OVERLAP else 0.0
 
 

@@ -108,7 +108,7 @@ def _ours(data: Path | None) -> Figures:
 def _boxes(detector: FaceDetector) -> Detect:
     def detect(luma: Bytes) -> tuple[Reals, Reals]:
         found = detector.detect(luma)
-        boxes = [[face.box.left, face.box.top, face.box.right, face.box.bottom] for face in found]
+        boxes = [face.box.corners for face in found]
         return np.array(boxes, np.float64).reshape(-1, 4), np.array([face.score for face in found])
 
     return detect

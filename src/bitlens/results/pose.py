@@ -141,7 +141,7 @@ def _all_detected(data: Path | None) -> dict[str, Labelled]:
 
 
 def _corners(boxes: Sequence[Box]) -> Reals:
-    return np.array([(box.left, box.top, box.right, box.bottom) for box in boxes], np.float64).reshape(-1, 4)
+    return np.array([box.corners for box in boxes], np.float64).reshape(-1, 4)
 
 
 def _moved(known: Labelled) -> Labelled:

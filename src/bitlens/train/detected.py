@@ -9,33 +9,21 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlens.data.scenes import Scene
-from bitlens.vision.decode import boxes_at, overlaps, peaks, suppress
+from bitlens.vision.decode import Found, decode, overlaps
 
 __all__ = ["allowed_threshold", "detections", "recall"]
 
 Reals = npt.NDArray[np.float64]
-Found = tuple[Reals, Reals, Reals]
 
 _LEAST_LOGIT = -4.0
 _ALLOWED = 0.02  # false alarms a picture
-_OVERLAP = 0.4
 _MATCH = 0.5
 _LEAST_PX = 20
 
 
 def detections(maps: Mapping[str, npt.NDArray[np.float32]], least: float = _LEAST_LOGIT) -> Found:
-    """Return boxes (F, 4), landmarks (F, 5, 2) and heat (F,) of one picture's real maps (h, w, 15) by "strideS"."""
-    boxes, landmarks, scores = [np.zeros((0, 4))], [np.zeros((0, 5, 2))], [np.zeros(0)]
-    for name, cells in maps.items():
-        rows, columns = peaks(cells[:, :, 0], least)
-        found = cells[rows, columns].astype(np.float64)
-        box, points = boxes_at(found, rows, columns, int(name.removeprefix("stride")))
-        boxes.append(box)
-        landmarks.append(points)
-        scores.append(found[:, 0])
-    all_boxes, all_scores = np.concatenate(boxes), np.concatenate(scores)
-    stays = suppress(all_boxes, all_scores, _OVERLAP)
-    return all_boxes[stays], np.concatenate(landmarks)[stays], all_scores[stays]
+    """Return the faces of one picture's real maps (h, w, 15) by "strideS"."""
+    return decode(maps, dict.fromkeys(maps, least), lambda _, cells: cells.astype(np.float64))
 
 
 def allowed_threshold(scores: Sequence[Reals], pictures: int, allowed: float = _ALLOWED) -> float:

@@ -15,9 +15,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from bitlens.vision.records import Box, VisionError
+from bitlens.vision.records import Box, VisionError, check_luma
 
-__all__ = ["check_luma", "crop_faces", "cut_square", "level", "square_around"]
+__all__ = ["crop_faces", "cut_square", "level", "square_around"]
 
 Bytes = npt.NDArray[np.uint8]
 Reals = npt.NDArray[np.float64]
@@ -29,16 +29,6 @@ _ONE = 1 << _BITS  # the sum of the weights of a pixel, one axis
 _HALF = np.uint32(1 << (2 * _BITS - 1))
 _MOST_GAIN = 8.0
 _VALUES = np.arange(256)
-
-
-def check_luma(luma: npt.NDArray[np.uint8]) -> None:
-    """Refuse what is no luma plane.
-
-    Raises:
-        VisionError: not uint8 (H, W) with at least one pixel.
-    """
-    if luma.dtype != np.uint8 or luma.ndim != 2 or not luma.size:
-        raise VisionError(f"luma: must be uint8 (H, W) with at least one pixel, not {luma.dtype} {luma.shape}")
 
 
 def square_around(box: Box, margin: float) -> Square:

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
-
 import numpy as np
 import numpy.typing as npt
 
@@ -12,8 +10,9 @@ from bitlens.runtime import Session
 from bitlens.runtime.session import Source
 from bitlens.vision.crop import level
 from bitlens.vision.records import VisionError
+from bitlens.vision.shipped import shipped_program
 
-__all__ = ["CropNet", "shipped"]
+__all__ = ["CropNet"]
 
 
 class CropNet:
@@ -33,7 +32,7 @@ class CropNet:
     margin: float
 
     def __init__(self, source: Source | None = None, threads: int | None = 1) -> None:
-        self.session = Session(shipped(self.name) if source is None else source, threads=threads)
+        self.session = Session(shipped_program(self.name) if source is None else source, threads=threads)
 
     def _run(self, crops: npt.NDArray[np.uint8], figures: int) -> npt.NDArray[np.float64]:
         """Figures (figures, N) of crops, uint8 (N, size, size) as `crop_faces` cuts them.
@@ -49,8 +48,3 @@ class CropNet:
             return np.zeros((figures, 0))
         (found,) = self.session.run(level(crops)[..., None], real=True).values()  # (N, 1, 1, figures)
         return np.asarray(found.reshape(-1, figures).astype(np.float64).T)
-
-
-def shipped(name: str) -> bytes:
-    """Return a program that comes with bitlens."""
-    return (files("bitlens.vision") / "models" / f"{name}.bitlens").read_bytes()

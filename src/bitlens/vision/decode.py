@@ -8,17 +8,59 @@ cell, in cells; x and y of five landmarks from the cell, in cells. Heat is compa
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CHANNELS", "boxes_at", "overlaps", "peaks", "suppress"]
+__all__ = ["CHANNELS", "PREFIX", "Found", "boxes_at", "decode", "nestings", "overlaps", "peaks", "suppress"]
 
 Reals = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
+Map = npt.NDArray[Any]
 
 CHANNELS = 15
+PREFIX = "stride"  # of the names of maps, before the number of pixels a cell
+_MOST = 0.5  # of the smaller box of two faces, that the other may cover
+_BLOCK = 128  # boxes compared with all others at once
 _SIDES = np.array([-1.0, -1.0, 1.0, 1.0])  # outward
 _DOWN, _RIGHT = np.repeat((-1, 0, 1), 3), np.tile((-1, 0, 1), 3)  # a cell and its neighbours
+
+
+class Found(NamedTuple):
+    """Faces, best first.
+
+    Args:
+        boxes: left, top, right, bottom in pixels, (F, 4); they may leave the picture.
+        landmarks: x and y of five in pixels, (F, 5, 2).
+        heat: real, (F,).
+    """
+
+    boxes: Reals
+    landmarks: Reals
+    heat: Reals
+
+
+def decode(maps: Mapping[str, Map], least: Mapping[str, float], real: Callable[[str, Map], Reals]) -> Found:
+    """Return the faces of one picture's maps.
+
+    Args:
+        maps: by "strideN", (h, w, 15), as integers or real values.
+        least: of each, the least heat of a face, compared with the map as it is.
+        real: gives the real values of some cells (F, 15) of the map of a name.
+    """
+    boxes, landmarks, heats = [], [], []
+    for name, cells in maps.items():
+        rows, columns = peaks(cells[:, :, 0], least[name])
+        found = real(name, cells[rows, columns])
+        box, points = boxes_at(found, rows, columns, int(name.removeprefix(PREFIX)))
+        boxes.append(box)
+        landmarks.append(points)
+        heats.append(found[:, 0])
+    all_boxes, heat = np.concatenate(boxes), np.concatenate(heats)
+    stays = suppress(all_boxes, heat)
+    return Found(all_boxes[stays], np.concatenate(landmarks)[stays], heat[stays])
 
 
 def peaks(heat: npt.NDArray[np.integer] | npt.NDArray[np.floating], least: float) -> tuple[Places, Places]:
@@ -55,27 +97,49 @@ def boxes_at(cells: Reals, rows: Places, columns: Places, stride: int) -> tuple[
 
 def overlaps(boxes: Reals, others: Reals) -> Reals:
     """Return intersection over union (F, G) of boxes (F, 4) and (G, 4), left, top, right, bottom; 0 for empty boxes."""
-    corner = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    end = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    shared = (end - corner).clip(0).prod(2)  # (F, G)
-    areas, other_areas = ((b[:, 2:] - b[:, :2]).clip(0).prod(1) for b in (boxes, others))
-    union = areas[:, None] + other_areas - shared
-    found: Reals = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-    return found
+    shared, areas, other_areas = _shared(boxes, others)
+    return _share(shared, areas[:, None] + other_areas - shared)
 
 
-def suppress(boxes: Reals, scores: npt.NDArray[np.generic], most: float) -> Places:
-    """Return the numbers of the boxes that stay, best first: a box goes where one that stays overlaps it by more than `most`.
+def nestings(boxes: Reals, others: Reals) -> Reals:
+    """Return intersection over the smaller of both areas, as `overlaps` does: 1 where one box lies within the other."""
+    shared, areas, other_areas = _shared(boxes, others)
+    return _share(shared, np.minimum(areas[:, None], other_areas))
+
+
+def suppress(boxes: Reals, scores: npt.NDArray[np.generic], most: float = _MOST) -> Places:
+    """Return the numbers of the boxes that stay, best first: a box goes where one that stays shares too much with it.
+
+    What is shared is measured by the smaller box, so that no chin stays within a face. Memory grows with F, not its square.
 
     Args:
         boxes: (F, 4), left, top, right, bottom.
         scores: (F,); of equal ones the first is the better.
-        most: intersection over union.
+        most: intersection over the smaller area, from 0 to 1, above which a box goes.
     """
-    order = np.argsort(-scores.astype(np.float64), kind="stable")
-    shared = overlaps(boxes[order], boxes[order])
-    stays = np.ones(len(order), bool)
-    for i in range(len(order)):
-        if stays[i]:
-            stays[i + 1 :] &= shared[i, i + 1 :] <= most
-    return order[stays]
+    waiting = np.argsort(-scores.astype(np.float64), kind="stable")  # none is suppressed by those that stay by now
+    staying = [waiting[:0]]
+    while len(waiting):
+        block, waiting = waiting[:_BLOCK], waiting[_BLOCK:]
+        near = nestings(boxes[block], boxes[block]) > most
+        stays = np.ones(len(block), bool)
+        for i in range(len(block)):
+            if stays[i]:
+                stays[i + 1 :] &= ~near[i, i + 1 :]
+        staying.append(block[stays])
+        if len(waiting):
+            waiting = waiting[~(nestings(boxes[staying[-1]], boxes[waiting]) > most).any(0)]
+    return np.concatenate(staying)
+
+
+def _shared(boxes: Reals, others: Reals) -> tuple[Reals, Reals, Reals]:
+    """Areas of intersections (F, G), of boxes (F,) and of the others (G,)."""
+    corner = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    end = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    areas, other_areas = ((b[:, 2:] - b[:, :2]).clip(0).prod(1) for b in (boxes, others))
+    return (end - corner).clip(0).prod(2), areas, other_areas
+
+
+def _share(part: Reals, whole: Reals) -> Reals:
+    found: Reals = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+    return found

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Mapping
-from importlib.resources import files
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
@@ -22,21 +22,21 @@ from bitlens.core.grid import Grid
 from bitlens.runtime import Session
 from bitlens.runtime.session import Source
 from bitlens.runtime.tensor import Tensor, real_values
-from bitlens.vision.decode import CHANNELS, boxes_at, peaks, suppress
-from bitlens.vision.records import Box, Face, VisionError
+from bitlens.vision.decode import CHANNELS, PREFIX, Found, decode
+from bitlens.vision.records import Box, Face, VisionError, check_luma
+from bitlens.vision.shipped import shipped_program
 
 __all__ = ["FaceDetector"]
 
 _THRESHOLD = 0.5  # of a program that states none
-_OVERLAP = 0.4
+_LOOKED_AT = (64, 64)  # a size to open a program at, to see what it is
 _SIZES = 4  # sessions that are kept, one a size
-_PREFIX = "stride"
 
 
 class FaceDetector:
     """Runs a face detection program.
 
-    A detector may be used by several threads at once. It keeps sessions of the last sizes it has met.
+    A detector may be used by several threads at once. It keeps the sessions of the four sizes used last.
 
     Args:
         source: path of a `.bitlens` file, its bytes, or a `Program`; the one that comes with bitlens when None.
@@ -56,10 +56,13 @@ class FaceDetector:
     def __init__(
         self, source: Source | None = None, threads: int | None = None, threshold: float | None = None
     ) -> None:
-        self._source = _built_in() if source is None else source
+        self._source = shipped_program("face_detector") if source is None else source
         self._threads = threads
-        self._sessions: OrderedDict[tuple[int, int], Session] = OrderedDict()
-        session = self._session((64, 64))
+        self._sessions: OrderedDict[tuple[int, int], Session] = (
+            OrderedDict()
+        )  # by (height, width), used last at the end
+        self._lock = Lock()  # of the sessions
+        session = Session(self._source, threads=threads, size=_LOOKED_AT)
         outputs = _checked(session)
         self.sure = _stated(session.metadata)
         if threshold is not None and not 0 < threshold < 1:
@@ -77,38 +80,23 @@ class FaceDetector:
             VisionError: it is no such array.
             bitlens.runtime.SessionError: it is too large for the engine.
         """
-        if not isinstance(luma, np.ndarray) or luma.dtype != np.uint8 or luma.ndim != 2 or not luma.size:
-            told = f"{luma.dtype} {luma.shape}" if isinstance(luma, np.ndarray) else type(luma).__name__
-            raise VisionError(f"luma: must be uint8 (H, W) with pixels, not {told}")
+        check_luma(luma)
         session = self._session(luma.shape)
-        maps = session.run(luma[None, :, :, None])
-        boxes, landmarks, heats = [], [], []
-        for name, tensor in session.outputs.items():
-            cells = maps[name][0]  # (h, w, 15), integers
-            rows, columns = peaks(cells[:, :, 0], self._least[name])
-            found = real_values(cells[rows, columns], tensor).astype(np.float64)  # (F, 15)
-            box, points = boxes_at(found, rows, columns, _stride(name))
-            boxes.append(box)
-            landmarks.append(points)
-            heats.append(found[:, 0])
-        return _faces(np.concatenate(boxes), np.concatenate(landmarks), np.concatenate(heats), luma.shape)
+        maps, outputs = session.run(luma[None, :, :, None]), session.outputs
+        found = decode(
+            {name: cells[0] for name, cells in maps.items()},  # (h, w, 15), integers
+            self._least,
+            lambda name, cells: real_values(cells, outputs[name]).astype(np.float64),
+        )
+        return _faces(found, luma.shape)
 
     def _session(self, size: tuple[int, int]) -> Session:
-        session = self._sessions.get(size)
-        if session is None:
-            session = Session(self._source, threads=self._threads, size=size)
+        with self._lock:
+            session = self._sessions.pop(size, None) or Session(self._source, threads=self._threads, size=size)
             self._sessions[size] = session
             while len(self._sessions) > _SIZES:
                 self._sessions.popitem(last=False)
-        return session
-
-
-def _built_in() -> bytes:
-    return (files("bitlens.vision") / "models" / "face_detector.bitlens").read_bytes()
-
-
-def _stride(name: str) -> int:
-    return int(name.removeprefix(_PREFIX))
+            return session
 
 
 def _checked(session: Session) -> dict[str, Tensor]:
@@ -117,9 +105,9 @@ def _checked(session: Session) -> dict[str, Tensor]:
     if len(inputs) != 1 or inputs[0].shape[2] != 1 or inputs[0].grid != Grid.unsigned(8):
         raise VisionError("detector: model must have one input of luma, uint8 with one channel, not another")
     for name, tensor in outputs.items():
-        if not name.removeprefix(_PREFIX).isdecimal() or tensor.shape[2] != CHANNELS:
+        if not name.removeprefix(PREFIX).isdecimal() or tensor.shape[2] != CHANNELS:
             raise VisionError(
-                f"detector: outputs must be named {_PREFIX}N and have {CHANNELS} channels, not {name} with {tensor.shape[2]}"
+                f"detector: outputs must be named {PREFIX}N and have {CHANNELS} channels, not {name} with {tensor.shape[2]}"
             )
     return outputs
 
@@ -142,17 +130,13 @@ def _least_heat(tensor: Tensor, threshold: float) -> int:
     return math.ceil((logit - float(tensor.offset[0])) / float(tensor.scale[0]))
 
 
-def _faces(
-    boxes: npt.NDArray[np.float64],
-    landmarks: npt.NDArray[np.float64],
-    heats: npt.NDArray[np.float64],
-    size: tuple[int, int],
-) -> list[Face]:
-    corners = boxes.clip(0, [size[1], size[0]] * 2)
+def _faces(found: Found, size: tuple[int, int]) -> list[Face]:
     faces = []
-    for i in suppress(boxes, heats, _OVERLAP):
-        left, top, right, bottom = (float(value) for value in corners[i])
+    corners = found.boxes.clip(0, [size[1], size[0]] * 2)
+    for (left, top, right, bottom), points, heat in zip(
+        corners.tolist(), found.landmarks, found.heat.tolist(), strict=True
+    ):
         if right > left and bottom > top:
-            score = 1 / (1 + math.exp(-float(heats[i])))
-            faces.append(Face(Box(left, top, right - left, bottom - top), landmarks[i].astype(np.float32), score))
+            box = Box(left, top, right - left, bottom - top)
+            faces.append(Face(box, points.astype(np.float32), 1 / (1 + math.exp(-heat))))
     return faces

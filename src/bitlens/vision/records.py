@@ -9,11 +9,22 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Box", "Face", "Frame", "VisionError"]
+__all__ = ["Box", "Face", "Frame", "VisionError", "check_luma"]
 
 
 class VisionError(ValueError):
     """What vision was given breaks a rule; one sentence."""
+
+
+def check_luma(luma: npt.NDArray[np.uint8]) -> None:
+    """Refuse what is no luma plane.
+
+    Raises:
+        VisionError: not uint8 (H, W) with at least one pixel.
+    """
+    if not isinstance(luma, np.ndarray) or luma.dtype != np.uint8 or luma.ndim != 2 or not luma.size:
+        told = f"{luma.dtype} {luma.shape}" if isinstance(luma, np.ndarray) else type(luma).__name__
+        raise VisionError(f"luma: must be uint8 (H, W) with at least one pixel, not {told}")
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,11 @@ class Box:
     def bottom(self) -> float:
         """The end of its rows."""
         return self.top + self.height
+
+    @property
+    def corners(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom."""
+        return self.left, self.top, self.right, self.bottom
 
     @property
     def area(self) -> float:

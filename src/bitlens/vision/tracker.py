@@ -150,7 +150,7 @@ class Tracker:
         if not tracks or not faces:
             return {}
         foretold = np.array([track.foretold(frame) for track in tracks])
-        boxes = np.array([(f.box.left, f.box.top, f.box.right, f.box.bottom) for f in faces])
+        boxes = np.array([face.box.corners for face in faces])
         shared = overlaps(foretold, boxes)  # (tracks, faces)
         rows, columns = np.nonzero(shared >= self._least_overlap)
         joined: dict[int, Face] = {}
