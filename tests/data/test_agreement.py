@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitlens.data.agreement import auc, ranks, spearman
+from bitlens.data.agreement import auc, frontal_auc, ranks, spearman, threshold_at
 
 few = st.lists(st.integers(-4, 4), min_size=1, max_size=12)
 
@@ -36,3 +36,25 @@ def test_spearman_sees_order_alone() -> None:
 def test_nothing_to_order() -> None:
     assert math.isnan(spearman([1, 1], [1, 2]))
     assert math.isnan(auc([], [1]))
+
+
+@settings(deadline=None)
+@given(few, st.integers(1, 9), st.sampled_from([0.0, 0.02, 0.29, 0.5, 1.0, 7.0]))
+def test_the_threshold_is_the_least_that_allows_so_few(scores: list[int], pictures: int, alarms: float) -> None:
+    threshold = threshold_at(scores, pictures, alarms)
+    assert sum(score >= threshold for score in scores) <= alarms * pictures + 1e-9
+    lower = [score for score in scores if score < threshold]
+    if lower:  # the next lower score would be too low
+        assert sum(score >= max(lower) for score in scores) > alarms * pictures
+    else:
+        assert threshold == -math.inf
+
+
+def test_29_alarms_in_100_pictures_are_29() -> None:
+    assert threshold_at(range(60), 100, 0.29) == np.nextafter(30.0, np.inf)  # 0.29 * 100 is a little less
+
+
+def test_frontal_is_up_to_15_and_turned_above_35_degrees() -> None:
+    assert frontal_auc([90, 10, 50, 80], [-15, 36, 35, 16]) == 1.0
+    assert frontal_auc([10, 90], [0, -40]) == 0.0
+    assert math.isnan(frontal_auc([10, 90], [0, 35]))

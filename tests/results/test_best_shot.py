@@ -9,9 +9,10 @@ import pytest
 from bitlens.data import DataError
 from bitlens.data.faces import faces
 from bitlens.data.ssim import structural_similarity
-from bitlens.results.best_shot import best_shot_table
+from bitlens.results.best_shot import _chosen, best_shot_table
 from bitlens.results.face_tracks import compose_track, sharp_pictures
-from bitlens.vision import BestShots, Box, Face, FaceLine
+from bitlens.vision import BestShots, Box, Face, FaceLine, Shot
+from bitlens.vision.exposure import exposure
 
 from face_sets import record, write_set
 from square_nets import BrightClearness, StillPose
@@ -82,20 +83,49 @@ def test_only_sharp_photographs_stand_for_sharpness(data: Path) -> None:
 
 def test_who_knows_the_truth_regrets_nothing(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     detector = _Truthful(monkeypatch)
-    report = best_shot_table(data, 2, lambda: FaceLine(detector, BrightClearness(), StillPose(), best=BestShots()))
+    make_line = lambda: FaceLine(detector, BrightClearness(), StillPose(), best=BestShots())  # noqa: E731
+    report = best_shot_table(data, (1, 2), make_line)
     assert (report["persons"], report["tracks"], report["missed"]) == (2, 4, 0)
-    rows = {row["rival"]: row for row in report["rows"]}
-    assert rows["highest detector score"]["median_regret"] == rows["highest detector score"]["mean_regret"] == [0, 0, 0]
-    assert rows["highest detector score"]["gain"][0] >= 0
-    assert all(0 <= row["median_regret"][0] < 1 for row in report["rows"])
-    assert rows["largest face"]["mean_regret"][0] > 0
+    knows = "highest detector score"
+    assert report[f"median regret, {knows}"] == report[f"mean regret, {knows}"] == [0, 0, 0]
+    assert report[f"median regret by seed, {knows}"] == [0, 0]
+    assert report[f"gain of 30 over 5 frames a second, {knows}"][0] >= 0
+    assert report["mean regret, largest face"][0] > 0
+    for truth in ("", ", truth without exposure"):
+        regrets = [
+            value for name, value in report.items() if name.startswith("median regret, ") and name.endswith(truth)
+        ]
+        assert len(regrets) >= 8
+        assert all(0 <= (value[0] if isinstance(value, list) else value) < 1 for value in regrets)
 
 
 def test_who_finds_nothing_regrets_everything(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     detector = _Truthful(monkeypatch, hidden=True)
-    report = best_shot_table(data, 1, lambda: FaceLine(detector, BrightClearness(), StillPose()), limit=1)
+    report = best_shot_table(data, (1,), lambda: FaceLine(detector, BrightClearness(), StillPose()), limit=1)
     assert (report["tracks"], report["missed"]) == (1, 1)
-    assert all(row["mean_regret"] == [1, 1, 1] and row["gain"] == [0, 0, 0] for row in report["rows"])
+    assert all(value == [1, 1, 1] for name, value in report.items() if name.startswith("mean regret, "))
+    assert all(value is None for name, value in report.items() if name.startswith("gain"))
+
+
+def test_ways_to_take_few_frames_that_show_no_face_are_left_out() -> None:
+    face = Face(Box(0, 0, 9, 9), np.zeros((5, 2), np.float32), 0.9)
+    shots = [Shot(0, frame, 0.0, face, 1, 0, 0, 0, 1, 1, 1) for frame in (0, 1, 6, 7)]  # two ways of six
+    every, few = _chosen(shots, [1, 2, 3, 4], [0.1, 0.8, 0.5, 0.9])
+    assert every == 0.9
+    assert few == pytest.approx((0.5 + 0.9) / 2)
+    assert _chosen([], [], []).every == 0
+    assert np.isnan(_chosen([], [], []).few)
+
+
+def test_truth_without_exposure_is_likeness_pose_and_size(data: Path) -> None:
+    pictures = [picture for picture in faces(data, "ytfaces") if picture.person == "p2"]
+    track = compose_track(pictures, np.full((90, 120), 60, np.uint8), np.random.default_rng(3))
+    assert track.unlit.shape == track.truth.shape
+    assert (track.unlit >= 0).all()
+    seen = np.array([exposure(frame, box) for frame, box in zip(track.frames, track.boxes, strict=True)])
+    assert seen.min() < 97
+    own = track.unlit > 1  # below, `ShotWeights` counts no factor less than 0.01
+    np.testing.assert_allclose(track.truth[own], (track.unlit * seen.clip(1) / 100)[own], rtol=0.02)
 
 
 def test_a_face_that_is_none_is_worth_nothing(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,8 +133,8 @@ def test_a_face_that_is_none_is_worth_nothing(data: Path, monkeypatch: pytest.Mo
     real = detector.detect
     aside = lambda luma: [Face(Box(0, 0, 20, 20), face.landmarks, face.score) for face in real(luma)]  # noqa: E731
     monkeypatch.setattr(detector, "detect", aside)
-    report = best_shot_table(data, 1, lambda: FaceLine(detector, BrightClearness(), StillPose()), limit=1)
-    assert all(row["mean_regret"][0] == 1 for row in report["rows"])
+    report = best_shot_table(data, (1,), lambda: FaceLine(detector, BrightClearness(), StillPose()), limit=1)
+    assert all(value == [1, 1, 1] for name, value in report.items() if name.startswith("mean regret, "))
 
 
 def test_data_without_test_persons_is_refused(tmp_path: Path) -> None:

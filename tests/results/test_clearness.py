@@ -8,11 +8,11 @@ from bitlens.data.degrade import blur
 from bitlens.data.unseen import UNSEEN
 from bitlens.results.clearness import (
     ROWS,
-    Judged,
+    Spoiled,
     agreement,
     high_frequency_ratio,
-    judged,
     laplacian_variance,
+    spoil_all,
     tenengrad,
 )
 from bitlens.results.clearness import test_samples as samples_of
@@ -41,7 +41,7 @@ def test_the_truth_of_every_kind() -> None:
     sharp = np.random.default_rng(0).integers(0, 256, (3, 112, 112)).astype(np.uint8)
     persons = np.array([0, 0, 1])
     for kind in ("mixture", *UNSEEN):
-        found, again = judged(sharp, persons, kind), judged(sharp, persons, kind)
+        found, again = spoil_all(sharp, persons, kind), spoil_all(sharp, persons, kind)
         assert np.array_equal(found.crops, again.crops), kind
         assert found.persons.tolist() == np.repeat(persons, len(found.crops) // 3).tolist()
         assert (found.blurred >= 0).all()
@@ -60,7 +60,7 @@ def test_the_test_persons_are_judged_by_every_kind(tmp_path: Path) -> None:
 def test_agreement_is_rank_correlation_with_each_truth() -> None:
     persons = np.arange(30)
     truth = np.random.default_rng(0).permutation(30) / 30
-    own = Judged(np.zeros((30, 4, 4), np.uint8), persons, -truth, truth**3, -truth)
+    own = Spoiled(np.zeros((30, 4, 4), np.uint8), persons, -truth, truth**3, -truth)
     figures = agreement(lambda crops: np.exp(truth), {"disc": own})
     assert figures == {
         "rank correlation with blur, disc": [1.0, 1.0, 1.0],

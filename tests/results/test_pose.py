@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bitlens.data import faces
-from bitlens.results.pose import ROWS, Labelled, LandmarkFit, detected, errors, labelled
+from bitlens.results.pose import ROWS, LandmarkFit, Posed, detected, errors, posed
 from bitlens.vision import Box, Face
 from bitlens.vision.crop import crop_faces
 from bitlens.vision.pose import Pose
@@ -53,7 +53,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_errors_by_angle_and_part() -> None:
-    test = Labelled([], [], np.zeros((5, 5, 2)), np.arange(5), np.array(POSES))
+    test = Posed([], [], np.zeros((5, 5, 2)), np.arange(5), np.array(POSES))
     found = np.array(POSES) + np.array([1.0, -2.0, 3.0])
     found[3, 0] += 4
     figures = errors(found, test)
@@ -63,7 +63,7 @@ def test_errors_by_angle_and_part() -> None:
     assert figures["mean error of yaw, yaw above 35"] == pytest.approx(3)
     assert (figures["faces, yaw up to 15"], figures["faces, yaw 15 to 35"], figures["faces, yaw above 35"]) == (2, 1, 2)
     assert figures["AUC of frontal against turned"] == [1.0, 1.0, 1.0]
-    frontal = errors(np.array(POSES)[1:3], Labelled([], [], np.zeros((2, 5, 2)), np.arange(2), np.array(POSES)[1:3]))
+    frontal = errors(np.array(POSES)[1:3], Posed([], [], np.zeros((2, 5, 2)), np.arange(2), np.array(POSES)[1:3]))
     assert frontal["mean error of yaw, yaw above 35"] is None
 
 
@@ -95,10 +95,10 @@ def test_the_faces_that_a_detector_finds(data: Path) -> None:
     pictures = [p for p in faces(data, "ytfaces") if p.split == "test"]
     seen = [number for number, p in enumerate(pictures) if p.luma()[0, 0] % 2]
     assert 0 < len(seen) < len(POSES)
-    found = detected(labelled(pictures), Seer())  # type: ignore[arg-type]
+    found = detected(posed(pictures), Seer())  # type: ignore[arg-type]
     assert found.boxes == [Box(BOX[0] + 2, *BOX[1:])] * len(seen)
     assert found.angles.tolist() == [[*POSES[number]] for number in seen]
     assert found.persons.tolist() == seen
     assert found.landmarks[0, 0].tolist() == [45, 54]
-    none = detected(labelled(pictures), SimpleNamespace(detect=lambda luma: []))  # type: ignore[arg-type]
+    none = detected(posed(pictures), SimpleNamespace(detect=lambda luma: []))  # type: ignore[arg-type]
     assert none.landmarks.shape == (0, 5, 2)

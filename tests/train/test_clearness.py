@@ -10,7 +10,7 @@ from bitlens.data import DataError, faces
 from bitlens.data.degrade import Degradation, draw_mixture
 from bitlens.data.ssim import structural_similarity
 from bitlens.train import find_recipe
-from bitlens.train.clearness import ClearnessOfFaces, detail, sharp_crops, sharpness_of, worsen
+from bitlens.train.clearness import ClearnessOfFaces, sharp_crops, sharpness_of, worsen
 from bitlens.vision.crop import level
 
 from face_sets import record, write_set
@@ -26,14 +26,6 @@ def data(tmp_path: Path) -> Path:
     write_set(tmp_path, "ytfaces", [*own, *rest], blurred=["B_0"])
     write_set(tmp_path, "helen", [record("E_0", "train", LARGE), record("F_0", "val", LARGE)])
     return tmp_path
-
-
-def test_detail_is_what_half_the_pixels_cannot_hold() -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8)
-    slope = np.tile(np.arange(64, dtype=np.uint8), (64, 1))
-    assert detail(noise) > 0.5
-    assert detail(slope) < 0.05
-    assert detail(np.full((8, 8), 3, np.uint8)) == 0.0
 
 
 def test_sharp_crops_are_large_detailed_and_few_of_a_person(data: Path) -> None:

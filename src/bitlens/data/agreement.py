@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How well a score puts things in order: rank correlation, and the area under the ROC curve."""
+"""How well a score puts things in order: rank correlation, the area under the ROC curve, the threshold of some false alarms."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["auc", "ranks", "spearman"]
+__all__ = ["FRONTAL_DEGREES", "TURNED_DEGREES", "auc", "frontal_auc", "ranks", "spearman", "threshold_at"]
 
 Reals = npt.NDArray[np.float64]
+
+FRONTAL_DEGREES, TURNED_DEGREES = 15.0, 35.0  # of yaw: up to the first a face is frontal, above the second turned
 
 
 def ranks(values: npt.ArrayLike) -> Reals:
@@ -33,3 +35,25 @@ def auc(positive: npt.ArrayLike, negative: npt.ArrayLike) -> float:
         return float("nan")
     above = ranks(np.concatenate([high, low]))[: high.size].sum() - high.size * (high.size + 1) / 2
     return float(above) / (high.size * low.size)
+
+
+def frontal_auc(frontality: npt.ArrayLike, yaw: npt.ArrayLike) -> float:
+    """Return the AUC of the frontality (N,) of frontal faces against that of turned ones, by their true yaw (N,) in degrees."""
+    found, away = np.asarray(frontality), np.abs(np.asarray(yaw))
+    return auc(found[away <= FRONTAL_DEGREES], found[away > TURNED_DEGREES])
+
+
+def threshold_at(scores: npt.ArrayLike, pictures: int, alarms: float) -> float:
+    """Return the least score from which false alarms are at most so many a picture, on average.
+
+    Args:
+        scores: of all false alarms in pictures that hold nothing, (D,).
+        pictures: how many they were.
+        alarms: allowed, a picture.
+
+    Returns:
+        The next number above the first score that is too many; minus infinity where none is.
+    """
+    ranked = np.sort(np.asarray(scores, np.float64))[::-1]
+    most = int(alarms * pictures + 1e-9)  # 0.29 * 100 is 28.999...
+    return float(np.nextafter(ranked[most], np.inf)) if len(ranked) > most else -np.inf

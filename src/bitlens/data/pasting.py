@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Canvas", "Patch", "scaled"]
+__all__ = ["Canvas", "Patch", "ramp", "scaled"]
 
 Bytes = npt.NDArray[np.uint8]
 Reals = npt.NDArray[np.float32]
@@ -53,7 +53,7 @@ class Patch:
     ) -> Patch:
         """Return a patch whose border, of random width up to a quarter of it, is soft."""
         share = rng.uniform(0, 0.25)
-        rows, columns = (_ramp(length, share) for length in luma.shape)
+        rows, columns = (ramp(length, share) for length in luma.shape)
         boxes = np.zeros((0, 4), np.float32) if boxes is None else boxes
         landmarks = np.zeros((0, 5, 2), np.float32) if landmarks is None else landmarks
         return cls(luma, rows[:, None] * columns, boxes, landmarks, complete)
@@ -137,8 +137,8 @@ class Canvas:
         )
 
 
-def _ramp(length: int, share: float) -> Reals:
-    """0 to 1 to 0 along a side, the slopes taking a share each."""
+def ramp(length: int, share: float) -> Reals:
+    """Return 0 to 1 to 0 along a side (length,), the slopes taking a share each."""
     from_edge = np.minimum(np.arange(length), np.arange(length)[::-1]) + 0.5
     return (from_edge / max(1.0, share * length)).clip(0, 1).astype(np.float32)
 

@@ -22,17 +22,16 @@ from bitlens.data.faces import faces
 from bitlens.data.ssim import structural_similarity
 from bitlens.data.unseen import UNSEEN, Unseen
 from bitlens.results.persons import milliseconds, over_persons
-from bitlens.train.clearness import sharp_crops
 from bitlens.vision.clearness import Clearness
 from bitlens.vision.crop import level
 
 __all__ = [
     "ROWS",
-    "Judged",
+    "Spoiled",
     "agreement",
     "high_frequency_ratio",
-    "judged",
     "laplacian_variance",
+    "spoil_all",
     "tenengrad",
     "test_samples",
 ]
@@ -72,7 +71,7 @@ def high_frequency_ratio(crop: Bytes) -> float:
     return float((image - blur(image, _RATIO_BLUR)).var()) / variance if variance else 0.0
 
 
-class Judged(NamedTuple):
+class Spoiled(NamedTuple):
     """Crops of one kind of degradation and the truth about them.
 
     Args:
@@ -90,14 +89,14 @@ class Judged(NamedTuple):
     plain: Reals
 
 
-def judged(sharp: Bytes, persons: npt.NDArray[np.int64], kind: str) -> Judged:
+def spoil_all(sharp: Bytes, persons: npt.NDArray[np.int64], kind: str) -> Spoiled:
     """Make sharp crops (N, H, W) worse by one kind: "mixture", or a name of `UNSEEN`."""
     rng = np.random.default_rng([_SEED, [*_DRAWS].index(kind)])
     numbers = np.repeat(np.arange(len(sharp)), _DRAWS[kind])
     worse = [_worse(sharp[number], kind, rng) for number in tqdm(numbers, desc=kind, disable=None, leave=False)]
     crops = np.stack([one.crop for one in worse])
     levelled = zip(level(sharp)[numbers], level(crops), strict=True)
-    return Judged(
+    return Spoiled(
         crops,
         persons[numbers],
         np.array([one.amount for one in worse]),
@@ -114,7 +113,7 @@ def _worse(crop: Bytes, kind: str, rng: np.random.Generator) -> Unseen:
 
 
 @lru_cache(maxsize=1)
-def test_samples(data: Path | None, limit: int | None = None) -> dict[str, Judged]:
+def test_samples(data: Path | None, limit: int | None = None) -> dict[str, Spoiled]:
     """Return the sharp crops of the test persons, made worse by each kind.
 
     Args:
@@ -124,11 +123,13 @@ def test_samples(data: Path | None, limit: int | None = None) -> dict[str, Judge
     Raises:
         bitlens.data.DataError: the data is missing or damaged, or PyAV is not installed.
     """
+    from bitlens.train.clearness import sharp_crops  # needs torch; the names of the rows do not
+
     sharp = sharp_crops(p for p in faces(data, *_SETS) if p.split == "test")
-    return {kind: judged(sharp.crops[:limit], sharp.persons[:limit], kind) for kind in _DRAWS}
+    return {kind: spoil_all(sharp.crops[:limit], sharp.persons[:limit], kind) for kind in _DRAWS}
 
 
-def agreement(measure: Measure, samples: dict[str, Judged]) -> dict[str, Any]:
+def agreement(measure: Measure, samples: dict[str, Spoiled]) -> dict[str, Any]:
     """Return a measure's rank correlations with the truths, by kind; each [value, low, high] over persons."""
     figures: dict[str, Any] = {}
     for kind, own in samples.items():

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitlens.results.detection import Detect, Labelled
+from bitlens.results.detection import Detect, Labelled, corners
 
 __all__ = ["Mapped", "haar", "libfacedetection"]
 
@@ -78,7 +78,7 @@ def haar() -> Detect:
         found, _, weights = cascade.detectMultiScale3(
             luma, _STEP, _NEIGHBOURS, minSize=(_LEAST_PX, _LEAST_PX), outputRejectLevels=True
         )
-        return _corners(found), np.asarray(weights, np.float64).reshape(-1)
+        return corners(np.asarray(found)), np.asarray(weights, np.float64).reshape(-1)
 
     return detect
 
@@ -91,12 +91,6 @@ def libfacedetection() -> Detect:
     def detect(luma: Bytes) -> tuple[Reals, Reals]:
         coloured = np.repeat(luma[:, :, None], 3, 2)
         scores, boxes, _ = yuface.detect(coloured, 0.0)
-        return _corners(boxes), np.asarray(scores, np.float64)
+        return corners(np.asarray(boxes)), np.asarray(scores, np.float64)
 
     return detect
-
-
-def _corners(boxes: npt.ArrayLike) -> Reals:
-    """Left, top, right, bottom of left, top, width, height."""
-    found = np.asarray(boxes, np.float64).reshape(-1, 4)
-    return np.concatenate([found[:, :2], found[:, :2] + found[:, 2:]], 1)

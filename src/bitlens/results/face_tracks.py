@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlens.data.degrade import Degradation, degrade, resized
+from bitlens.data.detail import detail
 from bitlens.data.faces import FacePicture
+from bitlens.data.pasting import ramp
 from bitlens.data.ssim import structural_similarity
-from bitlens.train.clearness import detail
 from bitlens.vision import Box, ShotWeights
 from bitlens.vision.crop import cut_square, level, square_around
 from bitlens.vision.exposure import exposure
@@ -48,11 +49,13 @@ class ComposedTrack:
         frames: brightness, uint8 (240, 320) each.
         boxes: of the face in each.
         truth: how good a shot each frame is, (T,), 0 to 100.
+        unlit: the same without exposure, (T,), 0 to 100.
     """
 
     frames: list[Bytes]
     boxes: list[Box]
     truth: Reals
+    unlit: Reals
 
 
 def sharp_pictures(pictures: Sequence[FacePicture]) -> dict[str, list[FacePicture]]:
@@ -88,7 +91,10 @@ def compose_track(pictures: Sequence[FacePicture], background: Bytes, rng: np.ra
     angle, noise, quality = rng.uniform(0, math.pi), rng.uniform(1, 9), int(rng.integers(40, 91))
     canvas = resized(background.astype(np.float32), (_HEIGHT, _WIDTH))
     lumas = [picture.luma() for picture in turning]
-    frames, boxes, truth = [], [], []
+    sharp = [level(_sharp(luma, picture)[None])[0] for luma, picture in zip(lumas, turning, strict=True)]
+    frames: list[Bytes] = []
+    boxes: list[Box] = []
+    truths: list[tuple[float, float]] = []
     for k in range(count):
         picture, luma = turning[shown[k]], lumas[shown[k]]
         clean, box = _pasted(canvas, luma, picture.faces[0].box, wide[k], (x[k], y[k]))
@@ -104,17 +110,19 @@ def compose_track(pictures: Sequence[FacePicture], background: Bytes, rng: np.ra
         frame = degrade(clean, amounts, rng)
         frames.append(frame)
         boxes.append(box)
-        truth.append(_truth(frame, box, luma, picture))
-    return ComposedTrack(frames, boxes, np.array(truth))
+        truths.append(_truths(frame, box, sharp[shown[k]], picture))
+    truth, unlit = np.array(truths).T
+    return ComposedTrack(frames, boxes, truth, unlit)
 
 
-def _truth(frame: Bytes, box: Box, luma: Bytes, picture: FacePicture) -> float:
-    sharp = _sharp(luma, picture)
+def _truths(frame: Bytes, box: Box, sharp: Bytes, picture: FacePicture) -> tuple[float, float]:
     seen = cut_square(frame, square_around(box, _MARGIN), _CROP)
-    likeness = structural_similarity(level(sharp[None])[0], level(seen[None])[0])
+    likeness = max(0.0, structural_similarity(sharp, level(seen[None])[0]))
     yaw, pitch, _ = _pose(picture)
     front = float(frontality_of(yaw, pitch))
-    return ShotWeights().score(100 * likeness, front, math.sqrt(box.area), exposure(frame, box))
+    side = math.sqrt(box.area)
+    lit = ShotWeights().score(100 * likeness, front, side, exposure(frame, box))
+    return lit, likeness * front * min(1.0, side / ShotWeights().full_size_px)
 
 
 def _sharp(luma: Bytes, picture: FacePicture) -> Bytes:
@@ -135,18 +143,13 @@ def _pasted(
     patch = resized(luma.astype(np.float32), shape)
     top = round(middle[1] - (face[1] + face[3] / 2) * down)
     left = round(middle[0] - (face[0] + face[2] / 2) * across)
-    fade = _ramp(shape[0])[:, None] * _ramp(shape[1])
+    fade = ramp(shape[0], _SOFT)[:, None] * ramp(shape[1], _SOFT)
     y0, y1, x0, x1 = max(0, top), min(_HEIGHT, top + shape[0]), max(0, left), min(_WIDTH, left + shape[1])
     own = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
     image = canvas.copy()
     image[y0:y1, x0:x1] += fade[own] * (patch[own] - image[y0:y1, x0:x1])
     box = Box(left + face[0] * across, top + face[1] * down, face[2] * across, face[3] * down)
     return (image + 0.5).clip(0, 255).astype(np.uint8), box
-
-
-def _ramp(length: int) -> npt.NDArray[np.float32]:
-    from_edge = np.minimum(np.arange(length), np.arange(length)[::-1]) + 0.5
-    return (from_edge / (_SOFT * length)).clip(0, 1).astype(np.float32)
 
 
 def _wavering(t: Reals, rng: np.random.Generator) -> Reals:

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bitlens.data.agreement import auc
+from bitlens.data.agreement import FRONTAL_DEGREES, TURNED_DEGREES, frontal_auc
 from bitlens.data.faces import FacePicture, faces
+from bitlens.results.detection import box_corners
 from bitlens.results.persons import milliseconds, over_persons
 from bitlens.vision.crop import crop_faces
 from bitlens.vision.decode import overlaps
@@ -23,7 +24,7 @@ from bitlens.vision.detector import FaceDetector
 from bitlens.vision.pose import Pose, frontality_of
 from bitlens.vision.records import Box
 
-__all__ = ["ROWS", "Labelled", "LandmarkFit", "detected", "errors", "labelled"]
+__all__ = ["ROWS", "LandmarkFit", "Posed", "detected", "errors", "posed"]
 
 Bytes = npt.NDArray[np.uint8]
 Reals = npt.NDArray[np.float64]
@@ -31,7 +32,6 @@ Reals = npt.NDArray[np.float64]
 _SETS = ("ytfaces", "helen")
 _SEED = 7
 _SHIFT, _SCALE = 0.1, 1.15  # of boxes moved at random: of their longer side, and a factor
-_FRONTAL, _TURNED = 15.0, 35.0  # degrees of yaw
 _RIDGE = 1e-3
 _LEAST_OVERLAP = 0.3
 
@@ -68,7 +68,7 @@ def _products(landmarks: Reals) -> Reals:
     return products
 
 
-class Labelled(NamedTuple):
+class Posed(NamedTuple):
     """Faces with a pose.
 
     Args:
@@ -86,7 +86,7 @@ class Labelled(NamedTuple):
     angles: Reals
 
 
-def labelled(pictures: Sequence[FacePicture]) -> Labelled:
+def posed(pictures: Sequence[FacePicture]) -> Posed:
     """Return the faces of pictures that have a pose and landmarks."""
     found = [
         (picture, face.box, face.landmarks, face.pose)
@@ -96,7 +96,7 @@ def labelled(pictures: Sequence[FacePicture]) -> Labelled:
     ]
     lumas = {picture.file: picture.luma() for picture, *_ in found}
     _, persons = np.unique([picture.person or picture.file for picture, *_ in found], return_inverse=True)
-    return Labelled(
+    return Posed(
         [lumas[picture.file] for picture, *_ in found],
         [Box(*box) for _, box, _, _ in found],
         np.array([landmarks for _, _, landmarks, _ in found], np.float64),
@@ -105,7 +105,7 @@ def labelled(pictures: Sequence[FacePicture]) -> Labelled:
     )
 
 
-def detected(known: Labelled, detector: FaceDetector) -> Labelled:
+def detected(known: Posed, detector: FaceDetector) -> Posed:
     """Return the faces that a detector finds, with its boxes and landmarks and the labelled pose.
 
     A labelled face is found where the overlap (intersection over union) with a detected one is at least 0.3; the best counts.
@@ -113,11 +113,11 @@ def detected(known: Labelled, detector: FaceDetector) -> Labelled:
     kept, found = [], []
     for number, (luma, box) in enumerate(zip(known.lumas, known.boxes, strict=True)):
         seen = detector.detect(luma)
-        shares = overlaps(_corners([box]), _corners([face.box for face in seen]))[0]
+        shares = overlaps(box_corners([box]), box_corners(face.box for face in seen))[0]
         if len(seen) and shares.max() >= _LEAST_OVERLAP:
             kept.append(number)
             found.append(seen[int(shares.argmax())])
-    return Labelled(
+    return Posed(
         [known.lumas[number] for number in kept],
         [face.box for face in found],
         np.array([face.landmarks for face in found], np.float64).reshape(-1, 5, 2),
@@ -127,24 +127,20 @@ def detected(known: Labelled, detector: FaceDetector) -> Labelled:
 
 
 @lru_cache(maxsize=1)
-def _all_labelled(data: Path | None) -> dict[str, Labelled]:
+def _all_labelled(data: Path | None) -> dict[str, Posed]:
     pictures = faces(data, *_SETS)
     parts = {"train": [p for p in pictures if p.split == "train"]}
     parts |= {name: [p for p in pictures if p.split == "test" and p.source == name] for name in _SETS}
-    return {name: labelled(part) for name, part in parts.items()}
+    return {name: posed(part) for name, part in parts.items()}
 
 
 @lru_cache(maxsize=1)
-def _all_detected(data: Path | None) -> dict[str, Labelled]:
+def _all_detected(data: Path | None) -> dict[str, Posed]:
     detector = FaceDetector(threads=1)
     return {name: detected(part, detector) for name, part in _all_labelled(data).items()}
 
 
-def _corners(boxes: Sequence[Box]) -> Reals:
-    return np.array([box.corners for box in boxes], np.float64).reshape(-1, 4)
-
-
-def _moved(known: Labelled) -> Labelled:
+def _moved(known: Posed) -> Posed:
     """Move every box at random by up to 10 % of its longer side and scale it by up to 15 %."""
     rng, boxes = np.random.default_rng(_SEED), []
     for box in known.boxes:
@@ -155,22 +151,22 @@ def _moved(known: Labelled) -> Labelled:
     return known._replace(boxes=boxes)
 
 
-def _angles(pose: Pose, known: Labelled) -> Reals:
+def _angles(pose: Pose, known: Posed) -> Reals:
     pairs = zip(known.lumas, known.boxes, strict=True)
     crops = [crop_faces(luma, [box], pose.size, pose.margin) for luma, box in pairs]
     found = pose.estimate(np.concatenate(crops) if crops else np.zeros((0, pose.size, pose.size), np.uint8))
     return np.stack([found.yaw, found.pitch, found.roll], 1)
 
 
-def errors(found: Reals, test: Labelled) -> dict[str, Any]:
+def errors(found: Reals, test: Posed) -> dict[str, Any]:
     """Return the mean errors of angles (N, 3) in degrees and the AUC of frontality, each [value, low, high] over persons."""
     wrong, away = np.abs(found - test.angles), np.abs(test.angles[:, 0])
     frontality = frontality_of(found[:, 0], found[:, 1])
     columns = {"yaw": wrong[:, 0], "pitch": wrong[:, 1], "roll": wrong[:, 2], "yaw and pitch": wrong[:, :2].mean(1)}
     parts = {
-        "up to 15": away <= _FRONTAL,
-        "15 to 35": (away > _FRONTAL) & (away <= _TURNED),
-        "above 35": away > _TURNED,
+        "up to 15": away <= FRONTAL_DEGREES,
+        "15 to 35": (away > FRONTAL_DEGREES) & (away <= TURNED_DEGREES),
+        "above 35": away > TURNED_DEGREES,
     }
     figures: dict[str, Any] = {"faces": len(found), "persons": len(np.unique(test.persons))}
     for name, each in columns.items():
@@ -187,13 +183,12 @@ def _mean(values: Reals, chosen: npt.NDArray[np.int64]) -> float:
 
 
 def _frontal_auc(frontality: Reals, away: Reals, chosen: npt.NDArray[np.int64]) -> float:
-    frontality, away = frontality[chosen], away[chosen]
-    return auc(frontality[away <= _FRONTAL], frontality[away > _TURNED])
+    return frontal_auc(frontality[chosen], away[chosen])
 
 
 def _row(
-    angles: Callable[[Labelled, Labelled], Reals],
-    prepare: Callable[[Path | None], dict[str, Labelled]] = _all_labelled,
+    angles: Callable[[Posed, Posed], Reals],
+    prepare: Callable[[Path | None], dict[str, Posed]] = _all_labelled,
 ) -> Callable[[Path | None], dict[str, Any]]:
     """A row of both sets; `angles` is of (training part, test part)."""
 
@@ -214,7 +209,7 @@ def _speed(data: Path | None) -> dict[str, Any]:
     return milliseconds(lambda: pose.estimate(crop))
 
 
-def _fitted(train: Labelled, test: Labelled) -> Reals:
+def _fitted(train: Posed, test: Posed) -> Reals:
     return LandmarkFit(train.landmarks, train.angles)(test.landmarks)
 
 

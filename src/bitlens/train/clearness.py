@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from bitlens.data.agreement import spearman
 from bitlens.data.dataset import DataError
-from bitlens.data.degrade import Degradation, degrade, draw_mixture, draw_training, resized
+from bitlens.data.degrade import Degradation, degrade, draw_mixture, draw_training
+from bitlens.data.detail import detail
 from bitlens.data.faces import FacePicture, faces
 from bitlens.data.ssim import structural_similarity
 from bitlens.train.maker import Made, MadeSetup, MadeTask, Maker, luma_tensor
@@ -30,7 +31,7 @@ from bitlens.vision.clearness import CLEARNESS_MARGIN, CLEARNESS_SIZE
 from bitlens.vision.crop import cut_square, level, square_around
 from bitlens.vision.records import Box
 
-__all__ = ["ClearnessOfFaces", "SharpCrops", "Worsened", "detail", "sharp_crops", "sharpness_of", "worsen"]
+__all__ = ["ClearnessOfFaces", "SharpCrops", "Worsened", "sharp_crops", "sharpness_of", "worsen"]
 
 Bytes = npt.NDArray[np.uint8]
 Reals = npt.NDArray[np.float32]
@@ -44,15 +45,6 @@ _TEST_DRAWS = 2
 _MOST_BLUR = 4.0  # pixels
 _TEST_SEED = 20
 _SPREAD = 2.0  # of sharpness over that of likeness: their errors count alike
-
-
-def detail(crop: Bytes) -> float:
-    """Return what is lost when a crop (H, W) is halved and doubled again, over its contrast; 0 for a flat one."""
-    image = crop.astype(np.float32)
-    height, width = image.shape
-    coarse = resized(resized(image, (height // 2, width // 2)), (height, width))
-    deviation = float(image.std())
-    return float((image - coarse).std()) / deviation if deviation else 0.0
 
 
 class SharpCrops(NamedTuple):
