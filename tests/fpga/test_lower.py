@@ -9,17 +9,19 @@ import numpy as np
 import pytest
 
 from bitlens.core.grid import Grid
+from bitlens.core.steps import NEVER
 from bitlens.fpga.folding import Fold, default_folding
 from bitlens.fpga.lower import lower_program
+from bitlens.fpga.lower.program import RULES
 from bitlens.fpga.memory import pack_fields
 from bitlens.fpga.network import FpgaError, integer_bits
 from bitlens.fpga.project import write_project
 from bitlens.fpga.simulate import Simulator
 from bitlens.fpga.verilate import find_verilator
 from bitlens.graph.file import Program
-from bitlens.graph.ops import window_attrs
+from bitlens.graph.ops import INTEGER_OPS, window_attrs
 
-from programs import Builder, random_inputs
+from programs import Builder, random_inputs, step_program
 
 PAUSES = ((0.0, 0.0), (0.3, 0.3), (0.9, 0.0), (0.0, 0.9))
 
@@ -96,18 +98,70 @@ def test_words_hold_fields_from_the_lowest_bit() -> None:
     ]
 
 
+def orders() -> Program:
+    """Selections, depth to space, gates, lookups, groups, filters of one channel."""
+    rng = np.random.default_rng(0)
+    b = Builder()
+    x = b.input((4, 5, 8), Grid.unsigned(2))
+    s = b.op("select", x, channels=np.array([4, 5, 6, 7, 0, 1, 4, 5]))
+    y = b.steps(b.conv(s, rng, 12, Grid.odd(1), (3, 3), pads=(1, 1, 1, 1), groups=4, bias=True), rng, Grid.unsigned(2))
+    gate = b.steps(b.op("sum_pool", y, **window_attrs((4, 5))), rng, Grid.signed(3), kind="any")
+    z = b.op("multiply", y, b.conv(gate, rng, 12, Grid.ternary()))
+    z = b.steps(b.conv(z, rng, 12, Grid.narrow(3), groups=3), rng, Grid.unsigned(2))
+    d = b.op("depth_to_space", z, block=2)
+    row = b.lookup(b.op("select", d, channels=np.array([2])), rng, 6, Grid.signed(4))
+    never = {"breakpoints": np.array([[3, 8, NEVER]]), "values": np.array([[0, 1, 2, 3]])}  # rows hold -8 to 7
+    t = b.op("steps", row, grid=Grid.unsigned(2), **never)
+    u = b.op("steps", d, grid=Grid.unsigned(2), breakpoints=np.array([[2, NEVER]]), values=np.array([[0, 1, 2]]))
+    e = b.op(
+        "concat",
+        d,
+        row,
+        t,
+        u,
+        b.op("steps", u, grid=Grid.unsigned(2), breakpoints=np.zeros((1, 0), np.int64), values=np.array([[3]])),
+    )
+    return b.program(
+        b.conv(e, rng, 7, Grid.narrow(4), (2, 2), stride=(2, 2)),
+        b.conv(b.op("select", x, channels=np.array([7, 3])), rng, 4, Grid.odd(2), groups=2),
+    )
+
+
+def test_orders_gates_and_groups(tmp_path: Path) -> None:
+    program = orders()
+    network = lower_program(program, default_folding(program, 4, 2) | {"select0": Fold(2), "lookup11": Fold(3)})
+    simulator = Simulator(network, write_project(network, tmp_path))
+    images = random_inputs(program, 6, 1)["image"]
+    golden = program.run(images)
+    for pauses in PAUSES:
+        for name, array in simulator.run(images, pauses=pauses).outputs.items():
+            assert np.array_equal(array, golden[name])
+
+
+def test_the_number_of_the_largest_channel(tmp_path: Path) -> None:
+    program = orders()
+    network = lower_program(program, default_folding(program, 4, 2), argmax=True)
+    images = random_inputs(program, 3, 2)["image"]
+    found = Simulator(network, write_project(network, tmp_path)).run(images).outputs
+    for name, array in program.run(images).items():
+        assert np.array_equal(found[name][..., 0], array.argmax(axis=-1))
+    (first, _) = program.graph.outputs
+    program.graph.values[first] = program.graph.value(first).with_(scale=np.arange(7, dtype=np.float32))
+    sentence = f"{first}: all channels must have one positive scale and one offset for argmax, not several"
+    with pytest.raises(FpgaError, match=f"^{sentence}$"):
+        lower_program(program, default_folding(program), argmax=True)
+
+
+def test_every_op_has_a_rule() -> None:
+    assert RULES.keys() == INTEGER_OPS.keys()
+
+
 def test_refusals(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     b = Builder()
-    x = b.input((4, 4, 4), Grid.unsigned(2))
-    grouped = b.program(b.conv(x, rng, 4, Grid.odd(1), (1, 1), groups=2))
-    b = Builder()
-    moved = b.program(b.op("depth_to_space", b.input((4, 4, 4), Grid.unsigned(2)), block=2))
-    b = Builder()
     open_size = b.program(b.conv(b.input((None, 4, 4), Grid.unsigned(2)), rng, 4, Grid.odd(1)))
     for program, folds, sentence in (
-        (grouped, {"conv0": Fold(1, 1)}, "conv0: groups must be 1 for a circuit, not 2"),
-        (moved, {}, "depth_to_space0: op must have an element in rtl/, not be depth_to_space"),
+        (step_program(), {}, "program: must have one input for a circuit, not 3"),
         (open_size, {}, "image: size must be fixed for a circuit, not symbolic; give --size HxW"),
         (
             branches(),

@@ -4,7 +4,6 @@
 from itertools import product
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +14,6 @@ from bitlens.fpga.estimate import network_cost
 from bitlens.fpga.folding import Fold
 from bitlens.fpga.lower import lower_program
 from bitlens.fpga.lower.windows import has_windows
-from bitlens.fpga.network import FpgaError
 from bitlens.fpga.search import Search
 from bitlens.graph.file import Program
 from bitlens.graph.ops import window_attrs
@@ -92,10 +90,3 @@ def test_nothing_is_faster_than_its_widest_layer() -> None:
     found = search.least(16)
     assert found is not None
     assert found.folding == {"conv0": Fold(4, 2)}
-
-
-def test_an_op_without_element_is_refused() -> None:
-    b = Builder()
-    program = b.program(b.op("depth_to_space", b.input((4, 4, 4), Grid.unsigned(2)), block=2))
-    with pytest.raises(FpgaError, match="^depth_to_space0: op must have an element in rtl/, not be depth_to_space$"):
-        Search(program, DEVICE, "generic").least(1000)

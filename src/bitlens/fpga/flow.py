@@ -82,6 +82,18 @@ def _concat(p: Parameters) -> Flow:
     return Flow({"a": a, "b": b}, {"a": np.minimum(count, a), "b": np.maximum(count - a, 0)})
 
 
+def _reorder(p: Parameters) -> Flow:
+    return Flow({"in": p["TAKES"]}, {"in": np.full(p["GIVES"], p["TAKES"])})
+
+
+def _lookup(p: Parameters) -> Flow:
+    return Flow({"in": 1}, {"in": np.ones(p["FOLDS"], np.int64)})
+
+
+def _argmax(p: Parameters) -> Flow:
+    return Flow({"in": p["FOLDS"]}, {"in": np.full(1, p["FOLDS"])})
+
+
 def _window(p: Parameters) -> Flow:
     row, reach = p["WIDTH"] * p["FOLDS"], p["DILATION_H"] * (p["KERNEL_H"] - 1)
     top = np.arange(p["OUT_HEIGHT"]) * p["STRIDE_H"] - p["PAD_TOP"]
@@ -106,6 +118,10 @@ _FLOWS: dict[str, Callable[[Parameters], Flow]] = {
     "narrow": _narrow,
     "add": _add,
     "concat2": _concat,
+    "multiply": _add,
+    "reorder": _reorder,
+    "lookup": _lookup,
+    "argmax": _argmax,
     "window": _window,
     "upsample": _upsample,
 }

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from bitlens.core.steps import NEVER
 
-__all__ = ["Memory", "pack_fields", "rescale_table", "step_table", "weight_words"]
+__all__ = ["Memory", "pack_fields", "rescale_table", "step_table", "weight_words", "whole_table"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -89,6 +89,18 @@ def step_table(
 
     levels = breakpoints.shape[1]
     return Memory(rows // lanes, lanes * (levels * in_bits + (levels + 1) * out_bits), words)
+
+
+def whole_table(steps: Mapping[str, Any]) -> tuple[IntArray, IntArray]:
+    """Breakpoints and values of a `steps` node, with a breakpoint that nothing reaches where there is none: elements want one.
+
+    Args:
+        steps: attributes.
+    """
+    breakpoints, values = np.asarray(steps["breakpoints"], np.int64), np.asarray(steps["values"], np.int64)
+    if breakpoints.shape[1]:
+        return breakpoints, values
+    return np.full((len(values), 1), NEVER), np.repeat(values, 2, axis=1)
 
 
 def rescale_table(

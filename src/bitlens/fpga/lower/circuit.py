@@ -37,6 +37,12 @@ class Circuit(Wiring):
         assert grid is not None
         return grid
 
+    def channels(self, tensor: str) -> int:
+        """The channels of a tensor."""
+        (*_, channels) = self.graph.value(tensor).shape or (None,)
+        assert channels is not None
+        return channels
+
     def source(self, node: Node) -> Stream:
         """The first input of a layer that is no dense convolution, on the lanes its fold asks for, else as it comes.
 

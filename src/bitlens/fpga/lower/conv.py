@@ -13,7 +13,7 @@ from bitlens.fpga.folding import KERNELS
 from bitlens.fpga.lower.circuit import Circuit
 from bitlens.fpga.lower.requantize import add_bias
 from bitlens.fpga.lower.windows import add_windows, has_windows
-from bitlens.fpga.memory import pack_fields, step_table, weight_words
+from bitlens.fpga.memory import pack_fields, step_table, weight_words, whole_table
 from bitlens.fpga.network import FpgaError, Stream, integer_bits
 from bitlens.fpga.products import Products, pe_latency
 from bitlens.fpga.wiring import fixed_size
@@ -26,16 +26,23 @@ IntArray = npt.NDArray[np.int64]
 
 def lower_conv(circuit: Circuit, node: Node) -> None:
     """A convolution, with the step table behind it where that alone reads its sums."""
-    groups, (outputs, _, _, depth) = node.attrs["groups"], node.attrs["weights"].shape
-    if groups != 1 and groups == outputs and depth == 1:
+    outputs, _, _, depth = node.attrs["weights"].shape
+    if node.attrs["groups"] == outputs > 1 and depth == 1 and circuit.channels(node.inputs[0]) == outputs:
         return _lower_depthwise(circuit, node)
-    if groups != 1:
-        raise FpgaError(f"{node.name}: groups must be 1 for a circuit, not {groups}")
     return _lower_dense(circuit, node)
 
 
+def _dense_weights(node: Node) -> npt.NDArray[Any]:
+    """(O, kh, kw, C): filters of groups have zeros for the channels of the others."""
+    weights, groups = node.attrs["weights"], node.attrs["groups"]
+    outputs, kh, kw, depth = weights.shape
+    dense = np.zeros((outputs, kh, kw, groups, depth), weights.dtype)
+    dense[np.arange(outputs), :, :, np.arange(outputs) * groups // outputs] = weights
+    return dense.reshape(outputs, kh, kw, groups * depth)
+
+
 def _lower_dense(circuit: Circuit, node: Node) -> None:
-    weights = node.attrs["weights"]  # (O, kh, kw, C)
+    weights = _dense_weights(node)
     outputs, kh, kw, depth = weights.shape
     fold = circuit.folding.get(node.name)
     column = fold is not None and depth % fold.simd != 0
@@ -89,7 +96,7 @@ def _lower_dense(circuit: Circuit, node: Node) -> None:
         circuit.done(node.output, sums)
         return
     bits, signed = integer_bits(circuit.grid(steps.output))
-    breakpoints, values = steps.attrs["breakpoints"], steps.attrs["values"]
+    breakpoints, values = whole_table(steps.attrs)
     parameters |= {"LEVELS": breakpoints.shape[1], "OUT_BITS": bits}
     memories["TABLE"] = step_table(breakpoints, values, outputs, fold.pe, sum_bits, bits, lacking)
     codes = circuit.add("mvtu", node.name, parameters, stream, memories=memories, bits=bits, signed=signed, **common)
@@ -101,8 +108,6 @@ def _lower_depthwise(circuit: Circuit, node: Node) -> None:
     weights = node.attrs["weights"]  # (C, kh, kw, 1)
     channels, kh, kw, _ = weights.shape
     source = circuit.source(node)
-    if source.shape[2] != channels:
-        raise FpgaError(f"{node.name}: every channel must have one filter, not {channels // source.shape[2]}")
     bias = _bias(node, channels)
     stream = add_windows(circuit, node, source, 0)
     bits, weight_bits = _sum_bits(circuit.grid(node.output), bias), _signed_bits(weights)

@@ -6,21 +6,26 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bitlens.fpga.lower.circuit import Circuit
+from bitlens.fpga.network import Stream
 from bitlens.fpga.wiring import fixed_size
 from bitlens.graph.graph import Node
 
-__all__ = ["lower_crop", "lower_flatten", "lower_upsample"]
+__all__ = ["enlarge", "lower_crop", "lower_flatten", "lower_upsample"]
 
 
 def lower_upsample(circuit: Circuit, node: Node) -> None:
     """Copies of pixels or zeros between them, and pads."""
     attrs = node.attrs
-    _enlarge(circuit, node, attrs["factor"], int(attrs["repeat"]), attrs["pads"][:2])
+    shape = fixed_size(node.name, circuit.graph.value(node.output).shape)
+    stream = circuit.source(node)
+    repeat, pads = int(attrs["repeat"]), attrs["pads"][:2]
+    circuit.done(node.output, enlarge(circuit, node, stream, shape, attrs["factor"], repeat=repeat, pads=pads))
 
 
 def lower_crop(circuit: Circuit, node: Node) -> None:
     """The top left part, of another tensor's size."""
-    _enlarge(circuit, node, (1, 1), 1, (0, 0))
+    shape = fixed_size(node.name, circuit.graph.value(node.output).shape)
+    circuit.done(node.output, enlarge(circuit, node, circuit.source(node), shape, (1, 1), repeat=1))
 
 
 def lower_flatten(circuit: Circuit, node: Node) -> None:
@@ -30,8 +35,24 @@ def lower_flatten(circuit: Circuit, node: Node) -> None:
     circuit.done(node.output, replace(stream, shape=(1, 1, height * width * channels)))
 
 
-def _enlarge(circuit: Circuit, node: Node, factor: tuple[int, int], repeat: int, pads: tuple[int, int]) -> None:
-    stream, shape = circuit.source(node), fixed_size(node.name, circuit.graph.value(node.output).shape)
+def enlarge(
+    circuit: Circuit,
+    node: Node,
+    stream: Stream,
+    shape: tuple[int, int, int],
+    factor: tuple[int, int],
+    *,
+    repeat: int,
+    pads: tuple[int, int] = (0, 0),
+) -> Stream:
+    """Every pixel as a block of pixels; then pads above and left, or cuts.
+
+    Args:
+        shape: of the result.
+        factor: height and width of a block.
+        repeat: 1 fills a block with copies, 0 with zeros.
+        pads: rows and columns of zeros in front; negative ones cut.
+    """
     parameters = {
         "HEIGHT": stream.shape[0],
         "WIDTH": stream.shape[1],
@@ -45,4 +66,4 @@ def _enlarge(circuit: Circuit, node: Node, factor: tuple[int, int], repeat: int,
         "OUT_HEIGHT": shape[0],
         "OUT_WIDTH": shape[1],
     }
-    circuit.done(node.output, circuit.add("upsample", node.name, parameters, stream, layer=node.name, shape=shape))
+    return circuit.add("upsample", node.name, parameters, stream, layer=node.name, shape=shape)

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Max and sum pools."""
+"""Max and sum pools, and the largest channel."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from bitlens.fpga.lower.circuit import Circuit
 from bitlens.fpga.lower.windows import add_windows
-from bitlens.fpga.network import integer_bits
+from bitlens.fpga.network import FpgaError, integer_bits
 from bitlens.fpga.wiring import fixed_size
 from bitlens.graph.graph import Node
 
-__all__ = ["lower_pool"]
+__all__ = ["add_argmax", "lower_pool"]
 
 
 def lower_pool(circuit: Circuit, node: Node) -> None:
@@ -30,3 +32,21 @@ def lower_pool(circuit: Circuit, node: Node) -> None:
     shape = fixed_size(node.name, circuit.graph.value(node.output).shape)
     pooled = circuit.add("pool", node.name, parameters, stream, layer=node.name, bits=bits, signed=signed, shape=shape)
     circuit.done(node.output, pooled)
+
+
+def add_argmax(circuit: Circuit, tensor: str) -> None:
+    """Let an output be the number of each pixel's largest channel."""
+    value, stream = circuit.graph.value(tensor), circuit.streams[tensor].pop()
+    if len(np.unique(value.scale)) != 1 or len(np.unique(value.offset)) != 1 or np.min(value.scale) <= 0:
+        raise FpgaError(f"{tensor}: all channels must have one positive scale and one offset for argmax, not several")
+    bits = max(1, (stream.shape[2] - 1).bit_length())
+    parameters = {
+        "LANES": stream.lanes,
+        "FOLDS": stream.folds,
+        "IN_BITS": stream.bits,
+        "IN_SIGNED": int(stream.signed),
+        "OUT_BITS": bits,
+    }
+    shape = (*stream.shape[:2], 1)
+    largest = circuit.add("argmax", tensor, parameters, stream, shape=shape, bits=bits, signed=False, lanes=1)
+    circuit.streams[tensor].append(largest)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Step tables that stand alone, rescales, and biases (rescales whose multiplier is 1)."""
+"""Tables: steps that stand alone, rescales, biases (rescales whose multiplier is 1), lookups."""
 
 from __future__ import annotations
 
@@ -7,25 +7,29 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlens.core.grid import Grid
+from bitlens.fpga.folding import largest_divisor
 from bitlens.fpga.lower.circuit import MOST_LEVELS, Circuit
-from bitlens.fpga.memory import rescale_table, step_table
+from bitlens.fpga.memory import pack_fields, rescale_table, step_table, whole_table
 from bitlens.fpga.network import FpgaError, Stream, integer_bits
 from bitlens.graph.graph import Node
 
-__all__ = ["add_bias", "lower_rescale", "lower_steps"]
+__all__ = ["add_bias", "lower_lookup", "lower_rescale", "lower_steps"]
 
 IntArray = npt.NDArray[np.int64]
 
 
 def lower_steps(circuit: Circuit, node: Node) -> None:
     """A step table behind anything but a convolution."""
-    breakpoints, values = node.attrs["breakpoints"], node.attrs["values"]
+    breakpoints, values = whole_table(node.attrs)
     levels = breakpoints.shape[1]
     if levels > MOST_LEVELS:
         raise FpgaError(f"{node.name}: step tables must have at most {MOST_LEVELS} breakpoints, not {levels}")
     stream = circuit.source(node)
-    if not stream.signed:  # one bit more makes it two's complement
-        stream = circuit.extended(stream, stream.bits + 1, True)
+    top = (
+        1 << (stream.bits - stream.signed)
+    ) - 1  # two's complement, and an integer for breakpoints that nothing reaches
+    wanted = stream.bits + (not stream.signed) + (int(breakpoints.max()) > top)
+    stream = circuit.extended(stream, wanted, True)
     bits, signed = integer_bits(circuit.grid(node.output))
     rows = max(len(breakpoints), stream.lanes)
     table = step_table(breakpoints, values, rows, stream.lanes, stream.bits, bits, None)
@@ -48,6 +52,29 @@ def lower_rescale(circuit: Circuit, node: Node) -> None:
     attrs, stream = node.attrs, circuit.source(node)
     rows = attrs["multiplier"], attrs["addend"], attrs["shift"]
     circuit.done(node.output, _add_rescale(circuit, node, stream, *rows, Grid.span(attrs["lo"], attrs["hi"])))
+
+
+def lower_lookup(circuit: Circuit, node: Node) -> None:
+    """A row of a table for every integer: a fold may say how many columns at once."""
+    stream, table = circuit.read(node.inputs[0]), np.asarray(node.attrs["table"], np.int64)
+    bits, signed = integer_bits(circuit.grid(node.output))
+    rows, columns = table.shape
+    fold = circuit.folding.get(node.name)
+    lanes = largest_divisor(columns, fold.pe if fold else 1)
+    parameters = {"IN_BITS": stream.bits, "ROWS": rows, "FOLDS": columns // lanes, "BEAT": lanes * bits}
+    found = circuit.add(
+        "lookup",
+        node.name,
+        parameters,
+        stream,
+        layer=node.name,
+        memories={"TABLE": pack_fields((table.reshape(-1, lanes), bits))},
+        bits=bits,
+        signed=signed,
+        lanes=lanes,
+        shape=(*stream.shape[:2], columns),
+    )
+    circuit.done(node.output, found)
 
 
 def add_bias(circuit: Circuit, node: Node, sums: Stream, bias: IntArray) -> Stream:
