@@ -68,7 +68,7 @@ def test_a_shot_given_twice_is_written_once(tmp_path: Path) -> None:
     report = _scan(_clip(tmp_path / "a.mp4"), tmp_path / "out", options)
     kinds = {record["frame"]: record["kinds"] for record in read_captures(tmp_path / "out" / "captures.jsonl")}
     assert kinds[7] == ["interval", "best"]
-    assert kinds[1] == ["quick"]  # a track of one frame gives nothing
+    assert kinds[4] == ["quick"]  # a track of less than a fifth of a second gives nothing
     assert len(kinds) == report["captures"] == len(list((tmp_path / "out" / "crops").iterdir()))
 
 
@@ -144,7 +144,7 @@ def test_a_clip_without_faces(tmp_path: Path) -> None:
 
 def test_a_hundred_faces(tmp_path: Path) -> None:
     frames = [picture([5] * 100, size=(4000, 40))] * 2
-    report = _scan(write_video(tmp_path / "a.mp4", frames), tmp_path / "out", ScanOptions(keep=1))
+    report = _scan(write_video(tmp_path / "a.mp4", frames), tmp_path / "out", ScanOptions(keep=1, least_frames=2))
     assert (report["tracks"], report["captures"]) == (100, 100)
 
 
@@ -154,6 +154,18 @@ def test_pictures_stand_for_themselves(tmp_path: Path) -> None:
         Image.fromarray(picture([5 + 50 * k])).save(tmp_path / "photos" / f"{k}.png")
     assert _scan(tmp_path / "photos", tmp_path / "out", ScanOptions())["captures"] == 3
     assert _scan(tmp_path / "photos" / "0.png", tmp_path / "one", ScanOptions())["captures"] == 1
+
+
+def test_faces_in_the_same_place_of_several_pictures_are_several_persons(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for k in range(60):
+        Image.fromarray(picture([50], value=110 + 2 * k)).save(tmp_path / "photos" / f"{k:02}.png")
+    report = scan_archive([tmp_path / "photos"], tmp_path / "out", ScanOptions(), _jobs)
+    assert (report["tracks"], report["captures"]) == (60, 60)
+    records = read_captures(tmp_path / "out" / "captures.jsonl")
+    assert sorted(record["frame"] for record in records) == [*range(60)]
+    assert report["video_seconds"] == 0
+    assert "recording" not in render(report, tmp_path / "out")  # pictures are none
 
 
 def test_a_video_without_a_frame_is_refused(tmp_path: Path) -> None:

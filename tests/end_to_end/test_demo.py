@@ -9,6 +9,7 @@ import pytest
 
 from bitlens.camera.captures import read_captures
 from bitlens.results.demo import run_demo
+from bitlens.results.demo_clip import face_middle
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -31,6 +32,12 @@ def test_the_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     captures = read_captures(tmp_path / "captures.jsonl")
     assert len(captures) >= 8
+    assert len({capture["track"] for capture in captures}) == 2  # one person, who leaves and comes back
+    for capture in captures:
+        left, top, width, height = capture["box"]
+        x, y = face_middle(capture["frame"])
+        assert abs(left + width / 2 - x) < width / 4
+        assert abs(top + height / 2 - y) < height / 4
     clear = sorted(capture["clearness"] for capture in captures)
     assert clear[-1] > clear[0] + 20  # the clip is sharp in parts and blurred in others
     assert run_demo(tmp_path) == 0  # safe to run twice

@@ -35,6 +35,8 @@ def data(tmp_path: Path) -> Path:
 class _Truthful:
     """Finds the face where it was pasted, told by the track that is composed."""
 
+    sure = 0.5
+
     def __init__(self, monkeypatch: pytest.MonkeyPatch, hidden: bool = False) -> None:
         from bitlens.results import best_shot
 
@@ -109,7 +111,7 @@ def test_who_finds_nothing_regrets_everything(data: Path, monkeypatch: pytest.Mo
 
 def test_ways_to_take_few_frames_that_show_no_face_are_left_out() -> None:
     face = Face(Box(0, 0, 9, 9), np.zeros((5, 2), np.float32), 0.9)
-    shots = [Shot(0, frame, 0.0, face, 1, 0, 0, 0, 1, 1, 1) for frame in (0, 1, 6, 7)]  # two ways of six
+    shots = [Shot(0, frame, 0.0, face, 1, 0, 0, 0, 1, 1, 1, run=1) for frame in (0, 1, 6, 7)]  # two ways of six
     every, few = _chosen(shots, [1, 2, 3, 4], [0.1, 0.8, 0.5, 0.9])
     assert every == 0.9
     assert few == pytest.approx((0.5 + 0.9) / 2)

@@ -81,6 +81,8 @@ def test_every_capture_of_a_picture_without_faces_is_a_false_one(tmp_path: Path)
 class _Seer:
     """Sees a face in everything."""
 
+    sure = 0.5
+
     def detect(self, luma: npt.NDArray[np.uint8]) -> list[Face]:
         return [Face(Box(20, 20, 60, 70), np.zeros((5, 2), np.float32), 0.9)]
 

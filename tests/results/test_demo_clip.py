@@ -8,7 +8,7 @@ import pytest
 
 from bitlens.camera.source import open_source
 from bitlens.results import demo_clip
-from bitlens.results.demo_clip import draw_frame, write_clip
+from bitlens.results.demo_clip import draw_frame, face_middle, write_clip
 
 
 def _photograph() -> np.ndarray:
@@ -21,6 +21,17 @@ def test_the_same_frame_each_time_and_another_for_another_number() -> None:
     assert np.array_equal(draw_frame(photograph, 3), draw_frame(photograph, 3))
     assert not np.array_equal(draw_frame(photograph, 3), draw_frame(photograph, 4))
     assert draw_frame(photograph, 3).shape == (300, 400, 3)
+
+
+@pytest.mark.parametrize("number", [0, 17, 42, 120, 157, 173])
+def test_the_middle_of_the_face_is_where_it_is_drawn(number: int) -> None:
+    y, x = np.mgrid[:512, :512]
+    spot = 255 * np.exp(-((x - 222) ** 2 + (y - 118) ** 2) / 400)
+    frame = draw_frame(np.repeat(spot[:, :, None], 3, 2).astype(np.float32), number).astype(float).mean(2)
+    bright = (frame - 40).clip(0)
+    middle_x, middle_y = face_middle(number)
+    assert (bright * np.arange(400)).sum() / bright.sum() == pytest.approx(middle_x, abs=6)
+    assert (bright * np.arange(300)[:, None]).sum() / bright.sum() == pytest.approx(middle_y, abs=6)
 
 
 def test_nothing_outside_the_head_turns() -> None:

@@ -15,8 +15,8 @@ from bitlens.vision import BestShots, Box, Capture, Face, Shot, ShotWeights, Vis
 _FACE = Face(Box(0, 0, 40, 40), np.zeros((5, 2), np.float32), 0.9)
 
 
-def _shot(frame: int, score: float, track: int = 0, time: float | None = None) -> Shot:
-    return Shot(track, frame, frame / 10 if time is None else time, _FACE, 50, 0, 0, 0, 100, 100, score)
+def _shot(frame: int, score: float, track: int = 0, time: float | None = None, run: int = 9) -> Shot:
+    return Shot(track, frame, frame / 10 if time is None else time, _FACE, 50, 0, 0, 0, 100, 100, score, run)
 
 
 def _told(captures: Sequence[Capture]) -> list[tuple[str, int]]:
@@ -35,30 +35,45 @@ def _slow(
     begun = shots[0].time if shots else 0.0
     windows: dict[int, list[Shot]] = {}
     for count, shot in enumerate(shots, 1):
+        sure = any(other.run >= least for other in shots[:count])
         if interval is not None:
             number = math.floor((shot.time - begun) / interval)
-            if windows and number not in windows and count >= least:
+            if windows and number not in windows and sure:
                 given.append(("interval", best(windows[max(windows)]).frame))
             windows.setdefault(number, []).append(shot)
-        if quick is not None and shot.score >= quick and count >= least and "quick" not in dict(given):
+        if quick is not None and shot.score >= quick and sure and "quick" not in dict(given):
             given.append(("quick", shot.frame))
-    if len(shots) >= max(least, 1):
+    if any(shot.run >= least for shot in shots):
         if windows:
             given.append(("interval", best(windows[max(windows)]).frame))
-        kept: list[Shot] = []
-        for shot in shots:
-            near = [other for other in kept if shot.time - other.time < apart]
-            if all(other.score < shot.score for other in near):
-                kept = [other for other in kept if other not in near] + [shot]
-                if len(kept) > keep:
-                    kept.remove(min(reversed(kept), key=lambda other: other.score))  # of equal ones the latest
-        given += [("best", shot.frame) for shot in sorted(kept, key=lambda shot: -shot.score)]
+        given += [("best", shot.frame) for shot in _greedy(_of_stretches(shots, apart), keep, apart)]
     return given
+
+
+def _of_stretches(shots: list[Shot], apart: float) -> list[Shot]:
+    """The best of every stretch of time."""
+    if not apart:
+        return shots
+    best: dict[int, Shot] = {}
+    for shot in shots:
+        number = math.floor((shot.time - shots[0].time) / apart)
+        if number not in best or shot.score > best[number].score:
+            best[number] = shot
+    return list(best.values())
+
+
+def _greedy(shots: list[Shot], keep: int, apart: float) -> list[Shot]:
+    """The best of all shots; the best of those far enough from it; and so on."""
+    kept: list[Shot] = []
+    for shot in sorted(shots, key=lambda shot: (-shot.score, shot.frame)):
+        if len(kept) < keep and all(abs(shot.time - other.time) >= apart for other in kept):
+            kept.append(shot)
+    return kept
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    st.lists(st.tuples(st.integers(1, 4), st.integers(0, 8)), max_size=14),
+    st.lists(st.tuples(st.integers(1, 4), st.integers(0, 8), st.booleans()), max_size=40),
     st.integers(1, 4),
     st.sampled_from([0.0, 0.25, 1.0]),
     st.sampled_from([None, 0.0, 5.0, 9.0]),
@@ -66,12 +81,13 @@ def _slow(
     st.integers(1, 4),
 )
 def test_the_slow_model_gives_the_same_captures(
-    steps: list[tuple[int, int]], keep: int, apart: float, quick: float | None, interval: float | None, least: int
+    steps: list[tuple[int, int, bool]], keep: int, apart: float, quick: float | None, interval: float | None, least: int
 ) -> None:
-    shots, frame = [], 0
-    for gap, score in steps:
-        frame += gap
-        shots.append(_shot(frame, float(score), time=frame / 8))  # exact in binary
+    shots: list[Shot] = []
+    frame = run = 0
+    for gap, score, goes_on in steps:
+        frame, run = frame + gap, run + 1 if goes_on else 1
+        shots.append(_shot(frame, float(score), time=frame / 8, run=run))  # times exact in binary
     best = BestShots(keep=keep, apart_seconds=apart, quick_score=quick, interval_seconds=interval, least_frames=least)
     given: list[Capture] = []
     for shot in shots:
@@ -112,11 +128,23 @@ def test_of_equal_scores_the_earlier_is_kept() -> None:
     assert _told(best.end(0)) == [("best", 3)]
 
 
-def test_a_track_of_one_frame_gives_nothing_unless_asked() -> None:
-    shot = _shot(0, 90.0)
-    for least, expected in ((2, []), (1, [("quick", 0), ("best", 0)])):
-        best = BestShots(quick_score=50, least_frames=least)
-        assert _told(best.add(shot)) + _told(best.end(0)) == expected
+def test_a_track_must_be_seen_in_enough_frames_in_a_row() -> None:
+    shots = [_shot(frame, 90.0 - frame, run=run) for frame, run in enumerate((1, 2, 1, 2, 3, 1))]
+    for least, expected in ((4, []), (3, [("quick", 4), ("best", 0)]), (1, [("quick", 0), ("best", 0)])):
+        best = BestShots(keep=1, quick_score=50, least_frames=least)
+        given = [capture for shot in shots for capture in best.add(shot)]
+        assert _told(given) + _told(best.end(0)) == expected
+
+
+@pytest.mark.parametrize("way", [1, -1])
+def test_a_minute_of_rising_or_falling_scores_gives_as_many_as_are_kept(way: int) -> None:
+    best = BestShots(keep=3)
+    for frame in range(1500):
+        best.add(_shot(frame, 50 + way * frame / 30, time=frame / 25))
+    captures = best.end(0)
+    assert len(captures) == 3
+    assert captures[0].shot.frame == (1499 if way > 0 else 0)
+    assert all(abs(capture.shot.frame - captures[0].shot.frame) <= 75 for capture in captures)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bitlens.vision import BestShots, Box, Frame, ShotWeights, VisionError
+from bitlens.vision import BestShots, Box, Face, Frame, ShotWeights, VisionError
 from bitlens.vision.face_line import FaceLine, cut
 from bitlens.vision.pose import Angles
 
@@ -139,8 +139,32 @@ def test_frames_without_faces() -> None:
     assert line.finish() == []
 
 
+class _Wavering(SquareDetector):
+    """Sure of bright squares alone."""
+
+    def detect(self, luma: Bytes) -> list[Face]:
+        return [replace(face, score=0.9 if luma.max() > 150 else 0.3) for face in super().detect(luma)]
+
+
+def test_weak_faces_continue_tracks_and_are_never_captured() -> None:
+    for values, frames in (
+        ([180, 180, 140, 180, 180], []),  # never three in a row
+        ([140, 160, 170, 180, 140], [3]),
+        ([160, 165, 170, 140, 180], [4]),  # sure of the track, any sure face of it may be kept
+    ):
+        best = BestShots(keep=1, least_frames=3)
+        line = FaceLine(_Wavering(), BrightClearness(), StillPose(), best=best)
+        for number, value in enumerate(values):
+            looked = line.look(_frame(number, picture([10], value=value)))
+            assert len(looked.faces) == 1
+            assert len(looked.shots) == (value > 150)
+        captures = line.finish()
+        assert [capture.shot.frame for capture in captures] == frames
+        assert {capture.shot.track for capture in captures} <= {0}
+
+
 def test_a_hundred_faces() -> None:
-    line = _line(keep=1)
+    line = _line(keep=1, least_frames=2)
     for number in range(2):
         looked = line.look(_frame(number, picture([5] * 100, size=(4000, 40))))
     assert len(looked.shots) == 100

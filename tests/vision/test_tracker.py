@@ -31,7 +31,18 @@ class _Slow:
     def __init__(self, start: float, least: float, overlap: float, patience: int) -> None:
         self.start, self.least, self.overlap, self.patience = start, least, overlap, patience
         self.tracks: dict[int, list[tuple[int, Face, float, float]]] = {}  # its faces, with the velocity after each
+        self.strong: dict[int, list[int]] = {}  # frames of a track's strong faces
+        self.looked: list[int] = []  # all frames
         self.count, self.before = 0, -1
+
+    def run(self, number: int) -> int:
+        """Strong frames of a track up to the newest, with none looked at between them."""
+        run = 0
+        for frame in reversed(self.looked):
+            if frame not in self.strong[number]:
+                break
+            run += 1
+        return run
 
     def _foretold(self, number: int, frame: int) -> Box:
         seen, face, x, y = self.tracks[number][-1]
@@ -53,14 +64,15 @@ class _Slow:
             pairs[chosen[0]] = chosen[1]
             free.remove(chosen[1])
 
-    def update(self, frame: int, faces: list[Face]) -> list[tuple[str, int, int, Face]]:
+    def update(self, frame: int, faces: list[Face]) -> list[tuple[str, int, int, Face, int]]:
+        self.looked.append(frame)
         strong = [face for face in faces if face.score >= self.start]
         weak = [face for face in faces if self.least <= face.score < self.start]
         pairs: dict[int, Face] = {}
         self._join(frame, set(self.tracks), strong, pairs)
         fresh = {number for number, faces in self.tracks.items() if faces[-1][0] == self.before}
         self._join(frame, fresh, weak, pairs)
-        events: list[tuple[str, int, int, Face]] = []
+        events: list[tuple[str, int, int, Face, int]] = []
         for number in sorted(self.tracks):
             seen, last, x, y = self.tracks[number][-1]
             if number in pairs:
@@ -69,14 +81,16 @@ class _Slow:
                 new_y = (face.box.centre[1] - last.box.centre[1]) / (frame - seen)
                 speed = (new_x, new_y) if first else (0.5 * x + 0.5 * new_x, 0.5 * y + 0.5 * new_y)
                 self.tracks[number].append((frame, face, *speed))
-                events.append(("update", number, frame, face))
+                self.strong[number] += [frame] if face.score >= self.start else []
+                events.append(("update", number, frame, face, self.run(number)))
             elif frame - seen > self.patience:
-                events.append(("end", number, seen, last))
+                events.append(("end", number, seen, last, 0))
                 del self.tracks[number]
         for face in strong:
             if not any(face is taken for taken in pairs.values()):
                 self.tracks[self.count] = [(frame, face, 0.0, 0.0)]
-                events.append(("new", self.count, frame, face))
+                self.strong[self.count] = [frame]
+                events.append(("new", self.count, frame, face, 1))
                 self.count += 1
         self.before = frame
         return events
@@ -107,7 +121,7 @@ def test_the_slow_model_gives_the_same_events(
     for gap, faces in frames:
         frame += gap
         events = tracker.update(frame, faces)
-        assert [(e.kind, e.track, e.frame, e.face) for e in events] == slow.update(frame, faces)
+        assert [(e.kind, e.track, e.frame, e.face, e.run) for e in events] == slow.update(frame, faces)
     assert [event.track for event in tracker.finish()] == sorted(slow.tracks)
 
 

@@ -129,5 +129,6 @@ def _summed(reports: Sequence[Report]) -> Report:
     stages = reports[0]["seconds"]
     total["seconds"] = {stage: sum(report["seconds"][stage] for report in reports) for stage in stages}
     total["frames_per_second"] = total["frames"] / total["wall_seconds"]
-    total["continuous_bytes"] = round(CONTINUOUS_BYTES_A_SECOND * total["video_seconds"])
+    videos = all(report["video_seconds"] for report in reports)  # pictures are no recording
+    total["continuous_bytes"] = round(CONTINUOUS_BYTES_A_SECOND * total["video_seconds"]) if videos else 0
     return total

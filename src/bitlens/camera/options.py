@@ -11,6 +11,10 @@ from bitlens.vision import BestShots, ShotWeights, Tracker
 
 __all__ = ["ScanOptions"]
 
+# What is no face is seldom sure in so many frames in a row. On 45 validation backgrounds, shaken for 1.2 s each at 25, 12.5, 8.3
+# and 5 frames a second, this left 0, 1, 0.3 and 0 false tracks (62, 42, 32 and 23 were begun) and lost 0.4 of 29 persons, at 5.
+_SURE_SECONDS, _SURE_FRAMES = 0.2, 3
+
 
 @dataclass(frozen=True)
 class ScanOptions:
@@ -18,7 +22,8 @@ class ScanOptions:
 
     Args:
         keep, apart_seconds, quick_score, interval_seconds: see `BestShots`.
-        least_frames: frames a face must be seen in; None: 2, of pictures 1.
+        least_frames: frames in a row that a face must be seen in for sure; None: those of a fifth of a second, 3 at least; of
+            pictures 1.
         weights: of a shot's score.
         patience_seconds: how long a track outlives its last face.
         surroundings: what a crop shows beyond each side of the face, as a share of its size.
@@ -59,12 +64,13 @@ class ScanOptions:
             still: whether they are pictures.
             sure: score from which a face begins a track.
         """
+        least = 1 if still else max(_SURE_FRAMES, round(_SURE_SECONDS * rate))
         best = BestShots(
             keep=self.keep,
             apart_seconds=self.apart_seconds,
             quick_score=self.quick_score,
             interval_seconds=self.interval_seconds,
-            least_frames=(1 if still else 2) if self.least_frames is None else self.least_frames,
+            least_frames=least if self.least_frames is None else self.least_frames,
         )
         tracker = Tracker(start_score=sure, patience=max(1, round(self.patience_seconds * rate)))
         return {"tracker": tracker, "best": best, "weights": self.weights, "surroundings": self.surroundings}

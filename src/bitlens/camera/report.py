@@ -13,13 +13,14 @@ __all__ = ["render"]
 def render(report: Mapping[str, Any], folder: Path) -> str:
     """Return the lines to print for the report of `scan_archive`."""
     frames, kept = report["frames"], report["kept_bytes"]
+    recording = report["continuous_bytes"]
+    over = f", {_less(kept, recording)} than recording at 2 Mbit/s ({recording:,} bytes)" if recording else ""
     damaged = f", {report['damaged']:,} damaged" if report["damaged"] else ""
     lines = [
         f"looked at   {frames:,} frames of {report['sources']:,} sources{damaged}",
         f"found       {report['faces']:,} faces in {report['tracks']:,} tracks",
         f"kept        {report['captures']:,} captures, {kept:,} bytes",
-        f"saved       {_less(kept, report['video_bytes'])} than the files ({report['video_bytes']:,} bytes), "
-        f"{_less(kept, report['continuous_bytes'])} than recording at 2 Mbit/s ({report['continuous_bytes']:,} bytes)",
+        f"saved       {_less(kept, report['video_bytes'])} than the files ({report['video_bytes']:,} bytes){over}",
         f"time        {report['frames_per_second']:,.1f} frames/s; ms a frame: "
         + ", ".join(f"{stage} {1e3 * spent / frames:.2f}" for stage, spent in report["seconds"].items()),
     ]

@@ -11,6 +11,7 @@ import hashlib
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -56,7 +57,7 @@ def scan_source(
         return finished
     (folder / "report.json").unlink(missing_ok=True)
     line, store = make_line(options, source.rate, source.still), CaptureFolder(folder, path.name, options.quality)
-    counts = dict.fromkeys(("frames", "faces", "tracks"), 0)
+    frames, sizes = 0, Counter[int]()  # of tracks: their faces
     seconds = {"decode": 0.0, **line.seconds, "write": 0.0}
     started, last = time.perf_counter(), 0.0
     bar = tqdm(total=source.expected, desc=path.name, unit=" frames", disable=not (progress and sys.stderr.isatty()))
@@ -65,25 +66,29 @@ def scan_source(
             looked = line.look(frame, all_shots=False)
             before = time.perf_counter()
             store.add(looked.captures)
+            if source.still:
+                store.add(line.finish())  # the next picture may be of somebody else
             seconds["write"] += time.perf_counter() - before
-            counts["frames"] += 1
-            counts["faces"] += sum(event.kind != "end" for event in looked.events)
-            counts["tracks"] += sum(event.kind == "new" for event in looked.events)
+            frames += 1
+            sizes.update(event.track for event in looked.events if event.kind != "end")
             last = frame.time
             bar.update()
-    if not counts["frames"]:
+    if not frames:
         raise CameraError(f"{path}: must hold a frame that can be decoded, not none")
     store.add(line.finish())
     records = store.finish()
+    tracks = {record["track"] for record in records}  # those that are sure: others give nothing
     wall = time.perf_counter() - started
     report = {
         "source": str(path),
-        **counts,
+        "frames": frames,
+        "faces": sum(sizes[track] for track in tracks),
+        "tracks": len(tracks),
         "damaged": source.damaged,
         "captures": len(records),
         "kept_bytes": sum(record["bytes"] for record in records) + (folder / "captures.jsonl").stat().st_size,
         "video_bytes": source.file_bytes,
-        "video_seconds": last + 1 / source.rate,
+        "video_seconds": 0.0 if source.still else last + 1 / source.rate,
         "wall_seconds": wall,
         "seconds": seconds | line.seconds,
         "key": key,

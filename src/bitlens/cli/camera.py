@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     scan.add_argument("--interval", metavar="S", type=float, help="also the best shot of every S seconds of a face")
     scan.add_argument(
-        "--least-frames", metavar="N", type=int, help="frames a face must be in (default: 2; of pictures 1)"
+        "--least-frames", metavar="N", type=int, help="frames in a row a face must be in (default: those of 0.2 s)"
     )
     scan.add_argument(
         "--weights",

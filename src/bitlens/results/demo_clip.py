@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -47,16 +47,12 @@ def write_clip(path: Path) -> None:
 def draw_frame(photograph: Reals, number: int) -> Bytes:
     """Return a frame of the clip, uint8 (300, 400, 3), of the photograph, float32 (512, 512, 3)."""
     t = number / RATE
-    yaw = 0.55 * math.sin(2 * math.pi * t / 3.1)
-    zoom = 1.15 + 0.3 * math.sin(2 * math.pi * t / 6.1)
-    roll = 0.16 * math.sin(2 * math.pi * t / 4.3 + 1)
-    passing = math.sin(2 * math.pi * t / 8.4 - 0.9)
-    pan = 320 * passing**5 if passing > 0 else 40 * passing  # the face leaves on one side and comes back
-    image = _sampled(photograph, *_turned(*_looked_at(zoom, roll, pan, 12 * math.sin(2 * math.pi * t / 1.7)), yaw))
+    way = _way(t)
+    image = _sampled(photograph, *_turned(*_looked_at(way), way.yaw))
     gain = 1 - 0.5 * max(0.0, math.sin(2 * math.pi * t / 5.2)) ** 3
     picture = Image.fromarray((gain * image + 0.5).astype(np.uint8))
     blur = 3.0 * max(0.0, math.sin(2 * math.pi * t / 1.9 + 0.7)) ** 2
-    picture = picture.filter(ImageFilter.GaussianBlur((blur + 2 * abs(pan) / 100, blur)))  # out of focus, and moved
+    picture = picture.filter(ImageFilter.GaussianBlur((blur + 2 * abs(way.pan) / 100, blur)))  # out of focus, and moved
     rng = np.random.default_rng(number)
     noise = (2 + 8 * max(0.0, math.sin(2 * math.pi * t / 4.7 + 2)) ** 2) * rng.standard_normal(image.shape, np.float32)
     frame: Bytes = np.clip(np.asarray(picture) + noise, 0, 255).astype(np.uint8)
@@ -70,13 +66,46 @@ def turned_head(photograph: Reals, yaw: float) -> Bytes:
     return found
 
 
-def _looked_at(zoom: float, roll: float, pan: float, lift: float) -> tuple[Reals, Reals]:
+def face_middle(number: int) -> tuple[float, float]:
+    """Return where the face's middle, which moves as the head turns, lies in a frame: x and y in pixels; it may be outside."""
+    way = _way(number / RATE)
+    turned = 0.0  # of the head's half axis
+    for _ in range(20):
+        turned = math.sin(way.yaw * (1 - turned**2))  # see `_turned`
+    x, y = way.zoom * (_HEAD[0] * turned - way.pan), -way.zoom * way.lift
+    across = math.cos(way.roll) * x + math.sin(way.roll) * y
+    down = math.cos(way.roll) * y - math.sin(way.roll) * x
+    return _WIDTH / 2 + across, _HEIGHT / 2 + down
+
+
+class _Way(NamedTuple):
+    """How head and camera are turned (radians), how near it is (a scale), how far aside and above it looks (pixels)."""
+
+    yaw: float
+    zoom: float
+    roll: float
+    pan: float
+    lift: float
+
+
+def _way(t: float) -> _Way:
+    passing = math.sin(2 * math.pi * t / 8.4 - 0.9)
+    return _Way(
+        yaw=0.55 * math.sin(2 * math.pi * t / 3.1),
+        zoom=1.15 + 0.3 * math.sin(2 * math.pi * t / 6.1),
+        roll=0.16 * math.sin(2 * math.pi * t / 4.3 + 1),
+        pan=320 * passing**5 if passing > 0 else 40 * passing,  # the face leaves on one side and comes back
+        lift=40 + 12 * math.sin(2 * math.pi * t / 1.7),
+    )
+
+
+def _looked_at(way: _Way) -> tuple[Reals, Reals]:
     """Where the pixels of a frame lie in the photograph: x and y, (300, 400) each."""
     across, down = np.meshgrid(
         np.arange(_WIDTH, dtype=np.float32) - _WIDTH / 2, np.arange(_HEIGHT, dtype=np.float32) - _HEIGHT / 2
     )
-    x = _FACE[0] + pan + (math.cos(roll) * across - math.sin(roll) * down) / zoom
-    y = _FACE[1] + 40 + lift + (math.sin(roll) * across + math.cos(roll) * down) / zoom
+    x = _FACE[0] + way.pan + (math.cos(way.roll) * across - math.sin(way.roll) * down) / way.zoom
+    y = _FACE[1] + way.lift + (math.sin(way.roll) * across + math.cos(way.roll) * down) / way.zoom
     return x, y
 
 

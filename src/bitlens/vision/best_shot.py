@@ -40,6 +40,7 @@ class Shot:
         frontality: 0 (turned away) to 100 (frontal).
         exposure: 0 (dark or burnt out) to 100.
         score: 0 to 100, see `ShotWeights`.
+        run: frames in a row, up to this one, in which the detector was sure of the track's face, as `TrackEvent` counts them.
         crop: the face with surroundings in the colours of the video, uint8 (H, W, 3); None before it is cut.
     """
 
@@ -54,6 +55,7 @@ class Shot:
     frontality: float
     exposure: float
     score: float
+    run: int
     crop: npt.NDArray[np.uint8] | None = None
 
 
@@ -114,8 +116,8 @@ class _Seen:
     """What is remembered of a track."""
 
     began: float
-    frames: int = 0
-    best: list[Shot] = field(default_factory=list)  # best first
+    sure: bool = False  # that it is a face: seen in enough frames in a row
+    best: dict[int, Shot] = field(default_factory=dict)  # of each stretch of time; the best of those
     quick: bool = False
     interval: int = 0  # the current one, counted from the track's beginning
     interval_best: Shot | None = None
@@ -126,10 +128,12 @@ class BestShots:
 
     Args:
         keep: how many a track gives at its end, 1 or more.
-        apart_seconds: of shots of a track that are closer in time than this, only the best counts among those; 0 keeps all.
+        apart_seconds: how far in time those of a track lie apart. Its life is divided into stretches so long, of which each can
+            give its best shot; 0 keeps any.
         quick_score: from which score a shot is given at once, one a track; None: no quick shots.
         interval_seconds: the best of every interval of a track is given at the interval's end; None: only at the track's end.
-        least_frames: frames a track must be seen in to give anything.
+        least_frames: frames in a row in which a track must have been seen for sure to give anything. What is no face seldom is:
+            5 of 25 or 30 a second left no false track on shaken validation backgrounds.
 
     Raises:
         VisionError: an argument is out of its range.
@@ -142,7 +146,7 @@ class BestShots:
         apart_seconds: float = 0.5,
         quick_score: float | None = None,
         interval_seconds: float | None = None,
-        least_frames: int = 2,
+        least_frames: int = 5,
     ) -> None:
         if keep < 1:
             raise VisionError(f"best shots: keep must be 1 or more, not {keep}")
@@ -154,12 +158,15 @@ class BestShots:
             raise VisionError(f"best shots: least_frames must be 1 or more, not {least_frames}")
         self._keep, self._apart, self._least_frames = keep, apart_seconds, least_frames
         self._quick_score, self._interval = quick_score, interval_seconds
+        self._most = (
+            3 * keep - 2 if apart_seconds else keep
+        )  # each that is kept takes the place of its two neighbours at most
         self._seen: dict[int, _Seen] = {}
 
     def wants(self, shot: Shot) -> bool:
         """Say whether a shot would be kept or given if it were added; where not, its crop need not be cut."""
         seen = self._seen.get(shot.track)
-        if seen is None or self._best_with(seen, shot) is not seen.best:
+        if seen is None or self._enters(seen, shot):
             return True
         best = seen.interval_best
         if self._interval is not None and (
@@ -171,15 +178,18 @@ class BestShots:
     def add(self, shot: Shot) -> list[Capture]:
         """Take a shot; those of a track come in the order of time. Return what is given by now."""
         seen = self._seen.setdefault(shot.track, _Seen(shot.time))
-        seen.frames += 1
+        seen.sure |= shot.run >= self._least_frames
         given: list[Capture] = []
         if self._interval is not None and self._number(seen, shot) != seen.interval:
             given += self._end_interval(seen)
             seen.interval = self._number(seen, shot)
         if self._interval is not None and (seen.interval_best is None or _order(shot) < _order(seen.interval_best)):
             seen.interval_best = shot
-        seen.best = self._best_with(seen, shot)
-        if not seen.quick and self._is_quick(shot) and seen.frames >= self._least_frames:
+        if self._enters(seen, shot):
+            seen.best[self._stretch(seen, shot)] = shot
+            if len(seen.best) > self._most:
+                del seen.best[self._stretch(seen, _worst(seen.best))]
+        if not seen.quick and self._is_quick(shot) and seen.sure:
             seen.quick = True
             given.append(Capture("quick", shot))
         return given
@@ -187,17 +197,23 @@ class BestShots:
     def end(self, track: int) -> list[Capture]:
         """End a track and return what it gives, best first; nothing where it gave no shot."""
         seen = self._seen.pop(track, None)
-        if seen is None or seen.frames < self._least_frames:
+        if seen is None or not seen.sure:
             return []
-        return [*self._end_interval(seen), *(Capture("best", shot) for shot in seen.best)]
+        kept: list[Shot] = []
+        for shot in sorted(seen.best.values(), key=_order):
+            if len(kept) < self._keep and all(abs(shot.time - other.time) >= self._apart for other in kept):
+                kept.append(shot)
+        return [*self._end_interval(seen), *(Capture("best", shot) for shot in kept)]
 
-    def _best_with(self, seen: _Seen, shot: Shot) -> list[Shot]:
-        """The best shots, best first, after one more; the same list where that changes nothing."""
-        near = [other for other in seen.best if abs(shot.time - other.time) < self._apart]
-        if any(_order(other) < _order(shot) for other in near):
-            return seen.best
-        best = sorted([shot, *(other for other in seen.best if other not in near)], key=_order)[: self._keep]
-        return best if shot in best else seen.best
+    def _enters(self, seen: _Seen, shot: Shot) -> bool:
+        """Whether a shot is the best of its stretch so far, and that among the best."""
+        own = seen.best.get(self._stretch(seen, shot))
+        if own is None and len(seen.best) < self._most:
+            return True
+        return _order(shot) < _order(_worst(seen.best) if own is None else own)
+
+    def _stretch(self, seen: _Seen, shot: Shot) -> int:
+        return int((shot.time - seen.began) // self._apart) if self._apart else shot.frame
 
     def _number(self, seen: _Seen, shot: Shot) -> int:
         assert self._interval is not None
@@ -205,7 +221,7 @@ class BestShots:
 
     def _end_interval(self, seen: _Seen) -> list[Capture]:
         shot, seen.interval_best = seen.interval_best, None
-        return [] if shot is None or seen.frames < self._least_frames else [Capture("interval", shot)]
+        return [] if shot is None or not seen.sure else [Capture("interval", shot)]
 
     def _is_quick(self, shot: Shot) -> bool:
         return self._quick_score is not None and shot.score >= self._quick_score
@@ -214,3 +230,7 @@ class BestShots:
 def _order(shot: Shot) -> tuple[float, int]:
     """Better shots first; of equal ones the earlier."""
     return -shot.score, shot.frame
+
+
+def _worst(best: dict[int, Shot]) -> Shot:
+    return max(best.values(), key=_order)

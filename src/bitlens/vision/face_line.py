@@ -34,6 +34,10 @@ Bytes = npt.NDArray[np.uint8]
 class DetectorNet(Protocol):
     """Finds faces, as `FaceDetector` does."""
 
+    @property
+    def sure(self) -> float:
+        """The score from which a face can be trusted."""
+
     def detect(self, luma: Bytes, /) -> Sequence[Face]:
         """Return the faces of a picture, uint8 (H, W)."""
 
@@ -65,7 +69,7 @@ class Looked:
     Args:
         faces: all that were found, weak ones too.
         events: what became of the tracks.
-        shots: the faces of tracks that were judged; their crops are cut only where a shot may be kept.
+        shots: the sure faces of tracks that were judged; their crops are cut only where a shot may be kept.
         captures: what is to be kept, by now.
     """
 
@@ -80,7 +84,7 @@ class FaceLine:
 
     Args:
         detector, clearness, pose: the nets.
-        tracker: joins faces; None: a new one with its defaults.
+        tracker: joins faces; None: a new one whose tracks begin at the score that the detector calls sure.
         best: chooses shots; None: likewise.
         weights: of a shot's score.
         surroundings: what a kept crop shows on each side of the face, as a share of its width and height.
@@ -101,7 +105,7 @@ class FaceLine:
         surroundings: float = 0.4,
     ) -> None:
         self._detector, self._clearness, self._pose = detector, clearness, pose
-        self._tracker, self._best = tracker or Tracker(), best or BestShots()
+        self._tracker, self._best = tracker or Tracker(start_score=detector.sure), best or BestShots()
         self._weights, self._surroundings = weights or ShotWeights(), surroundings
         self.seconds = dict.fromkeys(("detect", "track", "clearness", "pose", "choose"), 0.0)
 
@@ -110,7 +114,7 @@ class FaceLine:
 
         Args:
             frame: the picture.
-            all_shots: judge every face of a track; if not, those alone that could be kept if they were frontal and clear, as
+            all_shots: judge every sure face of a track; if not, those alone that could be kept if they were frontal and clear, as
                 their size and exposure are: the captures are the same.
 
         Raises:
@@ -121,7 +125,7 @@ class FaceLine:
         with self._timed("track"):
             events = self._tracker.update(frame.number, faces)
         with self._timed("choose"):
-            shots = [self._hoped(frame, event) for event in events if event.kind != "end"]
+            shots = [self._hoped(frame, event) for event in events if event.run]  # weak faces only continue tracks
             judged = self._wanted(shots, range(len(shots)), all_shots)
         with self._timed("pose"):  # before clearness, as it costs less and excludes more
             pose = self._pose.estimate(self._crops(frame, shots, judged, self._pose))
@@ -154,7 +158,9 @@ class FaceLine:
     def _hoped(self, frame: Frame, event: TrackEvent) -> Shot:
         """A shot at its best: of the size and exposure that it has, and as frontal and clear as can be."""
         exposed = exposure(frame.luma, event.face.box)
-        shot = Shot(event.track, frame.number, frame.time, event.face, 100.0, 0.0, 0.0, 0.0, 100.0, exposed, 100.0)
+        shot = Shot(
+            event.track, frame.number, frame.time, event.face, 100.0, 0.0, 0.0, 0.0, 100.0, exposed, 100.0, event.run
+        )
         return replace(shot, score=self._score(shot, 100.0, 100.0))
 
     def _score(self, shot: Shot, clearness: float, frontality: float) -> float:

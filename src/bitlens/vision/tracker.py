@@ -37,12 +37,14 @@ class TrackEvent:
         track: its number, counted from 0 in the order of beginning.
         frame: the face's; at the end that of the last face.
         face: the face joined to it; at the end the last one.
+        run: frames in a row, up to this one, in which its face could have begun a track; 0 for a weak face and at the end.
     """
 
     kind: Literal["new", "update", "end"]
     track: int
     frame: int
     face: Face
+    run: int = 0
 
 
 @dataclass
@@ -51,6 +53,7 @@ class _Track:
     frame: int  # of the last face
     face: Face
     velocity: tuple[float, float] | None = None  # pixels a frame; None until a second face
+    run: int = 1
 
     def foretold(self, frame: int) -> tuple[float, float, float, float]:
         """The box in a later frame: left, top, right, bottom."""
@@ -126,8 +129,11 @@ class Tracker:
         events, kept = [], []
         for track in self._tracks:
             if track.number in joined:
-                track.join(frame, joined[track.number])
-                events.append(TrackEvent("update", track.number, frame, track.face))
+                face = joined[track.number]
+                run = track.run if track.frame == before else 0
+                track.run = run + 1 if face.score >= self._start_score else 0
+                track.join(frame, face)
+                events.append(TrackEvent("update", track.number, frame, face, track.run))
             elif frame - track.frame > self._patience:
                 events.append(TrackEvent("end", track.number, track.frame, track.face))
                 continue
@@ -135,7 +141,7 @@ class Tracker:
         for face in strong:
             if id(face) not in taken:
                 kept.append(_Track(self._count, frame, face))
-                events.append(TrackEvent("new", self._count, frame, face))
+                events.append(TrackEvent("new", self._count, frame, face, run=1))
                 self._count += 1
         self._tracks = kept
         return events
