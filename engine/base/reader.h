@@ -18,6 +18,9 @@ class Reader {
   size_t at() const { return at_; }
   size_t left() const { return size_ - at_; }
 
+  // Goes to a place where it has been.
+  void go_back(size_t at) { at_ = at; }
+
   // The next `count` bytes, in place.
   const uint8_t* take(uint64_t count) {
     if (count > left()) {

@@ -25,6 +25,8 @@ constexpr uint32_t kLongestText = 512;
 constexpr int64_t kMostTaps = 1 << 15;
 constexpr uint8_t kRoundings = 10;
 constexpr int32_t kMostPad = 1 << 15;
+constexpr uint8_t kShared = 0x80;   // of an opcode: the payload is that of an earlier op
+constexpr uint32_t kMostUses = 16;  // of one payload: memory stays within so many times the file
 
 constexpr ErrorCode kFormat = ErrorCode::kFormat;
 
@@ -39,10 +41,19 @@ std::string hex(const uint8_t* bytes, size_t count) {
   return text;
 }
 
+// Where the payload of an op lies in the file.
+struct Payload {
+  Opcode opcode;
+  size_t start, end;
+  uint32_t owner;  // the op that it was written for
+};
+
 struct FileReader {
   Reader in;
   Program program;
   std::unordered_set<std::string> names;
+  std::vector<Payload> payloads;
+  std::vector<uint32_t> uses;  // of each op's payload, if it is its own
 
   std::string text() {
     const size_t start = in.at();
@@ -335,11 +346,36 @@ struct FileReader {
     }
   }
 
+  void read_payload(Op* op, const char* name, uint32_t channels) {
+    if (op->opcode == Opcode::kConv) read_conv(op, name, channels);
+    if (op->opcode == Opcode::kSteps) read_steps(op, name, channels);
+    if (op->opcode == Opcode::kRescale) read_rescale(op, name, channels);
+    if (op->opcode == Opcode::kMaxPool || op->opcode == Opcode::kSumPool) read_window(op, name);
+    if (op->opcode == Opcode::kUpsample) read_upsampling(op, name);
+    if (op->opcode == Opcode::kSelect) read_select(op, name, channels);
+    if (op->opcode == Opcode::kDepthToSpace) op->block = in.u16();
+    if (op->opcode == Opcode::kLookup) read_lookup(op, name);
+  }
+
+  // The payload of the earlier op that the next number names.
+  Payload owned(Opcode opcode, const char* name) {
+    const uint32_t number = in.u32();
+    if (number >= payloads.size() || payloads[number].opcode != opcode) {
+      fail(kFormat, "%s: payload must be that of an earlier op of the same kind, not of op %u", name, number);
+    }
+    if (++uses[payloads[number].owner] > kMostUses) {
+      fail(kFormat, "%s: a payload must be of at most %u ops, not more", name, kMostUses);
+    }
+    return payloads[number];
+  }
+
   TensorInfo pending;  // the result of the op being read
 
   void read_op() {
     const size_t start = in.at();
-    const uint8_t opcode = in.u8();
+    const uint8_t byte = in.u8();
+    const bool shared = (byte & kShared) != 0;
+    const auto opcode = static_cast<uint8_t>(byte & ~kShared);
     if (opcode < 1 || opcode > kLastOpcode) {
       fail(kFormat, "file: opcode at offset %zu must be 1 to %u, not %u", start, kLastOpcode, opcode);
     }
@@ -354,14 +390,22 @@ struct FileReader {
     pending.scale = floats("scale");
     pending.offset = floats("offset");
     const auto channels = static_cast<uint32_t>(program.tensors[op.operands[0]].shape.channels);
-    if (op.opcode == Opcode::kConv) read_conv(&op, name.c_str(), channels);
-    if (op.opcode == Opcode::kSteps) read_steps(&op, name.c_str(), channels);
-    if (op.opcode == Opcode::kRescale) read_rescale(&op, name.c_str(), channels);
-    if (op.opcode == Opcode::kMaxPool || op.opcode == Opcode::kSumPool) read_window(&op, name.c_str());
-    if (op.opcode == Opcode::kUpsample) read_upsampling(&op, name.c_str());
-    if (op.opcode == Opcode::kSelect) read_select(&op, name.c_str(), channels);
-    if (op.opcode == Opcode::kDepthToSpace) op.block = in.u16();
-    if (op.opcode == Opcode::kLookup) read_lookup(&op, name.c_str());
+    const auto number = static_cast<uint32_t>(payloads.size());
+    if (shared) {
+      payloads.push_back(owned(op.opcode, name.c_str()));
+      const size_t behind = in.at();
+      in.go_back(payloads.back().start);
+      read_payload(&op, name.c_str(), channels);
+      if (in.at() != payloads.back().end) {
+        fail(kFormat, "%s: the payload of another op must fit to the byte", name.c_str());
+      }
+      in.go_back(behind);
+    } else {
+      const size_t begin = in.at();
+      read_payload(&op, name.c_str(), channels);
+      payloads.push_back({op.opcode, begin, in.at(), number});
+    }
+    uses.push_back(1);
     std::vector<Shape> shapes;
     for (uint32_t operand : op.operands) shapes.push_back(program.tensors[operand].shape);
     pending.shape = result_shape(op, name, shapes);
@@ -415,7 +459,7 @@ struct FileReader {
 }  // namespace
 
 Program read_program(const uint8_t* data, size_t size) {
-  FileReader reader{Reader(data, size), {}, {}, {}};
+  FileReader reader{Reader(data, size), {}, {}, {}, {}, {}};
   reader.read_header(data, size);
   reader.read_metadata();
   reader.read_inputs();

@@ -12,6 +12,8 @@ from bitlens.core.grid import Grid
 from bitlens.graph.encode import seal
 from bitlens.graph.file import FormatError, Program
 from bitlens.graph.graph import GraphError
+from bitlens.graph.ops import window_attrs
+from bitlens.runtime import Session, SessionError
 
 from programs import Builder, chain_program, random_inputs, random_program
 
@@ -87,7 +89,7 @@ def test_every_flipped_bit_is_refused(data: bytes) -> None:
 @given(st.data())
 @settings(deadline=None, max_examples=400)
 def test_resealed_mutations_are_refused_or_legal(data: bytes, draws: st.DataObject) -> None:
-    changed = bytearray(data)
+    changed = bytearray(draws.draw(st.sampled_from([data, _repeated(5).to_bytes()])))
     for _ in range(draws.draw(st.integers(1, 4))):
         at = draws.draw(st.integers(16, len(changed) - 5))
         if draws.draw(st.booleans()):
@@ -101,6 +103,81 @@ def test_resealed_mutations_are_refused_or_legal(data: bytes, draws: st.DataObje
         assert "\n" not in str(error)
     else:
         assert len(program.to_bytes()) > 24
+
+
+_TABLE = {"breakpoints": np.array([[-3, 0, 4]] * 3), "values": np.array([[-7, 1, 2, 9]] * 3)}
+
+
+def _repeated(times: int) -> Program:
+    """Steps of one table, again and again."""
+    b = Builder()
+    x = b.input((4, 5, 3), Grid.signed(8))
+    for _ in range(times):
+        x = b.op("steps", x, grid=Grid.signed(8), **_TABLE)
+    return b.program(x)
+
+
+def test_equal_tables_are_stored_once() -> None:
+    sizes = [len(_repeated(times).to_bytes()) for times in (1, 2, 3, 16, 17)]
+    described = sizes[2] - sizes[1]
+    table = 8 + 3 * 3 * 1 + 4 + 3 * 4
+    assert sizes[1] - sizes[0] == described < table + 30
+    assert sizes[3] - sizes[2] == 13 * described + 7  # names of two digits
+    assert sizes[4] - sizes[3] == described + 1 + table - 4  # the seventeenth begins anew
+    for times in (1, 2, 16, 17, 40):
+        program = _repeated(times)
+        again = Program.from_bytes(program.to_bytes())
+        assert again.to_bytes() == program.to_bytes()
+        assert [node.attrs["values"].tolist() for node in again.graph] == [[[-7, 1, 2, 9]] * 3] * times
+        x = np.random.default_rng(0).integers(-128, 128, (2, 4, 5, 3))
+        (golden,), (run,) = program.run(x).values(), Session(again, threads=1).run(x).values()
+        assert np.array_equal(golden, run)
+
+
+@pytest.mark.parametrize(
+    ("owner", "sentence"),
+    [
+        (2, "steps2: payload must be that of an earlier op of the same kind, not of op 2"),
+        (9, "steps2: payload must be that of an earlier op of the same kind, not of op 9"),
+        (0, "steps2: payload must be that of an earlier op of the same kind, not of op 0"),
+    ],
+)
+def test_payloads_are_those_of_earlier_ops_of_the_kind(owner: int, sentence: str) -> None:
+    b = Builder()
+    x = b.input((4, 5, 3), Grid.signed(8))
+    x = b.op("max_pool", x, **window_attrs((1, 1)))
+    for _ in range(2):
+        x = b.op("steps", x, grid=Grid.signed(8), **_TABLE)
+    data = bytearray(b.program(x).to_bytes())
+    place = len(data) - len(_tail(x)) - 4
+    assert data[place : place + 4] == struct.pack("<I", 1)
+    data[place : place + 4] = struct.pack("<I", owner)
+    _both_refuse(seal(bytes(data)), sentence)
+
+
+def test_a_payload_is_of_few_ops_and_fits() -> None:
+    data = _repeated(17).to_bytes()
+    whole = struct.pack("<IHBB", 3, 3, 1, 2)
+    start = data.rindex(whole)  # the seventeenth's own
+    tail = data[-len(_tail("steps16")) :]
+    many = bytearray(data[:start] + struct.pack("<I", 0) + tail)
+    opcode = many.rindex(b"\x02" + struct.pack("<H", 7) + b"steps16")
+    many[opcode] |= 0x80
+    _both_refuse(seal(bytes(many)), "steps16: a payload must be of at most 16 ops, not more")
+
+
+def _tail(name: str) -> bytes:
+    """What follows the ops of a program with one output and no states."""
+    return struct.pack("<HH", 1, len(name)) + name.encode() + struct.pack("<IH", 0, 0)
+
+
+def _both_refuse(data: bytes, sentence: str) -> None:
+    with pytest.raises(FormatError) as error:
+        Program.from_bytes(data)
+    assert str(error.value) == sentence
+    with pytest.raises(SessionError) as other:
+        Session(data)
+    assert str(other.value) == sentence
 
 
 def test_a_longer_file_is_refused(data: bytes) -> None:

@@ -26,6 +26,20 @@ def test_a_layer_is_described() -> None:
     assert report["macs"] == sum(layer["macs"] for layer in report["layers"])
 
 
+def test_layers_that_share_weights_count_once() -> None:
+    b, rng = Builder(), np.random.default_rng(0)
+    x = b.input((9, 9, 4), Grid.unsigned(1))
+    once = inspect_program(b.program(b.conv(x, rng, 4, Grid.odd(1), (3, 3))))
+    weights = {**b.graph.nodes[0].attrs}
+    both = b.op("add", b.graph.nodes[0].output, b.op("conv", x, **weights))
+    twice = inspect_program(b.program(both))
+    assert [layer["shares"] for layer in twice["layers"]] == ["", "conv0", ""]
+    assert [layer["bytes"] for layer in twice["layers"]] == [18, 0, 0]
+    assert twice["float_bytes"] == once["float_bytes"] == 4 * 4 * 4 * 9
+    assert twice["macs"] == 2 * once["macs"]
+    assert " as conv0 " in render(twice)
+
+
 def test_symbolic_sizes_stay_open_until_given() -> None:
     b = Builder()
     x = b.input((None, None, 3), Grid.unsigned(8))

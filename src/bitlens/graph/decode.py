@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from bitlens.core.inputs import ROUNDINGS
 from bitlens.core.planes import plane_bytes, unpack_planes
 from bitlens.core.steps import NEVER
 from bitlens.graph.cursor import Cursor, FormatError, opened
-from bitlens.graph.encode import MAGIC
+from bitlens.graph.encode import MAGIC, MOST_USES, SHARED
 from bitlens.graph.graph import Graph, Node, State, Value
 from bitlens.graph.ops import INTEGER_OPS, window_attrs
 
@@ -46,8 +47,9 @@ def decode(data: bytes) -> Graph:
     count = cursor.number("I")
     if count > _MOST_OPS:
         raise FormatError(f"file: ops must be at most {_MOST_OPS}, not {count}")
+    payloads: list[_Payload] = []
     for _ in range(count):
-        _read_op(cursor, graph, tensors)
+        _read_op(cursor, graph, tensors, payloads)
     for _ in range(cursor.number("H")):
         name, number = cursor.text(), cursor.number("I")
         if number >= len(tensors):
@@ -99,9 +101,19 @@ def _add(graph: Graph, value: Value, name: str) -> None:
     graph.values[name] = value
 
 
-def _read_op(cursor: Cursor, graph: Graph, tensors: list[str]) -> None:
+@dataclass
+class _Payload:
+    """Where the payload of an op lies in the file, and how many ops have it."""
+
+    opcode: int
+    start: int
+    end: int
+    uses: int = 1
+
+
+def _read_op(cursor: Cursor, graph: Graph, tensors: list[str], payloads: list[_Payload]) -> None:
     start = cursor.at
-    opcode = cursor.number("B")
+    opcode, shared = divmod(cursor.number("B"), SHARED)[::-1]
     if opcode not in _OPS:
         raise FormatError(f"file: opcode at offset {start} must be one of {', '.join(map(str, _OPS))}, not {opcode}")
     name, op = cursor.text(), _OPS[opcode]
@@ -117,7 +129,17 @@ def _read_op(cursor: Cursor, graph: Graph, tensors: list[str]) -> None:
     scale, offset = _loose_floats(cursor, 1.0), _loose_floats(cursor, 0.0)
     shapes = [graph.value(tensor).shape or () for tensor in inputs]
     channels = int(shapes[0][2] or 0)
-    attrs = _PAYLOADS.get(op, _no_payload)(cursor, name, channels)
+    if shared:
+        payloads.append(_owned(cursor, name, opcode, payloads))
+        behind, cursor.at = cursor.at, payloads[-1].start
+        attrs = _PAYLOADS.get(op, _no_payload)(cursor, name, channels)
+        if cursor.at != payloads[-1].end:
+            raise FormatError(f"{name}: the payload of another op must fit to the byte")
+        cursor.at = behind
+    else:
+        begin = cursor.at
+        attrs = _PAYLOADS.get(op, _no_payload)(cursor, name, channels)
+        payloads.append(_Payload(opcode, begin, cursor.at))
     if op == "rescale":
         attrs |= {"lo": grid.lo, "hi": grid.hi}
     node = Node(op, name, inputs, [name], attrs)
@@ -133,6 +155,17 @@ def _read_op(cursor: Cursor, graph: Graph, tensors: list[str]) -> None:
     _add(graph, Value(name, shape, grid, scale, offset), name)
     graph.nodes.append(node)
     tensors.append(name)
+
+
+def _owned(cursor: Cursor, name: str, opcode: int, payloads: list[_Payload]) -> _Payload:
+    """The payload of the earlier op that the next number names."""
+    number = cursor.number("I")
+    if number >= len(payloads) or payloads[number].opcode != opcode:
+        raise FormatError(f"{name}: payload must be that of an earlier op of the same kind, not of op {number}")
+    payloads[number].uses += 1
+    if payloads[number].uses > MOST_USES:
+        raise FormatError(f"{name}: a payload must be of at most {MOST_USES} ops, not more")
+    return payloads[number]
 
 
 def _loose_floats(cursor: Cursor, default: float) -> npt.NDArray[np.float32]:

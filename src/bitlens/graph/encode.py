@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +21,13 @@ __all__ = [
     "HEADER",
     "LONGEST_TEXT",
     "MAGIC",
+    "MOST_USES",
+    "SHARED",
     "VERSION",
     "encode",
     "grid_bytes",
     "seal",
+    "shared_payloads",
     "table_bytes",
     "text_bytes",
 ]
@@ -33,6 +36,9 @@ MAGIC = b"\x89BITLENS"
 VERSION = 1
 LONGEST_TEXT = 512
 HEADER = struct.Struct("<8sIIQ")  # magic, version, CRC-32 of bytes 16.., length of the file
+
+SHARED = 0x80  # of an opcode: the payload is that of an earlier op
+MOST_USES = 16  # of one payload, so that a reader needs no more than so many times the memory of the file
 
 _REGULAR, _WORDS, _BYTES = 0, 1, 2  # how a step table's values are stored
 
@@ -51,11 +57,11 @@ def encode(graph: Graph, metadata: dict[str, str]) -> bytes:
         out += text_bytes(name) + struct.pack("<5I", *(size or 0 for size in value.shape or ()), *value.multiples)
         out += grid_bytes(value.grid) + _real(value) + struct.pack("<B", [*ROUNDINGS].index(value.rounding))
     out += struct.pack("<I", len(graph.nodes))
-    for node in graph.nodes:
-        value = graph.value(node.output)
-        out += struct.pack("<B", INTEGER_OPS[node.op].opcode) + text_bytes(node.name)
+    for node, (payload, owner) in zip(graph.nodes, _payloads(graph), strict=True):
+        value, shared = graph.value(node.output), 0 if owner is None else SHARED
+        out += struct.pack("<B", INTEGER_OPS[node.op].opcode | shared) + text_bytes(node.name)
         out += struct.pack(f"<B{len(node.inputs)}I", len(node.inputs), *(number[name] for name in node.inputs))
-        out += grid_bytes(value.grid) + _real(value) + _PAYLOADS.get(node.op, _nothing)(node)
+        out += grid_bytes(value.grid) + _real(value) + (payload if owner is None else struct.pack("<I", owner))
     out += struct.pack("<H", len(graph.outputs))
     for name in graph.outputs:
         out += text_bytes(graph.output_names.get(name, name)) + struct.pack("<I", number[name])
@@ -66,6 +72,27 @@ def encode(graph: Graph, metadata: dict[str, str]) -> bytes:
         out += struct.pack("<HHI", graph.inputs.index(state.input), users.index(state.output), initial.size)
         out += initial.tobytes()
     return seal(HEADER.pack(MAGIC, VERSION, 0, 0) + bytes(out))
+
+
+def shared_payloads(graph: Graph) -> dict[str, str]:
+    """Return the ops whose weights or tables a file takes from an earlier op that has the same, by name, and that op's name."""
+    return {
+        node.name: graph.nodes[owner].name
+        for node, (_, owner) in zip(graph.nodes, _payloads(graph), strict=True)
+        if owner is not None
+    }
+
+
+def _payloads(graph: Graph) -> Iterator[tuple[bytes, int | None]]:
+    """The payload of each op, and the number of the earlier op that it is taken from, if any."""
+    owners: dict[tuple[str, bytes], tuple[int, int]] = {}  # the op that has it, and how many do by now
+    for place, node in enumerate(graph.nodes):
+        payload = _PAYLOADS.get(node.op, _nothing)(node)
+        owner, uses = owners.get((node.op, payload), (place, 0))
+        if uses == MOST_USES:
+            owner, uses = place, 0
+        owners[node.op, payload] = owner, uses + 1
+        yield payload, owner if uses and len(payload) > 4 else None  # a number has 4 bytes
 
 
 def seal(data: bytes) -> bytes:

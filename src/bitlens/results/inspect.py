@@ -10,6 +10,7 @@ import numpy as np
 
 from bitlens.core.grid import Grid
 from bitlens.core.planes import plane_bytes
+from bitlens.graph.encode import shared_payloads, table_bytes
 from bitlens.graph.file import Program
 from bitlens.graph.graph import Graph, GraphError, Node, State
 
@@ -42,6 +43,7 @@ def inspect_program(program: Program, size: tuple[int, int] | None = None) -> Re
     Returns:
         {"metadata", "bytes", "float_bytes", "macs", "bit_operations", "layers": [one dict a layer], "inputs": [one dict
         an input], "states": [one dict a state of a recurrent program]}, ready for JSON.
+        A layer "shares" the weights or tables of the earlier layer of that name, and they count once.
         A bit operation is one product of a weight bit and an activation bit: macs * W * A.
 
     Raises:
@@ -50,13 +52,16 @@ def inspect_program(program: Program, size: tuple[int, int] | None = None) -> Re
     graph = program.graph
     symbolic = any(None in (graph.value(name).shape or ()) for name in graph.inputs)
     kernels = {} if symbolic and size is None else _kernels(program, size)
-    sized = _with_size(graph, size)
+    sized, shared = _with_size(graph, size), shared_payloads(graph)
     layers = [_layer(graph, sized, node, kernels.get(node.name, "")) for node in graph]
+    for layer in layers:
+        layer["shares"] = shared.get(layer["name"], "")
+        layer["bytes"] *= not layer["shares"]
     known = [layer for layer in layers if layer["macs"] is not None]
     return {
         "metadata": program.metadata,
         "bytes": len(program.to_bytes()),
-        "float_bytes": 4 * sum(layer["weights"] for layer in layers),
+        "float_bytes": 4 * sum(layer["weights"] for layer in layers if not layer["shares"]),
         "macs": sum(layer["macs"] for layer in known) if sized else None,
         "bit_operations": sum(layer["bit_operations"] for layer in known) if sized else None,
         "layers": layers,
@@ -150,8 +155,6 @@ def _payload_bytes(node: Node) -> int:
         table: Grid = node.attrs["table_grid"]
         return table.bits * plane_bytes(int(node.attrs["table"].size))
     if node.op == "steps":
-        from bitlens.graph.encode import table_bytes
-
         return table_bytes(node)
     return 13 * len(node.attrs["multiplier"]) if node.op == "rescale" else 0
 
@@ -201,7 +204,7 @@ def layer_lines(layers: list[Report]) -> list[str]:
                 _shape(layer["output"]),
                 f"{layer['weights']:,}" if layer["weights"] else "",
                 f"{weights}{layer['input_grid']} -> {layer['output_grid']}",
-                f"{layer['bytes']:,}" if layer["bytes"] else "",
+                f"as {layer['shares']}" if layer["shares"] else f"{layer['bytes']:,}" if layer["bytes"] else "",
                 f"{layer['macs']:,}" if layer["macs"] else "",
                 f"{layer['bit_operations']:,}" if layer["bit_operations"] else "",
                 layer["kernel"],
