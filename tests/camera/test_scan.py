@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from functools import partial
 from pathlib import Path
@@ -45,7 +46,7 @@ def test_a_clip_becomes_captures_and_a_report(tmp_path: Path) -> None:
     report = _scan(_clip(tmp_path / "a.mp4", faces=2), tmp_path / "out", ScanOptions(keep=1))
     counts = {name: report[name] for name in ("frames", "faces", "tracks", "captures", "damaged")}
     assert counts == {"frames": 20, "faces": 40, "tracks": 2, "captures": 2, "damaged": 0}
-    records = read_captures(tmp_path / "out" / "captures.jsonl")
+    records = read_captures(tmp_path / "out")
     assert [(record["frame"], record["kinds"]) for record in records] == [(7, ["best"])] * 2
     assert [record["score"] for record in records] == sorted((r["score"] for r in records), reverse=True)
     size = 0
@@ -66,7 +67,7 @@ def test_a_clip_becomes_captures_and_a_report(tmp_path: Path) -> None:
 def test_a_shot_given_twice_is_written_once(tmp_path: Path) -> None:
     options = ScanOptions(keep=1, quick_score=1, interval_seconds=0.4)
     report = _scan(_clip(tmp_path / "a.mp4"), tmp_path / "out", options)
-    kinds = {record["frame"]: record["kinds"] for record in read_captures(tmp_path / "out" / "captures.jsonl")}
+    kinds = {record["frame"]: record["kinds"] for record in read_captures(tmp_path / "out")}
     assert kinds[7] == ["interval", "best"]
     assert kinds[4] == ["quick"]  # a track of less than a fifth of a second gives nothing
     assert len(kinds) == report["captures"] == len(list((tmp_path / "out" / "crops").iterdir()))
@@ -182,7 +183,7 @@ def test_an_archive_is_sorted_together(tmp_path: Path) -> None:
     out = tmp_path / "out"
     report = scan_archive([one, other], out, ScanOptions(keep=1), _jobs)
     assert (report["sources"], report["failed"], report["frames"], report["captures"]) == (2, 0, 40, 4)
-    records = read_captures(out / "captures.jsonl")
+    records = read_captures(out)
     assert [record["score"] for record in records] == sorted((r["score"] for r in records), reverse=True)
     assert {record["source"] for record in records} == {str(one), str(other)}
     assert all((out / record["crop"]).is_file() for record in records)
@@ -225,11 +226,47 @@ def test_a_missing_source_is_told_before_anything_is_done(tmp_path: Path) -> Non
 
 def test_sources_of_one_name_get_folders_of_their_own(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("a/x.mp4", "b/x.mp4", "y.mp4", "./a/x.mp4")]
-    names = list(folders_of(paths).values())
+    names = list(folders_of(paths, tmp_path).values())
     assert len(set(names)) == 3
     assert names[2] == "y.mp4.faces"
     assert all(name.startswith("x.mp4-") for name in names[:2])
-    assert folders_of([paths[1]]) == {paths[1]: "x.mp4.faces"}
+    assert folders_of([paths[1]], tmp_path) == {paths[1]: "x.mp4.faces"}
+
+
+def test_a_second_scan_adds_to_the_first(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    one, other, out = _clip(tmp_path / "x.mp4"), _clip(tmp_path / "b" / "x.mp4", faces=2), tmp_path / "out"
+    assert scan_archive([one], out, ScanOptions(keep=1), _jobs)["captures"] == 1
+    report = scan_archive([other], out, ScanOptions(keep=1), _jobs)
+    assert (report["sources"], report["frames"], report["captures"]) == (2, 40, 3)
+    records = read_captures(out)
+    assert sorted(record["source"] for record in records) == sorted([str(one), str(other), str(other)])
+    assert all((out / record["crop"]).is_file() for record in records)
+    assert scan_archive([one, other], out, ScanOptions(keep=1), _jobs)["captures"] == 3  # each once
+
+
+@pytest.mark.parametrize("lost", ["captures.jsonl", "crops"])
+def test_what_was_deleted_is_made_again(tmp_path: Path, lost: str) -> None:
+    clip, out = _clip(tmp_path / "a.mp4"), tmp_path / "out"
+    captures = _scan(clip, out, ScanOptions())["captures"]
+    for path in [out / lost] if lost != "crops" else (out / "crops").iterdir():
+        path.unlink()
+    assert _scan(clip, out, ScanOptions())["captures"] == captures
+    assert len(list((out / "crops").iterdir())) == captures == len(read_captures(out))
+
+
+def test_results_in_the_folder_of_pictures(tmp_path: Path) -> None:
+    _save_pictures(tmp_path, 2)
+    first = scan_archive([tmp_path], tmp_path / "faces", ScanOptions(), _jobs)
+    assert scan_archive([tmp_path], tmp_path / "faces", ScanOptions(), _jobs) == first  # taken over
+    with pytest.raises(CameraError) as error:
+        scan_archive([tmp_path], tmp_path, ScanOptions(), _jobs)
+    assert str(error.value) == f"{tmp_path}: results must go to another folder than the pictures"
+
+
+def _save_pictures(folder: Path, count: int) -> None:
+    for k in range(count):
+        Image.fromarray(picture([10], value=120 + k)).save(folder / f"{k}.png")
 
 
 def test_results_may_lie_beside_their_source(tmp_path: Path) -> None:
@@ -253,13 +290,16 @@ def test_a_full_sheet_shows_the_best(tmp_path: Path) -> None:
     ("options", "sentence"),
     [
         ({"quality": 0}, "scan: quality must be 1 to 95, not 0"),
-        ({"threads": 0}, "scan: threads must be 1 or more, not 0"),
+        ({"threads": 0}, "scan: threads must be 1 to 64, not 0"),
+        ({"threads": 65}, "scan: threads must be 1 to 64, not 65"),
+        ({"quick_score": math.nan}, "scan: quick_score must be 0 to 100, not nan"),
+        ({"quick_score": 101}, "scan: quick_score must be 0 to 100, not 101"),
         ({"surroundings": -1}, "scan: surroundings must be 0 to 10, not -1"),
         ({"patience_seconds": -1}, "scan: patience_seconds must be 0 to 3600, not -1"),
         ({"keep": 0}, "best shots: keep must be 1 or more, not 0"),
     ],
 )
-def test_settings_out_of_range(options: dict[str, int], sentence: str) -> None:
+def test_settings_out_of_range(options: dict[str, float], sentence: str) -> None:
     with pytest.raises((CameraError, VisionError)) as error:
         ScanOptions(**options)  # type: ignore[arg-type]
     assert str(error.value) == sentence
@@ -270,5 +310,5 @@ def test_weights_choose_the_shot(tmp_path: Path) -> None:
     for weights, frame in ((ShotWeights(clearness=0), 0), (ShotWeights(size=0), 7)):
         shutil.rmtree(tmp_path / "out", ignore_errors=True)
         _scan(clip, tmp_path / "out", ScanOptions(keep=1, weights=weights))
-        (record,) = read_captures(tmp_path / "out" / "captures.jsonl")
+        (record,) = read_captures(tmp_path / "out")
         assert record["frame"] == frame

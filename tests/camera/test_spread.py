@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from bitlens.camera.archive import scan_archive, scan_jobs
 from bitlens.camera.captures import read_captures
 from bitlens.camera.options import ScanOptions
 from bitlens.camera.source import CameraError
+from bitlens.vision import FaceLine
 
 import square_nets
 import videos
@@ -42,7 +45,7 @@ def test_a_cluster_finds_what_one_process_finds(tmp_path: Path) -> None:
     assert told[0].startswith(f"{paths[3]}: must be a video that FFmpeg reads")
     counts = ("frames", "faces", "tracks", "captures", "kept_bytes", "failed")
     assert [report[name] for name in counts] == [alone[name] for name in counts]
-    one, other = (read_captures(tmp_path / name / "captures.jsonl") for name in ("spread", "alone"))
+    one, other = (read_captures(tmp_path / name) for name in ("spread", "alone"))
     assert one == other
 
 
@@ -54,3 +57,19 @@ def test_an_address_where_nothing_answers_is_refused(address: str, told: str) ->
 
     with pytest.raises(CameraError, match=rf"^--ray: {address} must be where a Ray cluster answers \({told}.*\)$"):
         list(scan_on_ray([], address))
+
+
+@pytest.mark.filterwarnings("ignore")  # of Ray about itself
+def test_a_process_that_dies_is_told(tmp_path: Path) -> None:
+    from bitlens.camera.spread import scan_on_ray
+
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not see the folder of tests
+    for module in (square_nets, videos):
+        ray.cloudpickle.register_pickle_by_value(module)
+    clip = write_video(tmp_path / "a.mp4", [picture([10])] * 3)
+    (told,) = scan_on_ray([(clip, tmp_path / "out", ScanOptions())], "local", _dying)
+    assert told == f"{clip}: the cluster's process must live to the end, not die (WorkerCrashedError)"
+
+
+def _dying(options: ScanOptions, rate: float, still: bool) -> FaceLine:
+    os._exit(3)

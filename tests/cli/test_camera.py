@@ -49,7 +49,7 @@ def test_words_for_people(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     out = tmp_path / "out"
     assert _run(clip, "-o", out) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "looked at   10 frames of 1 sources"
+    assert lines[0] == "looked at   10 frames of 1 source"
     assert [line.split()[0] for line in lines] == ["looked", "found", "kept", "saved", "time", "see"]
     assert str(out / "by_clearness.png") in lines[-1]
     assert (out / "by_clearness.png").exists()
@@ -93,7 +93,13 @@ def test_flags_reach_the_scan(clip: Path, tmp_path: Path) -> None:
         ),
         (("a.mp4", "--weights", "size=-1"), "weights: size must be 0 or more, not -1.0"),
         (("a.mp4", "--keep", 0), "best shots: keep must be 1 or more, not 0"),
-        (("a.mp4", "--threads", 0), "scan: threads must be 1 or more, not 0"),
+        (("a.mp4", "--threads", 0), "scan: threads must be 1 to 64, not 0"),
+        (("a.mp4", "--weights", "size=1,size=2"), "--weights: must name size once, not twice"),
+        (("a.mp4", "--ray", "nowhere"), "--ray: must be local, auto or host:port, not nowhere"),
+        (
+            ("a.mp4", "--ray", "auto"),
+            "--ray: auto must be where a Ray cluster runs; `ray start --head` begins one",
+        ),
         (("empty.mp4",), "empty.mp4: must be a video that FFmpeg reads, not empty"),
         (
             ("videos",),

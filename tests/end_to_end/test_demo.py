@@ -26,11 +26,11 @@ def _example(name: str) -> ModuleType:
 def test_the_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_demo(tmp_path) == 0
     text = capsys.readouterr().out
-    assert "looked at   200 frames of 1 sources\n" in text
+    assert "looked at   200 frames of 1 source\n" in text
     assert f"open {tmp_path / 'by_clearness.png'}\n" in text
     names = ["by_clearness.png", "by_pose.png", "captures.jsonl", "report.json", "walking.mp4", "walking.mp4.faces"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
-    captures = read_captures(tmp_path / "captures.jsonl")
+    captures = read_captures(tmp_path)
     assert len(captures) >= 8
     assert len({capture["track"] for capture in captures}) == 2  # one person, who leaves and comes back
     for capture in captures:
@@ -41,7 +41,7 @@ def test_the_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clear = sorted(capture["clearness"] for capture in captures)
     assert clear[-1] > clear[0] + 20  # the clip is sharp in parts and blurred in others
     assert run_demo(tmp_path) == 0  # safe to run twice
-    assert read_captures(tmp_path / "captures.jsonl") == captures
+    assert read_captures(tmp_path) == captures
 
 
 @pytest.mark.filterwarnings("ignore")  # of ONNX Runtime's quantizer and torch's exporter

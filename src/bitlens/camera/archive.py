@@ -13,7 +13,7 @@ from typing import Any
 from bitlens.camera.captures import read_captures, write_captures
 from bitlens.camera.nets import LineMaker, shipped_line
 from bitlens.camera.options import ScanOptions
-from bitlens.camera.scan import Report, scan_source
+from bitlens.camera.scan import Report, finished_report, scan_source
 from bitlens.camera.sheet import ORDERS, draw_sheet
 from bitlens.camera.source import CameraError
 from bitlens.core.files import write_atomically
@@ -34,6 +34,8 @@ def scan_archive(
 ) -> Report:
     """Scan sources and write captures.jsonl, by_clearness.png, by_pose.png and report.json beside their folders.
 
+    These are of all sources that have been scanned into the folder, those of earlier calls among them.
+
     Args:
         paths: of videos, pictures and folders of pictures; one named twice is scanned once.
         folder: of the results.
@@ -42,7 +44,7 @@ def scan_archive(
         tell: takes a sentence for each source that could not be scanned.
 
     Returns:
-        The report: the sums of all, and "failed": the number of sources that could not be scanned.
+        The report: the sums of all in the folder, and "failed": the number of sources that could not be scanned.
 
     Raises:
         CameraError: no source could be scanned.
@@ -50,32 +52,36 @@ def scan_archive(
     """
     for path in paths:
         path.stat()
-    places = folders_of(paths)
+    places = folders_of(paths, folder)
     folder.mkdir(parents=True, exist_ok=True)
-    reports: list[Report] = []
-    records, failures = [], []
+    reports: dict[str, Report] = {}
+    failures = []
     jobs = [(path, folder / name, options) for path, name in places.items()]
     for (path, name), found in zip(places.items(), (scan or scan_jobs)(jobs), strict=True):
         if isinstance(found, str):
             failures.append(found)
-            continue
-        reports.append(found)
-        records += [
-            record | {"source": str(path), "crop": f"{name}/{record['crop']}"}
-            for record in read_captures(folder / name / "captures.jsonl")
-        ]
+        else:
+            reports[name] = found | {"source": str(path)}
     for sentence in failures[:-1] if not reports else failures:
         tell(sentence)
     if not reports:
         raise CameraError(failures[-1])
-    records = write_captures(folder / "captures.jsonl", records)
+    reports = _earlier(folder, {report["place"] for report in reports.values()}) | reports
+    records = write_captures(
+        folder,
+        (
+            record | {"source": report["source"], "crop": f"{name}/{record['crop']}"}
+            for name, report in reports.items()
+            for record in read_captures(folder / name)
+        ),
+    )
     for order in ORDERS:
         sheet = folder / f"by_{order}.png"
         if records:
             draw_sheet(sheet, folder, records, order)
         else:
             sheet.unlink(missing_ok=True)
-    report = _summed(reports) | {"sources": len(reports), "failed": len(failures)}
+    report = _summed([*reports.values()]) | {"sources": len(reports), "failed": len(failures)}
     write_atomically(folder / "report.json", json.dumps(report, indent=1).encode())
     return report
 
@@ -105,16 +111,35 @@ def scan_job(job: Job, make_line: LineMaker = shipped_line, progress: bool = Tru
         return f"{path}: {error.strerror}"
 
 
-def folders_of(paths: Iterable[Path]) -> dict[Path, str]:
-    """Return a name for the folder of each source's results, NAME.faces where no other source is called NAME."""
+def folders_of(paths: Iterable[Path], folder: Path) -> dict[Path, str]:
+    """Return a name for the folder of each source's results, NAME.faces where no other source is called NAME.
+
+    Args:
+        paths: of the sources; one named twice is given once.
+        folder: of the results; what it holds of earlier sources stays theirs.
+    """
     different: dict[Path, Path] = {}
     for path in paths:
         different.setdefault(path.resolve(), path)
     names = Counter(place.name for place in different)
     return {
-        path: f"{place.name}.faces" if names[place.name] == 1 else f"{place.name}-{_short(place)}.faces"
+        path: f"{place.name}.faces"
+        if names[place.name] == 1 and _owner(folder / f"{place.name}.faces") in (None, str(place))
+        else f"{place.name}-{_short(place)}.faces"
         for place, path in different.items()
     }
+
+
+def _owner(folder: Path) -> str | None:
+    """Where the source of finished results lies; None where there are none."""
+    report = finished_report(folder)
+    return None if report is None else report["place"]
+
+
+def _earlier(folder: Path, places: set[str]) -> dict[str, Report]:
+    """The reports of finished sources that are not among these, by the names of their folders."""
+    found = {place.name: finished_report(place) for place in sorted(folder.glob("*.faces"))}
+    return {name: report for name, report in found.items() if report is not None and report["place"] not in places}
 
 
 def _short(place: Path) -> str:

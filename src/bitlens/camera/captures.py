@@ -52,19 +52,19 @@ class CaptureFolder:
 
     def finish(self) -> list[Record]:
         """Write captures.jsonl and return its records."""
-        return write_captures(self._folder / "captures.jsonl", self._records.values())
+        return write_captures(self._folder, self._records.values())
 
 
-def write_captures(path: Path, records: Iterable[Mapping[str, Any]]) -> list[Record]:
-    """Write records, highest score first, and return them so."""
+def write_captures(folder: Path, records: Iterable[Mapping[str, Any]]) -> list[Record]:
+    """Write the captures.jsonl of a folder, highest score first, and return it so."""
     found = sorted((dict(record) for record in records), key=_by_score)
-    write_atomically(path, "".join(json.dumps(record) + "\n" for record in found).encode())
+    write_atomically(folder / "captures.jsonl", "".join(json.dumps(record) + "\n" for record in found).encode())
     return found
 
 
-def read_captures(path: Path) -> list[Record]:
-    """Read what `write_captures` has written."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+def read_captures(folder: Path) -> list[Record]:
+    """Read the captures.jsonl of a folder."""
+    return [json.loads(line) for line in (folder / "captures.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def _by_score(record: Mapping[str, Any]) -> tuple[float, str, int, int]:

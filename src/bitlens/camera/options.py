@@ -48,8 +48,10 @@ class ScanOptions:
     def __post_init__(self) -> None:
         if not 1 <= self.quality <= 95:
             raise CameraError(f"scan: quality must be 1 to 95, not {self.quality}")
-        if self.threads < 1:
-            raise CameraError(f"scan: threads must be 1 or more, not {self.threads}")
+        if not 1 <= self.threads <= 64:
+            raise CameraError(f"scan: threads must be 1 to 64, not {self.threads}")
+        if self.quick_score is not None and not 0 <= self.quick_score <= 100:
+            raise CameraError(f"scan: quick_score must be 0 to 100, not {self.quick_score}")
         if not 0 <= self.surroundings <= 10:
             raise CameraError(f"scan: surroundings must be 0 to 10, not {self.surroundings}")
         if not 0 <= self.patience_seconds <= 3600:

@@ -26,14 +26,14 @@ class Pictures:
     still = True
 
     def __init__(self, files: Sequence[Path]) -> None:
-        self._files = files
+        self.files = files
         self.expected: int | None = len(files)
         self.damaged = 0
         self.file_bytes = sum(file.stat().st_size for file in files)
 
     def __iter__(self) -> Iterator[Frame]:
         """Decode one after the other."""
-        for number, file in enumerate(self._files):
+        for number, file in enumerate(self.files):
             try:
                 with Image.open(file) as stored:
                     picture = ImageOps.exif_transpose(_of_bytes(stored)).convert("RGB")
@@ -42,6 +42,9 @@ class Pictures:
                 continue
             luma = np.asarray(picture.convert("L"))
             yield Frame(number, number / self.rate, luma, partial(np.asarray, picture))
+
+    def close(self) -> None:
+        """Nothing is held open."""
 
 
 def _of_bytes(picture: Image.Image) -> Image.Image:

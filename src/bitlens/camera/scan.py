@@ -13,20 +13,21 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from bitlens.camera.captures import CaptureFolder
+from bitlens.camera.captures import CaptureFolder, read_captures
 from bitlens.camera.nets import LineMaker, nets_digest, shipped_line
 from bitlens.camera.options import ScanOptions
 from bitlens.camera.source import CameraError, Source, open_source
 from bitlens.core.files import write_atomically
 from bitlens.vision import Frame
 
-__all__ = ["scan_source"]
+__all__ = ["finished_report", "scan_source"]
 
 Report = dict[str, Any]
 
@@ -38,7 +39,7 @@ def scan_source(
 
     Args:
         path: of a video, a picture or a folder of pictures.
-        folder: of the results. Where it holds the report of the same source, options and nets, nothing is done.
+        folder: of the results. Where it holds those of the same source, options and nets, whole, nothing is done.
         options: of the scan.
         make_line: makes the line of faces.
         progress: show a bar on a terminal.
@@ -47,15 +48,36 @@ def scan_source(
         The report: counts, bytes and seconds by stage.
 
     Raises:
-        CameraError: the source cannot be read or no frame of it can be decoded.
+        CameraError: the source cannot be read, no frame of it can be decoded, or it is the results' own folder.
         OSError: the source is missing, or a result cannot be written.
     """
-    source = open_source(path, options.threads)
-    key = _key(path, source, options)
-    finished = _finished(folder / "report.json", key)
-    if finished is not None:
-        return finished
-    (folder / "report.json").unlink(missing_ok=True)
+    if path.is_dir() and folder.parent.resolve() == path.resolve():
+        raise CameraError(f"{path}: results must go to another folder than the pictures")
+    with closing(open_source(path, options.threads)) as source:
+        key = _key(source, options)
+        finished = finished_report(folder)
+        if finished is not None and finished["key"] == key:
+            return finished
+        (folder / "report.json").unlink(missing_ok=True)
+        report = _scan(path, source, folder, options, make_line, progress) | {"key": key}
+    write_atomically(folder / "report.json", json.dumps(report, indent=1).encode())
+    return report
+
+
+def finished_report(folder: Path) -> Report | None:
+    """Return the report of a scan whose captures are all there, None where there is none."""
+    try:
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        kept = all((folder / record["crop"]).stat().st_size == record["bytes"] for record in read_captures(folder))
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return report if kept and isinstance(report, dict) and {"key", "place"} <= report.keys() else None
+
+
+def _scan(
+    path: Path, source: Source, folder: Path, options: ScanOptions, make_line: LineMaker, progress: bool
+) -> Report:
+    """Go through a source's frames and write its captures."""
     line, store = make_line(options, source.rate, source.still), CaptureFolder(folder, path.name, options.quality)
     frames, sizes = 0, Counter[int]()  # of tracks: their faces
     seconds = {"decode": 0.0, **line.seconds, "write": 0.0}
@@ -79,8 +101,9 @@ def scan_source(
     records = store.finish()
     tracks = {record["track"] for record in records}  # those that are sure: others give nothing
     wall = time.perf_counter() - started
-    report = {
+    return {
         "source": str(path),
+        "place": str(path.resolve()),
         "frames": frames,
         "faces": sum(sizes[track] for track in tracks),
         "tracks": len(tracks),
@@ -91,10 +114,7 @@ def scan_source(
         "video_seconds": 0.0 if source.still else last + 1 / source.rate,
         "wall_seconds": wall,
         "seconds": seconds | line.seconds,
-        "key": key,
     }
-    write_atomically(folder / "report.json", json.dumps(report, indent=1).encode())
-    return report
 
 
 def _decoding(source: Source, seconds: dict[str, float]) -> Iterator[Frame]:
@@ -109,18 +129,8 @@ def _decoding(source: Source, seconds: dict[str, float]) -> Iterator[Frame]:
         yield frame
 
 
-def _key(path: Path, source: Source, options: ScanOptions) -> str:
+def _key(source: Source, options: ScanOptions) -> str:
     """What a report must be of, to be taken over."""
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    stamp = [source.file_bytes, *((file.name, file.stat().st_mtime_ns) for file in files)]
+    stamp = [source.file_bytes, *((file.name, file.stat().st_mtime_ns) for file in source.files)]
     told = json.dumps([stamp, asdict(options), nets_digest()])
     return hashlib.sha256(told.encode()).hexdigest()
-
-
-def _finished(path: Path, key: str) -> Report | None:
-    """The report of an earlier scan, None where there is none of that key."""
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return report if isinstance(report, dict) and report.get("key") == key else None

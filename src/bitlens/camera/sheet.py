@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from bitlens.core.files import write_atomically
 
-__all__ = ["ORDERS", "draw_sheet", "draw_tiles"]
+__all__ = ["MOST_SHOWN", "ORDERS", "draw_sheet", "draw_tiles"]
 
 # What a sheet can be sorted by, highest first, and what it writes below each face.
 ORDERS = {
@@ -20,7 +20,8 @@ ORDERS = {
     "pose": ("frontality", "yaw {yaw:+.0f} pitch {pitch:+.0f}"),
 }
 
-_CELL_PX, _CAPTION_PX, _GAP_PX, _COLUMNS, _MOST = 120, 18, 6, 8, 240
+_CELL_PX, _CAPTION_PX, _GAP_PX, _COLUMNS = 120, 18, 6, 8
+MOST_SHOWN = 240  # faces of a sheet
 _PAPER, _INK = (250, 250, 250), (40, 40, 40)
 
 
@@ -34,7 +35,7 @@ def draw_sheet(path: Path, folder: Path, records: Sequence[Mapping[str, Any]], o
         order: "clearness" or "pose".
     """
     key, caption = ORDERS[order]
-    shown = sorted(records, key=lambda record: -record[key])[:_MOST]
+    shown = sorted(records, key=lambda record: -record[key])[:MOST_SHOWN]
 
     def tile(record: Mapping[str, Any]) -> tuple[Image.Image, str]:
         with Image.open(folder / record["crop"]) as stored:

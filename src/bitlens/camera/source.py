@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -29,6 +29,7 @@ class Source(Protocol):
         rate: frames a second.
         expected: how many frames there should be; None where it is not known.
         damaged: frames, or parts that would have held some, that could not be decoded whole, by now.
+        files: that the frames come from.
         file_bytes: size on disk.
         still: whether the frames are pictures, each of which may stand for itself.
     """
@@ -36,10 +37,14 @@ class Source(Protocol):
     rate: float
     expected: int | None
     damaged: int
+    files: Sequence[Path]
     file_bytes: int
     still: bool
 
     def __iter__(self) -> Iterator[Frame]: ...
+
+    def close(self) -> None:
+        """Let go of the files; done by going through all frames, too."""
 
 
 def open_source(path: str | os.PathLike[str], threads: int = 1) -> Source:

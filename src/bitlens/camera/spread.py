@@ -6,8 +6,11 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import ray
+import ray.exceptions
 from tqdm import tqdm
 
 from bitlens.camera.archive import Job, scan_job
@@ -32,31 +35,50 @@ def scan_on_ray(jobs: Sequence[Job], address: str, make_line: LineMaker = shippe
         A report or a sentence for each job, in order.
 
     Raises:
-        CameraError: nothing answers at host:port.
-        ConnectionError: "auto" finds no running cluster.
+        CameraError: it is no address, nothing answers there, or "auto" finds no running cluster.
+        OSError: a result cannot be written.
     """
     begun = not ray.is_initialized()
     if begun:
         _check(address)
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
+        except (ConnectionError, ValueError) as error:
+            raise CameraError(
+                f"--ray: {address} must be where a Ray cluster runs; `ray start --head` begins one"
+            ) from error
     try:
         task = ray.remote(scan_job)
         tasks = [
             task.options(num_cpus=options.threads).remote((path.resolve(), folder.resolve(), options), make_line, False)
             for path, folder, options in jobs
         ]
-        for waiting in tqdm(tasks, desc="scan", unit=" sources", disable=not sys.stderr.isatty()):
-            yield ray.get(waiting)
+        bar = tqdm(tasks, desc="scan", unit=" sources", disable=not sys.stderr.isatty())
+        for (path, _, _), waiting in zip(jobs, bar, strict=True):
+            yield _result(path, waiting)
     finally:
         if begun:
             ray.shutdown()
 
 
+def _result(path: Path, waiting: Any) -> Report | str:
+    """What a task gives; a sentence where the machine or the process that did it has ended."""
+    try:
+        found: Report | str = ray.get(waiting)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from error  # what the scan itself has raised
+    except ray.exceptions.RayError as error:
+        return f"{path}: the cluster's process must live to the end, not die ({type(error).__name__})"
+    return found
+
+
 def _check(address: str) -> None:
     """Refuse a host:port where nothing answers, for which Ray would wait for minutes."""
-    host, colon, port = address.rpartition(":")
-    if not colon or "://" in address:
+    if address in ("local", "auto") or address.startswith("ray://"):
         return
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        raise CameraError(f"--ray: must be local, auto or host:port, not {address}")
     try:
         socket.create_connection((host, int(port)), _PATIENCE_SECONDS).close()
     except (OSError, ValueError) as error:

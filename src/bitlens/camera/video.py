@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 
@@ -35,7 +35,7 @@ class Video:
     """
 
     def __init__(self, path: Path, threads: int = 1) -> None:
-        self._path = path
+        self.files: Sequence[Path] = [path]
         self.file_bytes = path.stat().st_size
         try:
             self._container = av.open(str(path), metadata_errors="replace")
@@ -78,6 +78,10 @@ class Video:
                 yield Frame(number, time, luma, cache(partial(_upright, frame, coloured, "rgb24")))
             length = self._seconds()
             self.damaged += end < length - max(_SLACK_SECONDS, _SLACK * length)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
 
     def _seconds(self) -> float:
         """How long the pictures last, as the file says; 0 where it does not."""

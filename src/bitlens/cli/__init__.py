@@ -98,6 +98,8 @@ def _guarded(arguments: argparse.Namespace) -> int:
         extra = EXTRAS.get((error.name or "").split(".")[0])
         if extra is None:
             raise
+        if extra != "demo" and arguments.command in ("camera", "demo"):
+            extra = "ray" if extra == "ray" else arguments.command  # these bring all that they need
         return _fail(f"{arguments.command}: {error.name} must be installed; pip install 'bitlens[{extra}]'")
     except OSError as error:
         where = error.filename if error.filename is not None else arguments.command

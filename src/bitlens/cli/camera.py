@@ -52,7 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help=f"exponents of the score's factors {', '.join(_WEIGHTS)}: frontality=2,size=0 (default: 1 each)",
     )
-    scan.add_argument("--threads", metavar="N", type=int, default=1, help="a video (default: %(default)s)")
+    scan.add_argument(
+        "--threads",
+        metavar="N",
+        type=int,
+        default=1,
+        help="processor cores for each video, 1 to 64 (default: %(default)s)",
+    )
     scan.add_argument("--ray", metavar="ADDRESS", help="spread videos over a Ray cluster: local, auto or host:port")
     scan.add_argument("--json", action="store_true", help="end with one line of JSON")
 
@@ -94,13 +100,17 @@ def _weights(text: str) -> ShotWeights:
     from bitlens.camera.source import CameraError
     from bitlens.vision import ShotWeights
 
-    given = {}
+    given: dict[str, float] = {}
+    seen: set[str] = set()
     for part in filter(None, text.split(",")):
         name, _, number = part.partition("=")
         try:
             given[name] = float(number)
         except ValueError:
             name = ""
+        if part.partition("=")[0] in seen:
+            raise CameraError(f"--weights: must name {name} once, not twice")
+        seen.add(name)
         if name not in _WEIGHTS:
             raise CameraError(f"--weights: must be NAME=NUMBER of {', '.join(_WEIGHTS)}, not {part}")
     return ShotWeights(**given)
