@@ -163,7 +163,7 @@ def test_faces_in_the_same_place_of_several_pictures_are_several_persons(tmp_pat
         Image.fromarray(picture([50], value=110 + 2 * k)).save(tmp_path / "photos" / f"{k:02}.png")
     report = scan_archive([tmp_path / "photos"], tmp_path / "out", ScanOptions(), _jobs)
     assert (report["tracks"], report["captures"]) == (60, 60)
-    records = read_captures(tmp_path / "out" / "captures.jsonl")
+    records = read_captures(tmp_path / "out")
     assert sorted(record["frame"] for record in records) == [*range(60)]
     assert report["video_seconds"] == 0
     assert "recording" not in render(report, tmp_path / "out")  # pictures are none
