@@ -65,6 +65,20 @@ def test_diff_of_engine_and_golden(model: Path, tmp_path: Path, capsys: pytest.C
     assert capsys.readouterr().out.splitlines()[-1].startswith("0 differing codes of ")
 
 
+def test_programs_that_come_with_bitlens_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["inspect", "face_pose"]) == 0
+    assert "name: face_pose" in capsys.readouterr().out
+    (tmp_path / "face_pose").touch()  # a file goes first
+    _fails(
+        ["inspect", "face_pose"],
+        capsys,
+        "face_pose: the first 8 bytes must be 89 42 49 54 4c 45 4e 53 (.bitlens), not none",
+    )
+
+
 def test_inspect_and_bench_give_json(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(model), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["layers"]

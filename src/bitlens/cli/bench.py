@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 import json
 
+from bitlens.cli.program import MODEL_HELP, program_path
+
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
 EXAMPLE = "bitlens bench m.bitlens --against onnxruntime,openvino --onnx m.onnx --threads 1"
@@ -13,7 +15,7 @@ EXAMPLE = "bitlens bench m.bitlens --against onnxruntime,openvino --onnx m.onnx 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
-    parser.add_argument("model", metavar="M.bitlens")
+    parser.add_argument("model", metavar="M.bitlens", help=MODEL_HELP)
     parser.add_argument(
         "--against",
         metavar="PEERS",
@@ -35,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     from bitlens.results.inspect import parse_size
 
     report = bench_program(
-        arguments.model,
+        program_path(arguments.model),
         peers=[peer for peer in arguments.against.split(",") if peer],
         onnx=arguments.onnx,
         threads=arguments.threads,

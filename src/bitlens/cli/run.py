@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bitlens.cli.program import MODEL_HELP, program_path
+
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
 EXAMPLE = """bitlens run m.bitlens --input images.npy -o out.npz --threads 2
@@ -19,7 +21,7 @@ EXAMPLE = """bitlens run m.bitlens --input images.npy -o out.npz --threads 2
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
-    parser.add_argument("model", metavar="M.bitlens")
+    parser.add_argument("model", metavar="M.bitlens", help=MODEL_HELP)
     parser.add_argument(
         "--input",
         metavar="X",
@@ -41,7 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
     from bitlens.core.files import write_atomically
     from bitlens.results.forms import open_form, read_array
 
-    form = open_form(arguments.model, backend=arguments.backend, threads=arguments.threads, isa=arguments.isa)
+    form = open_form(
+        program_path(arguments.model), backend=arguments.backend, threads=arguments.threads, isa=arguments.isa
+    )
     outputs = form.run(read_array(arguments.input), keep=arguments.keep, real=arguments.real)
     if arguments.output is None:
         print(json.dumps({name: array.tolist() for name, array in outputs.items()}))

@@ -165,7 +165,8 @@ def render(report: Report) -> str:
     for entry in report["inputs"]:
         if None in entry["shape"]:
             down, across = entry["multiples"]
-            lines.append(f"input: {entry['name']} of any size, height a multiple of {down} and width of {across}")
+            rule = f", height a multiple of {down} and width of {across}" if (down, across) != (1, 1) else ""
+            lines.append(f"input: {entry['name']} of any size{rule}")
     for state in report["states"]:
         low, high = state["initial"]
         begin = str(low) if low == high else f"{low}..{high}"
