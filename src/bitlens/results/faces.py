@@ -20,7 +20,7 @@ from bitlens.data import DataError, FacePicture, faces
 from bitlens.data.agreement import threshold_at
 from bitlens.data.faceless import ALLOWED_ALARMS, faceless_views
 from bitlens.data.scenes import Scenes, in_split
-from bitlens.results import best_shot, clearness, clips, pose
+from bitlens.results import best_shot, clearness, clips, false_tracks, pose
 from bitlens.results.detection import (
     Detect,
     Labelled,
@@ -253,4 +253,5 @@ ROWS: dict[str, Callable[[Path | None], Figures]] = {
     **pose.ROWS,
     **best_shot.ROWS,
     **clips.ROWS,
+    **false_tracks.ROWS,
 }

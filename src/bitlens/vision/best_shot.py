@@ -132,8 +132,7 @@ class BestShots:
             give its best shot; 0 keeps any.
         quick_score: from which score a shot is given at once, one a track; None: no quick shots.
         interval_seconds: the best of every interval of a track is given at the interval's end; None: only at the track's end.
-        least_frames: frames in a row in which a track must have been seen for sure to give anything. What is no face seldom is:
-            5 of 25 or 30 a second left no false track on shaken validation backgrounds.
+        least_frames: frames in a row in which a track must have been seen for sure to give anything. What is no face seldom is.
 
     Raises:
         VisionError: an argument is out of its range.
