@@ -15,7 +15,7 @@ from bitlens.fpga.network import Element, Network, Stream
 from bitlens.fpga.project import write_project
 from bitlens.fpga.simulate import Simulator
 
-__all__ = ["Bench"]
+__all__ = ["Bench", "bench_network"]
 
 
 class Bench:
@@ -29,40 +29,9 @@ class Bench:
     """
 
     def __init__(self, width: int, elements: Sequence[Element], folder: Path, beats: int = 1000) -> None:
-        self.width, self.elements = width, []
-        chain: list[Element] = []
-        wires, outputs, place = {"s": width}, {}, "s"
-        flows = [flow_of(element) for element in elements]
-        self.beats = beats
-        ports = [(number, port) for number, flow in enumerate(flows) for port in flow.takes]
-        names: list[dict[str, str]] = [{} for _ in elements]
-        for index, (number, port) in enumerate(ports):
-            last = index == len(ports) - 1
-            wire, rest = (place if last else f"w{index}"), f"r{index}"
-            if not last:
-                wires |= {wire: width, rest: width}
-                chain.append(Element(f"fork{index}", "fork2", {"WIDTH": width}, {"in": place}, {"a": wire, "b": rest}))
-                place = rest
-            if elements[number].module == "concat2":  # takes from one side alone for a while
-                queue = f"q{index}"
-                wires[queue] = width
-                depth = {"WIDTH": width, "DEPTH": self.beats}
-                chain.append(Element(queue, "fifo", depth, {"in": wire}, {"out": queue}))
-                wire = queue
-            names[number][port] = wire
-        for number, (element, flow) in enumerate(zip(elements, flows, strict=True)):
-            bits = out_bits(element)
-            wires[f"m{number}"] = bits
-            count = min(self.beats // flow.takes[port] * flow.gives for port in flow.takes)
-            made = replace(
-                element, name=f"{element.module}_{number}", inputs=names[number], outputs={"out": f"m{number}"}
-            )
-            self.elements.append(made)
-            outputs[made.name] = Stream(f"m{number}", (1, count, 1), bits, False, 1)
-        entry = Stream("s", (1, self.beats, 1), width, False, 1)
-        cycles = max(entry.beats, *(stream.beats for stream in outputs.values()))
-        chain[0].cycles = cycles
-        self.network = Network("top", [*chain, *self.elements], wires, entry, outputs)
+        self.width, self.beats = width, beats
+        self.network = bench_network(width, elements, beats)
+        self.elements = [element for element in self.network.elements if element.name in self.network.outputs]
         self.simulator = Simulator(self.network, write_project(self.network, folder))
 
     def compare(self, seed: int, pauses: tuple[float, float]) -> list[str]:
@@ -78,6 +47,41 @@ class Bench:
             if not np.array_equal(found[element.name].ravel(), golden):
                 wrong.append(element.name)
         return wrong
+
+
+def bench_network(width: int, elements: Sequence[Element], beats: int = 1000) -> Network:
+    """The circuit of elements side by side."""
+    made: list[Element] = []
+    chain: list[Element] = []
+    wires, outputs, place = {"s": width}, {}, "s"
+    flows = [flow_of(element) for element in elements]
+    ports = [(number, port) for number, flow in enumerate(flows) for port in flow.takes]
+    names: list[dict[str, str]] = [{} for _ in elements]
+    for index, (number, port) in enumerate(ports):
+        last = index == len(ports) - 1
+        wire, rest = (place if last else f"w{index}"), f"r{index}"
+        if not last:
+            wires |= {wire: width, rest: width}
+            chain.append(Element(f"fork{index}", "fork2", {"WIDTH": width}, {"in": place}, {"a": wire, "b": rest}))
+            place = rest
+        if elements[number].module == "concat2":  # takes from one side alone for a while
+            queue = f"q{index}"
+            wires[queue] = width
+            depth = {"WIDTH": width, "DEPTH": beats}
+            chain.append(Element(queue, "fifo", depth, {"in": wire}, {"out": queue}))
+            wire = queue
+        names[number][port] = wire
+    for number, (element, flow) in enumerate(zip(elements, flows, strict=True)):
+        bits = out_bits(element)
+        wires[f"m{number}"] = bits
+        count = min(beats // flow.takes[port] * flow.gives for port in flow.takes)
+        alone = replace(element, name=f"{element.module}_{number}", inputs=names[number], outputs={"out": f"m{number}"})
+        made.append(alone)
+        outputs[alone.name] = Stream(f"m{number}", (1, count, 1), bits, False, 1)
+    entry = Stream("s", (1, beats, 1), width, False, 1)
+    cycles = max(entry.beats, *(stream.beats for stream in outputs.values()))
+    chain[0].cycles = cycles
+    return Network("top", [*chain, *made], wires, entry, outputs)
 
 
 def out_bits(element: Element) -> int:

@@ -92,7 +92,7 @@ def write_flows(device: Device, clock_mhz: float, folder: Path) -> None:
 
 def _yosys(part: _Part) -> str:
     return f"""# Synthesis: mkdir -p build && yosys -l build/synthesis.log scripts/synthesise.ys   (from the project's folder)
-read_verilog -sv rtl/*.sv rtl/accelerator.v
+read_verilog -defer -sv rtl/*.sv rtl/accelerator.v
 hierarchy -check -top accelerator
 {part.synth} -top accelerator
 tee -o build/utilisation.txt stat

@@ -33,6 +33,8 @@ def top_level(network: Network) -> str:
     for wire, width in network.wires.items():
         if wire not in ends:
             lines += [f"  logic [{width - 1}:0] {wire}_data;", f"  logic {wire}_valid, {wire}_ready;"]
+    if all(element.module not in _STRUCTURAL for element in network.elements):
+        lines.append("  wire unused = &{1'b0, BEHAVIOURAL != 0};")
     layer = None
     for element in network.elements:
         if element.layer != layer:

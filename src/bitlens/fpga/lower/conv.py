@@ -46,7 +46,8 @@ def _lower_dense(circuit: Circuit, node: Node) -> None:
     outputs, kh, kw, depth = weights.shape
     fold = circuit.folding.get(node.name)
     column = fold is not None and depth % fold.simd != 0
-    high = kh if has_windows(node, *fixed_size(node.inputs[0], circuit.graph.value(node.inputs[0]).shape)[:2]) else 1
+    windows = has_windows(node, *fixed_size(node.inputs[0], circuit.graph.value(node.inputs[0]).shape)[:2])
+    high = kh if windows else 1
     if fold is None or outputs % fold.pe or (column and (fold.simd % high or depth % (fold.simd // high))):
         raise FpgaError(
             f"{node.name}: folds must divide {outputs} outputs and {depth} inputs of a tap, or {high} taps of it, not be {fold}"
@@ -58,10 +59,9 @@ def _lower_dense(circuit: Circuit, node: Node) -> None:
     if column:  # as the beats come: (O, kh, kw, C) -> (O, kw, C // lanes, kh, lanes)
         weights = weights.reshape(outputs, kh, kw, depth // lanes, lanes).transpose(0, 2, 3, 1, 4)
     shape = fixed_size(node.name, circuit.graph.value(node.output).shape)
-    if (
-        shape[:2] == (1, 1) and outputs > fold.pe and stream.beats > 1
-    ):  # the next vector comes while this one is worked on
-        stream = circuit.add("fifo", stream.wire, {"WIDTH": stream.width, "DEPTH": stream.beats}, stream)
+    in_folds, out_folds = kh * kw * depth // fold.simd, outputs // fold.pe
+    if out_folds > 1 and in_folds > 1 and not windows:  # the next vector comes while this one is worked on
+        stream = circuit.add("fifo", stream.wire, {"WIDTH": stream.width, "DEPTH": in_folds}, stream)
     bias = _bias(node, outputs)
     products = Products(weights.reshape(outputs, -1).astype(np.int64), stream.bits, stream.signed)
     grid = circuit.grid(node.inputs[0])
@@ -69,7 +69,6 @@ def _lower_dense(circuit: Circuit, node: Node) -> None:
     sum_bits = max(2, (hi - lo + 1).bit_length())  # of all sums and of a breakpoint that none reaches
     start = -(1 << (sum_bits - 1)) - lo
     lacking = bias - start - products.excess  # what a total lacks
-    in_folds, out_folds = kh * kw * depth // fold.simd, outputs // fold.pe
     parameters = {
         "IN_FOLDS": in_folds,
         "OUT_FOLDS": out_folds,

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Four tools read every module without a word: Verilator, Icarus Verilog, Yosys of today and of Debian 12."""
+
+import subprocess
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bitlens.fpga.folding import default_folding
+from bitlens.fpga.lower import lower_program
+from bitlens.fpga.network import TARGETS, Network
+from bitlens.fpga.project import write_project
+from bitlens.fpga.synthesis import find_yosys
+from bitlens.fpga.verilate import find_verilator
+
+from circuits import branches, orders
+from element_bench import bench_network
+from random_elements import WIDTH, some_elements
+
+PROGRAMS = {"branches": branches, "orders": orders}
+
+
+def alone() -> Network:
+    return bench_network(WIDTH, some_elements(np.random.default_rng(0)))
+
+
+def circuits(target: str) -> list[Callable[[], Network]]:
+    programs = [
+        lambda make=make: lower_program(make(), default_folding(make(), 3, 2), target) for make in PROGRAMS.values()
+    ]
+    return [*programs, alone] if target == "generic" else programs
+
+
+def said(command: list[str], folder: Path, environment: dict[str, str] | None = None) -> str:
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return f"{done.returncode} {done.stderr}{done.stdout if done.returncode else ''}"
+
+
+@pytest.fixture(params=TARGETS)
+def projects(request: pytest.FixtureRequest, tmp_path: Path) -> list[Path]:
+    return [write_project(make(), tmp_path / str(place)) for place, make in enumerate(circuits(request.param))]
+
+
+def sources(project: Path) -> list[str]:
+    return [str(path.relative_to(project)) for part in ("rtl", "sim") for path in sorted(project.glob(f"{part}/*.*v"))]
+
+
+def test_every_tool_reads_every_module_in_silence(projects: list[Path]) -> None:
+    verilator, environment = find_verilator()
+    for project in projects:
+        files = sources(project)
+        lint = [*verilator, "--lint-only", "-Wall", "--top-module", "accelerator", *files]
+        assert said(lint, project, environment) == "0 "
+        assert said(["iverilog", "-g2012", "-Wall", "-s", "accelerator", "-o", "/dev/null", *files], project) == "0 "
+        read = f"read_verilog -defer -sv {' '.join(name for name in files if name.startswith('rtl'))}"
+        script = f"{read}; hierarchy -top accelerator; proc; select -assert-none t:$dlatch t:$_DLATCH_*"
+        for yosys in {find_yosys(), "/usr/bin/yosys"}:
+            assert said([yosys, "-q", "-p", script], project) == "0 "
+
+
+def test_nothing_is_left_out(tmp_path: Path) -> None:
+    read = set()
+    for target in TARGETS:
+        for place, make in enumerate(circuits(target)):
+            read |= {path.name for path in write_project(make(), tmp_path / f"{target}{place}").glob("rtl/*.sv")}
+    assert read - {"top.sv"} == {path.name for path in (resources.files("bitlens.fpga") / "rtl").iterdir()}
