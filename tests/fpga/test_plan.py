@@ -31,7 +31,7 @@ def test_a_goal_is_met_with_the_least() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(FpgaError, match=r"^ice40up5k: circuit must fit 52 LUT and 30 SB_RAM40_4K, not need "):
+    with pytest.raises(FpgaError, match=r"^ice40up5k: circuit must fit 52 LUT, 5,280 FF, 30 BRAM and 8 DSP, not need "):
         plan(chain(), load_device("ice40up5k"), lut_share=0.01)
 
 
@@ -39,7 +39,7 @@ def test_what_would_fit_is_said() -> None:
     with pytest.raises(FpgaError) as raised:
         plan(chain(), load_device("xc7z010"), frames_per_second=1e6, lut_share=0.05)
     said = str(raised.value)
-    assert said.startswith("xc7z010: circuit must fit 880 LUT and 60 RAMB36E1, not need ")
+    assert said.startswith("xc7z010: circuit must fit 880 LUT, 35,200 FF, 60 BRAM and 80 DSP, not need ")
     assert " frames a second fit, xc7" in said
     assert said.endswith(" holds it")
 

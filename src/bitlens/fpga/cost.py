@@ -25,8 +25,15 @@ class Cost:
     bram: float = 0
     dsp: int = 0
 
+    def fits(self, most: Cost) -> bool:
+        """Whether nothing is more than there is."""
+        return self.lut <= most.lut and self.ff <= most.ff and self.bram <= most.bram and self.dsp <= most.dsp
+
     def __add__(self, other: Cost) -> Cost:
         return Cost(self.lut + other.lut, self.ff + other.ff, self.bram + other.bram, self.dsp + other.dsp)
+
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(self.lut - other.lut, self.ff - other.ff, self.bram - other.bram, self.dsp - other.dsp)
 
 
 def total_cost(costs: Iterable[Cost]) -> Cost:

@@ -1,16 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a circuit takes of a device, before synthesis: one formula for each module of `rtl/`, from its parameters."""
+"""What a circuit takes of a device, before synthesis: one formula for each module of `rtl/`, from its parameters.
+
+The formulas count what the modules say: an adder of n bits takes n lookup tables, a table of 4 inputs and 4 outputs two, a
+memory what `ram.py` finds. Constants stand for control logic; they were read off netlists of Yosys 0.70 for xc7
+(`tests/fpga/test_estimate.py`). Families of 4-input tables take more of them, by one factor a kind of logic.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import ceil, log2
+from math import ceil
 
 from bitlens.fpga.cost import Cost, total_cost
 from bitlens.fpga.devices import Device
+from bitlens.fpga.estimate_pe import pe_cost
 from bitlens.fpga.network import Element, Network
+from bitlens.fpga.ram import Use, map_ram
 
 __all__ = ["element_cost", "layer_costs", "network_cost"]
+
+_RING = Use(written=True)
+_QUEUE = Use(written=True, read_register=False)
+_BLOCK_ROM = Use(written=False, style="block")
+_ROM = Use(written=False)
+_SHALLOW = 12  # words of a ROM, up to which columns may be constant by chance
 
 
 def network_cost(network: Network, device: Device) -> Cost:
@@ -28,34 +41,232 @@ def layer_costs(network: Network, device: Device) -> dict[str, Cost]:
 
 def element_cost(element: Element, device: Device) -> Cost:
     """One element."""
-    return _FORMULAS.get(element.module, _plain)(element.parameters, device)
+    numbers = {**element.parameters, "LUTROM": int(element.modes.get("KERNEL") == "lutrom")}
+    weights = element.memories.get("WEIGHTS")
+    if element.module == "mvtu" and weights is not None and weights.depth <= _SHALLOW:
+        numbers["COLUMNS"] = weights.columns
+    return _FORMULAS[element.module](numbers, device.family)
 
 
-def _plain(p: dict[str, int], device: Device) -> Cost:
-    bits = p.get("BEAT", p.get("WIDTH", p.get("LANES", 1) * p.get("OUT_BITS", 8))) * p.get("FACTOR", 1)
-    return Cost(bits + 40, bits + 40, _ram(p.get("ROWS", 0) * p.get("WIDTH", 0) * p.get("FOLDS", 1), bits, device))
+def _bits(number: int) -> int:
+    """Bits that count to number - 1."""
+    return max(1, (number - 1).bit_length())
 
 
-def _mvtu(p: dict[str, int], device: Device) -> Cost:
-    products = p["PE"] * p["SIMD"] * p["IN_BITS"] * p["WEIGHT_BITS"] * 1.6
-    levels = p["PE"] * p["LEVELS"] * p["ACC_BITS"]
-    lut = ceil(products + levels + p["PE"] * 2 * p["ACC_BITS"] + 60)
-    depth = p["IN_FOLDS"] * p["OUT_FOLDS"]
-    return Cost(lut, lut // 2, _ram(depth, p["PE"] * p["SIMD"] * p["WEIGHT_BITS"], device))
+def _is_power(number: int) -> bool:
+    return number & (number - 1) == 0
 
 
-def _fifo(p: dict[str, int], device: Device) -> Cost:
-    return Cost(p["WIDTH"] + 20, 20, _ram(p["DEPTH"], p["WIDTH"], device))
+def _rom(depth: int, width: int, family: str, use: Use = _ROM) -> Cost:
+    """A ROM with one register behind; of lookup tables one a bit up to 64 words, whose columns then are not all different."""
+    if depth == 1:
+        return Cost()
+    ram = map_ram(depth, width, use, family)
+    if ram.kind == "block":
+        return Cost(bram=ram.blocks)
+    columns = min(width, (1 << depth) - 2 >> 1) if depth < 5 else width
+    share = {2: 0.0, 3: 0.3, 4: 0.5}.get(depth, 0.85 if depth <= 8 else 1.0)
+    tables = 1 if depth <= 64 else 1 << _bits(depth) - 6 if depth <= 256 else depth / 44
+    return Cost(lut=round(columns * share * tables), ff=columns)
 
 
-def _ram(depth: int, width: int, device: Device) -> float:
-    """Block RAMs of a memory; none where lookup tables hold it."""
-    if depth <= 64:
-        return 0
-    most = device.bram.widths[-1]
-    deep = max(device.bram.bits // most, 1 << ceil(log2(depth)))
-    wide = next((w for w in reversed(device.bram.widths) if device.bram.bits // w >= min(deep, 1 << 14)), 1)
-    return ceil(width / wide) * ceil(depth / (device.bram.bits // wide))
+def _widen(p: dict[str, int], _: str) -> Cost:
+    return Cost(5, p["WIDTH"] * p["FACTOR"] + 1 + _bits(p["FACTOR"]))
 
 
-_FORMULAS: dict[str, Callable[[dict[str, int], Device], Cost]] = {"mvtu": _mvtu, "fifo": _fifo}
+def _narrow(p: dict[str, int], _: str) -> Cost:
+    return Cost((p["FACTOR"] - 1) * p["WIDTH"] + 7, p["WIDTH"] * p["FACTOR"] + 1 + _bits(p["FACTOR"]))
+
+
+def _fork2(_: dict[str, int], __: str) -> Cost:
+    return Cost(6, 2)
+
+
+def _concat2(p: dict[str, int], _: str) -> Cost:
+    return Cost(p["WIDTH"] + 5, _bits(p["A_FOLDS"] + p["B_FOLDS"]))
+
+
+def _add(p: dict[str, int], _: str) -> Cost:
+    shorter = "A" if p["A_BITS"] < p["B_BITS"] else "B"
+    sums = (max if p[f"{shorter}_SIGNED"] else min)(
+        p["A_BITS"], p["B_BITS"]
+    )  # a shorter one without sign ends in the carry
+    return Cost(p["LANES"] * sums + 5, p["LANES"] * p["OUT_BITS"] + 1)
+
+
+def _nothing(_: dict[str, int], __: str) -> Cost:
+    return Cost()
+
+
+def _fifo(p: dict[str, int], family: str) -> Cost:
+    depth, width = p["DEPTH"], p["WIDTH"]
+    bits, ram = _bits(depth), map_ram(depth, width, _QUEUE, family)
+    if ram.kind == "block":  # what is written while it is read goes around the memory
+        return Cost(round(5.5 * bits) + width, 4 * bits + 2 + width, ram.blocks)
+    if ram.kind == "distributed":
+        control = 5 + 3.6 * bits + (1.3 * width * (ram.deep - 1) if ram.deep > 1 else 0)
+        return Cost(round(control) + ram.lut, 4 * bits + 1)
+    return Cost(9 + 3 * (bits - 1) + depth * width // 2, 3 * bits + 2 + depth * width)
+
+
+def _window(p: dict[str, int], family: str) -> Cost:
+    column = p.get("COLUMN", 0)
+    taps = p["KERNEL_H"] if column else 1
+    banks = p["ROWS"] if column else 1
+    row = p["WIDTH"] * p["FOLDS"]
+    depth = p["ROWS"] * row // banks
+    line = _bits(2 * (p["HEIGHT"] + p["ROWS"]) + p["KERNEL_H"] * p["DILATION_H"] + p["PAD_TOP"] + p["STRIDE_H"]) + 2
+    side = _bits(p["WIDTH"] + p["KERNEL_W"] * p["DILATION_W"] + p["PAD_LEFT"] + p["STRIDE_W"]) + 2
+    ram = map_ram(depth, p["BEAT"], _RING, family)
+    ff = 3 * line + 2 * side + _bits(depth) + _bits(row) + _bits(p["OUT_HEIGHT"] + 1) + _bits(p["OUT_WIDTH"] + 1)
+    ff += _bits(p["KERNEL_H"] + 1) + _bits(p["KERNEL_W"] + 1) + (_bits(p["FOLDS"]) if p["FOLDS"] > 1 else 0)
+    ff += _bits(p["ROWS"]) + 2 + (0 if ram.kind == "block" else p["BEAT"] * banks)
+    lut = 54 + 4.75 * (line + side) + (0 if _is_power(p["ROWS"]) else 26) + (0 if _is_power(row) else 24)
+    lut += p["BEAT"] * banks * (0 if ram.deep == 1 else ceil(ram.deep / 4)) + ram.lut * banks
+    lut += p["BEAT"] * taps  # what stands outside the image
+    if column:
+        lut += (taps - 1) * 22 + p["BEAT"] * taps * ceil((banks - 1) / 3) - 20
+        ff += taps * (1 + _bits(p["ROWS"])) + _bits(banks)
+    return Cost(round(lut), ff, ram.blocks * banks)
+
+
+def _comparison(bits: int, *, constant: bool) -> int:
+    """Lookup tables of a >= b by a carry chain of three bits a step."""
+    return ceil(bits / 2) if constant else 2 * ceil(bits / 3)
+
+
+def _thresholds(lanes: int, depth: int, bits: int, levels: int, out_bits: int, family: str) -> Cost:
+    values = 1  # columns of a lane's codes: all channels rise, or fall
+    rom = _rom(depth, lanes * (levels * bits + values), family)
+    choose = levels * out_bits / 1.5 if levels <= 3 else 11 * levels
+    compare = levels * _comparison(bits, constant=depth == 1)
+    return rom + Cost(round(lanes * (compare + choose)), lanes * (bits + out_bits) + 2)
+
+
+def _credit_queue(width: int, depth: int, family: str) -> Cost:
+    return _fifo({"WIDTH": width, "DEPTH": depth}, family) + Cost(2 * _bits(depth + 1), _bits(depth + 1))
+
+
+def _steps(p: dict[str, int], family: str) -> Cost:
+    core = _thresholds(p["LANES"], p["ROWS"], p["IN_BITS"], p["LEVELS"], p["OUT_BITS"], family)
+    fold = _bits(p["FOLDS"]) if p["FOLDS"] > 1 else 0
+    return core + _credit_queue(p["LANES"] * p["OUT_BITS"], 5, family) + Cost(2 * fold, fold)
+
+
+def _rescale(p: dict[str, int], family: str) -> Cost:
+    lanes, multiplier = p["LANES"], p["MULTIPLIER_BITS"]
+    width = max(multiplier + p["IN_BITS"] + 1, p["ADDEND_BITS"]) + 1  # of the sum that is shifted
+    dsp = 0 if multiplier + p["IN_BITS"] + 1 < 9 or multiplier <= 2 else (1 if multiplier <= 25 else 2)
+    rom = _rom(p["ROWS"], lanes * (multiplier + p["ADDEND_BITS"] + 2), family)
+    lane = (width + p["OUT_BITS"] * 3 + ceil(width / 2)) if p["ROWS"] > 1 else width
+    ff = lanes * (width + p["OUT_BITS"] + 6) + (_bits(p["FOLDS"]) if p["FOLDS"] > 1 else 0) + 4
+    return rom + Cost(round(lanes * lane) + 10, ff, 0, lanes * dsp)
+
+
+def _pool(p: dict[str, int], family: str) -> Cost:
+    lanes, bits, folds = p["LANES"], p["OUT_BITS"], p["FOLDS"]
+    lane = 2 * bits if p["SUM"] else bits + (0 if bits <= 2 else ceil(0.8 * bits))
+    kept = _kept(folds, lanes * bits, family)
+    return kept + Cost(lanes * lane + (6 if folds == 1 else 12), lanes * bits + 3 + 2 * _bits(folds) + _bits(p["TAPS"]))
+
+
+def _kept(depth: int, width: int, family: str) -> Cost:
+    """A small memory of numbers that are read again."""
+    ram = map_ram(depth, width, _QUEUE, family)
+    if ram.kind == "logic":
+        return Cost(depth * width if depth > 1 else 0, depth * width)
+    return Cost(ram.lut + (width if ram.kind == "block" else 0), 0, ram.blocks)
+
+
+def _depthwise(p: dict[str, int], family: str) -> Cost:
+    lanes, bits = p["LANES"], p["OUT_BITS"]
+    multiply = p["IN_BITS"] + 1 + p["WEIGHT_BITS"] >= 9
+    product = 0 if multiply else (p["IN_BITS"] + 1) * p["WEIGHT_BITS"]
+    rom = _rom(p["TAPS"] * p["FOLDS"], lanes * p["WEIGHT_BITS"], family)
+    ff = lanes * (p["IN_BITS"] + bits) + _bits(p["TAPS"] * p["FOLDS"]) + 2 * _bits(p["FOLDS"]) + 4
+    kept = _kept(p["FOLDS"], lanes * bits, family)
+    return rom + kept + Cost(lanes * (2 * bits + product) + 15, ff, 0, lanes if multiply else 0)
+
+
+def _upsample(p: dict[str, int], family: str) -> Cost:
+    row = p["WIDTH"] * p["FOLDS"]
+    ram = map_ram(2 * row, p["BEAT"], _RING, family)
+    bits = sum(_bits(number) for number in (p["HEIGHT"] + p["OUT_HEIGHT"], p["WIDTH"] + p["OUT_WIDTH"], row))
+    return Cost(
+        30 + 3 * bits + p["BEAT"] + ram.lut, 20 + 2 * bits + (0 if ram.kind == "block" else p["BEAT"]), ram.blocks
+    )
+
+
+def _weights(depth: int, width: int, family: str) -> Cost:
+    """Block RAM with a register behind its own."""
+    ram = map_ram(depth, width, _BLOCK_ROM, family) if width else None
+    return Cost(ff=width, bram=ram.blocks if ram else 0)
+
+
+def _mvtu(p: dict[str, int], family: str) -> Cost:
+    pe, simd, inner, outer = p["PE"], p["SIMD"], p["IN_FOLDS"], p["OUT_FOLDS"]
+    read, fold = (1 if p["LUTROM"] else 2), (_bits(outer) if outer > 1 else 0)
+    word, beat = pe * simd * p["WEIGHT_BITS"], simd * p["IN_BITS"]
+    word = p.get("COLUMNS", word)
+    weights = _rom(inner * outer, word, family, _ROM) if p["LUTROM"] else _weights(inner * outer, word, family)
+    elements = pe_cost(simd, p["IN_BITS"], p["WEIGHT_BITS"], p["ACC_BITS"], p["PE_LATENCY"], family)
+    kept = _kept(inner, beat, family) if outer > 1 else Cost()
+    if p["LEVELS"]:
+        ends = _thresholds(pe, outer, p["ACC_BITS"], p["LEVELS"], p["OUT_BITS"], family)
+    else:
+        ends = _rom(outer, pe * p["OUT_BITS"], family) + Cost(pe * p["OUT_BITS"], pe * (p["ACC_BITS"] + p["OUT_BITS"]))
+    queue = _credit_queue(pe * p["OUT_BITS"], (read + p["PE_LATENCY"] + 3) // inner + 2, family)
+    control = Cost(
+        30 + 2 * _bits(inner * outer) + (beat if outer > 1 else 0),
+        2 * _bits(inner * outer) + 2 * fold + read * beat + p["PE_LATENCY"] + 4 + (0 if outer == 1 else 2),
+    )
+    many = Cost(pe * elements.lut, pe * elements.ff, 0, pe * elements.dsp)
+    return weights + many + kept + ends + queue + control
+
+
+def _multiply(p: dict[str, int], _: str) -> Cost:
+    bits = p["A_BITS"] + p["B_BITS"]
+    lut = 0 if bits >= 9 else p["A_BITS"] * p["B_BITS"]
+    return Cost(p["LANES"] * lut + 5, p["LANES"] * p["OUT_BITS"] + 1, 0, p["LANES"] if bits >= 9 else 0)
+
+
+def _argmax(p: dict[str, int], _: str) -> Cost:
+    number = p["IN_BITS"] + 1
+    one = _comparison(number, constant=False) + number + p["OUT_BITS"]
+    return Cost(p["LANES"] * one + 12, 2 * (number + p["OUT_BITS"]) + p["OUT_BITS"] + 4)
+
+
+def _lookup(p: dict[str, int], family: str) -> Cost:
+    bits = _bits(p["ROWS"] * p["FOLDS"])
+    return _rom(p["ROWS"] * p["FOLDS"], p["BEAT"], family) + Cost(10 + bits, p["IN_BITS"] + bits + 4)
+
+
+def _reorder(p: dict[str, int], family: str) -> Cost:
+    place = _bits(p["TAKES"])
+    ram = map_ram(2 << place, p["BEAT"], _RING, family)
+    order = _rom(p["GIVES"], place, family)
+    ff = 2 * place + 2 * _bits(p["GIVES"]) + 6 + (0 if ram.kind == "block" else p["BEAT"])
+    return order + Cost(ram.lut + 20 + 3 * place, ff, ram.blocks)
+
+
+_FORMULAS: dict[str, Callable[[dict[str, int], str], Cost]] = {
+    "add": _add,
+    "argmax": _argmax,
+    "concat2": _concat2,
+    "depthwise": _depthwise,
+    "extend": _nothing,
+    "fifo": _fifo,
+    "fork2": _fork2,
+    "lookup": _lookup,
+    "multiply": _multiply,
+    "mvtu": _mvtu,
+    "narrow": _narrow,
+    "pool": _pool,
+    "reorder": _reorder,
+    "rescale": _rescale,
+    "sink": _nothing,
+    "steps": _steps,
+    "upsample": _upsample,
+    "widen": _widen,
+    "window": _window,
+}

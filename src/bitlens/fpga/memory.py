@@ -37,6 +37,14 @@ class Memory:
         """All words, that of address 0 first."""
         return self.make()
 
+    @cached_property
+    def columns(self) -> int:
+        """Bits of a word that are not the same in all words: what a synthesis tool keeps."""
+        varying = 0
+        for word in self.words:
+            varying |= word ^ self.words[0]
+        return varying.bit_count()
+
 
 def pack_fields(*columns: tuple[npt.NDArray[Any], int]) -> Memory:
     """Words of a ROM out of columns of fields, the first column and each column's first field lowest.

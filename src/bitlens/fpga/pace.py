@@ -16,12 +16,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from bitlens.fpga.flow import flow_of
 from bitlens.fpga.network import Element, FpgaError, Network
 
 __all__ = ["Pace", "predict_pace"]
 
 _FRAMES = 5
-_QUEUE = 8  # results that a matrix unit keeps
+_PIPES = {"steps": 3, "rescale": 4, "extend": 0, "fork2": 0}  # cycles from a beat in to the beat out
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ class _Link:
 
     Args:
         writer, reader: chains; none at the circuit's edges.
-        kept: rows that have room: of a ring, of a queue, or 0 where every beat is taken as it comes.
+        kept: rows that have room in a ring; 0 where every beat is taken as it comes.
+        queue: beats that have room in a queue, and beats of a row; 0, 0 where there is none.
         first, last: rows of an image that a row of the reader needs, by that row.
         whole: nothing goes on before an image is whole.
     """
@@ -85,6 +87,7 @@ class _Link:
     kept: int = 0
     first: list[int] = field(default_factory=list)
     last: list[int] = field(default_factory=list)
+    queue: tuple[int, int] = (0, 0)
     whole: bool = False
     delay: int = 1
 
@@ -123,17 +126,23 @@ def _advance(chain: _Chain) -> bool:
         if found is None:
             return False
         begin, last_in = max(begin, found[0]), max(last_in, found[1])
-    room = 0
+    room = end_room = 0
     for link in chain.spaces:
         free = _room(link, chain, row)
         if free is None:
             return False
         room = max(room, free)
+        end_room = max(end_room, _queue_room(link, row))
     begin = max(begin, room - chain.head - chain.slack)
     chain.begins.append(begin)
     chain.shows.append(max(begin + chain.head, room))
     chain.ends.append(
-        max(begin + chain.length, last_in + chain.length - chain.reads, room + chain.length - chain.head - chain.slack)
+        max(
+            begin + chain.length,
+            last_in + chain.length - chain.reads,
+            room + chain.length - chain.head - chain.slack,
+            end_room,
+        )
     )
     chain.taken.append(max(begin + chain.reads, last_in))
     return True
@@ -166,6 +175,8 @@ def _room(link: _Link, writer: _Chain, row: int) -> int | None:
         if place or before < 0:
             return 0
         return reader.begins[before] + reader.through if before < len(reader.begins) else None
+    if link.queue[0]:
+        return _consumed(link, row * link.queue[1] - link.queue[0] + 1)
     back = row - link.kept if link.kept else row - 1
     if back < 0:
         return 0
@@ -177,6 +188,26 @@ def _room(link: _Link, writer: _Chain, row: int) -> int | None:
     if needed < 0:
         return 0
     return reader.taken[needed] + 1 if needed < len(reader.taken) else None
+
+
+def _queue_room(link: _Link, row: int) -> int:
+    """When the last beat of a row has room in a queue, as far as the reader's past says that."""
+    if link.reader is None or not link.queue[0]:
+        return 0
+    return _consumed(link, (row + 1) * link.queue[1] - link.queue[0]) or 0
+
+
+def _consumed(link: _Link, beats: int) -> int | None:
+    """When a reader has taken so many beats of a queue; None where that is not known yet."""
+    reader = link.reader
+    assert reader is not None
+    if beats <= 0:
+        return 0
+    row, place = divmod(beats - 1, link.queue[1])
+    if row >= len(reader.begins):
+        return None
+    begin, end = reader.begins[row], reader.taken[row]
+    return begin + (end - begin) * place // max(1, link.queue[1] - 1) + 1
 
 
 def _cut(network: Network) -> list[_Chain]:
@@ -211,24 +242,21 @@ def _place(element: Element, wires: dict[str, tuple[_Chain, int, int]], chains: 
     if element.module == "window":
         taps = p["KERNEL_H"] * p["KERNEL_W"] // (p["KERNEL_H"] if p["COLUMN"] else 1)
         tops = [row * p["STRIDE_H"] - p["PAD_TOP"] for row in range(p["OUT_HEIGHT"])]
-        reach, bottom = p["DILATION_H"] * (p["KERNEL_H"] - 1), p["HEIGHT"] - 1
-        link = _Link(chain, None, p["ROWS"], delay=2)
-        link.first = [min(max(top, 0), bottom) for top in tops]
-        link.last = [min(max(top + reach, 0), bottom) for top in tops]
+        reach = p["DILATION_H"] * (p["KERNEL_H"] - 1)
+        link = _ring(chain, p["ROWS"], p["HEIGHT"], tops, [top + reach for top in tops])
         following = begin(link, p["OUT_HEIGHT"])
         beats = p["OUT_HEIGHT"] * p["OUT_WIDTH"] * taps * p["FOLDS"]
         _extend(following, 0, beats // p["OUT_HEIGHT"], 0, 0)
         wires[element.outputs["out"]] = (following, p["OUT_HEIGHT"], beats)
     elif element.module == "upsample":
-        link = _Link(chain, None, 2, delay=2)
         lines = [(row - p["PAD_TOP"]) // p["FACTOR_H"] for row in range(p["OUT_HEIGHT"])]
-        link.first = link.last = [min(max(line, 0), p["HEIGHT"] - 1) for line in lines]
+        link = _ring(chain, 2, p["HEIGHT"], lines, lines)
         following = begin(link, p["OUT_HEIGHT"])
         beats = p["OUT_HEIGHT"] * p["OUT_WIDTH"] * p["FOLDS"]
         _extend(following, 0, beats // p["OUT_HEIGHT"], 0, 0)
         wires[element.outputs["out"]] = (following, p["OUT_HEIGHT"], beats)
     elif element.module == "fifo":
-        following = begin(_Link(chain, None, max(1, p["DEPTH"] * rows // beats)), rows)
+        following = begin(_Link(chain, None, queue=(p["DEPTH"], beats // rows)), rows)
         _extend(following, 0, beats // rows, 0, 0)
         wires[element.outputs["out"]] = (following, rows, beats)
     elif len(element.inputs) == 2:
@@ -244,6 +272,17 @@ def _place(element: Element, wires: dict[str, tuple[_Chain, int, int]], chains: 
         chain.spaces.append(_Link(chain, None))
     else:
         _line(element, chain, rows, beats, wires, begin)
+
+
+def _ring(writer: _Chain, kept: int, height: int, first: list[int], last: list[int]) -> _Link:
+    """Rows that stay until they have been read: `kept` of an image of `height`, of which each row read needs first to last."""
+
+    def written(line: int) -> int:  # row of the writer, which may count several rows of the image as one
+        return min(max(line, 0), height - 1) * writer.rows // height
+
+    link = _Link(writer, None, max(1, kept * writer.rows // height), delay=2)
+    link.first, link.last = [written(line) for line in first], [written(line) for line in last]
+    return link
 
 
 def _line(
@@ -266,7 +305,7 @@ def _line(
             wires[element.outputs["out"]] = (chain, 1, outer)
             return
         row = vectors // rows * inner * outer
-        chain.slack += min(_QUEUE * inner, row)
+        chain.slack += min(((pipe - 1) // inner + 2) * inner, row)
         _extend(chain, inner - 1 + pipe, row, (outer - 1) * inner, pipe)
         wires[element.outputs["out"]] = (chain, rows, vectors * outer)
     elif module in ("pool", "depthwise"):
@@ -291,10 +330,12 @@ def _line(
         _extend(chain, p["FACTOR"], max(1, beats // rows), 0, 1)
         wires[element.outputs["out"]] = (chain, rows, out)
     else:
-        pipe = {"steps": 3, "rescale": 4, "extend": 0, "fork2": 0}[module]
-        _extend(chain, pipe, beats // rows, 0, pipe)
+        flow, pipe = flow_of(element), _PIPES.get(module, 2)
+        out = beats // flow.takes["in"] * flow.gives
+        head = int(next(iter(flow.needs.values()))[0]) - 1 + pipe
+        _extend(chain, head, max(1, max(beats, out) // rows), 0, pipe)
         for wire in element.outputs.values():
-            wires[wire] = (chain, rows, beats)
+            wires[wire] = (chain, rows, out)
 
 
 def _extend(chain: _Chain, head: int, row: int, after: int, pipe: int) -> None:
@@ -314,5 +355,5 @@ def _extend(chain: _Chain, head: int, row: int, after: int, pipe: int) -> None:
 
 
 def _mvtu_stages(element: Element) -> int:
-    """Cycles from the last beat of a vector to its first result."""
-    return element.parameters.get("PE_LATENCY", 2) + 4
+    """Cycles from the last beat of a vector to its first result, out of the queue."""
+    return element.parameters["PE_LATENCY"] + (1 if element.modes["KERNEL"] == "lutrom" else 2) + 3

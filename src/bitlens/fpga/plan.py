@@ -20,6 +20,8 @@ from bitlens.graph.file import Program
 
 __all__ = ["Plan", "Row", "Totals", "plan"]
 
+_MOST_TRIES = 8
+
 
 @dataclass(frozen=True)
 class Row:
@@ -112,26 +114,24 @@ def plan(
         FpgaError: nothing fits; says by how much, and what would.
     """
     share = lut_share if lut_share is not None else 0.7 if frames_per_second is None else 1.0
-    most = Cost(lut=int(share * device.lut), bram=device.bram.count)
+    most = Cost(int(share * device.lut), device.ff, device.bram.count, device.dsp)
     search = Search(program, device, target_of(device))
-    if frames_per_second is None:
-        _, found = search.fastest(most)
+    wanted = limit = None if frames_per_second is None else int(clock_mhz * 1e6 / frames_per_second)
+    queues = Cost()  # what queues take beyond two beats: they are sized in the whole circuit only
+    for _ in range(_MOST_TRIES):
+        found = search.fastest(most - queues)[1] if wanted is None else search.least(wanted, most - queues)
         if found is None:
-            raise FpgaError(_refusal(search, most, None, clock_mhz))
-        network = lower_program(program, found.folding, search.target)
-        return _describe(program, device, found.folding, network, clock_mhz)
-    wanted = limit = int(clock_mhz * 1e6 / frames_per_second)
-    while True:
-        found = search.least(wanted, most)
-        if found is None:
-            raise FpgaError(_refusal(search, most, frames_per_second, clock_mhz))
+            break
         network = lower_program(program, found.folding, search.target)
         described = _describe(program, device, found.folding, network, clock_mhz)
-        if described.totals.cycles <= limit:
+        cost, cycles = described.totals.cost, described.totals.cycles
+        if not cost.fits(most):
+            queues = cost - found.cost
+        elif wanted is None or limit is None or cycles <= limit:
             return described
-        wanted = min(
-            wanted - 1, wanted * limit // described.totals.cycles
-        )  # elements wait for one another: be so much faster
+        else:  # elements wait for one another: be so much faster
+            wanted = min(wanted - 1, wanted * limit // cycles)
+    raise FpgaError(_refusal(search, most - queues, frames_per_second, clock_mhz))
 
 
 def target_of(device: Device) -> str:
@@ -145,7 +145,7 @@ def _refusal(search: Search, most: Cost, frames_per_second: float | None, clock_
     wanted = search.paces[-1] if frames_per_second is None else int(hertz / frames_per_second)
     least = search.least(wanted)
     if least is None:
-        pace, _ = search.fastest(Cost(lut=1 << 62, bram=1 << 62))
+        pace, _ = search.fastest(Cost(*[1 << 62] * 4))
         return (
             f"goal: must be at most {hertz / pace:,.0f} frames a second at {clock_mhz:g} MHz, not {frames_per_second:g}"
         )
@@ -155,13 +155,17 @@ def _refusal(search: Search, most: Cost, frames_per_second: float | None, clock_
         remedies.append(f"{hertz / pace:,.0f} frames a second fit")
     devices = sorted((load_device(name) for name in device_names()), key=lambda other: other.lut)
     for other in devices:
-        if other.family == device.family and other.lut >= least.cost.lut and other.bram.count >= least.cost.bram:
+        if other.family == device.family and least.cost.fits(Cost(other.lut, other.ff, other.bram.count, other.dsp)):
             remedies.append(f"{other.name} holds it")
             break
     return (
-        f"{device.name}: circuit must fit {most.lut:,} LUT and {most.bram:g} {device.bram.cell}, not need {least.cost.lut:,} and "
-        f"{least.cost.bram:g}; {', '.join(remedies) if remedies else 'take fewer bits or channels'}"
+        f"{device.name}: circuit must fit {_cells(most)}, not need {_cells(least.cost)}; "
+        f"{', '.join(remedies) if remedies else 'take fewer bits or channels'}"
     )
+
+
+def _cells(cost: Cost) -> str:
+    return f"{cost.lut:,} LUT, {cost.ff:,} FF, {cost.bram:g} BRAM and {cost.dsp} DSP"
 
 
 def _describe(program: Program, device: Device, folding: dict[str, Fold], network: Network, clock_mhz: float) -> Plan:

@@ -7,6 +7,7 @@ The equations and their letters are those of `rtl/pe.sv`: M = 2^in_bits - 1, N =
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -33,16 +34,16 @@ class Products:
     in_bits: int
     in_signed: bool
 
-    @property
+    @cached_property
     def odd(self) -> bool:
         """Whether all weights are odd, and stored as d = (N - weight) / 2."""
         return bool(np.all(self.weights % 2)) and self.in_bits + self._odd_bits <= _MOST_ODD
 
-    @property
+    @cached_property
     def _odd_bits(self) -> int:
         return int(np.abs(self.weights).max()).bit_length()
 
-    @property
+    @cached_property
     def weight_bits(self) -> int:
         """Of a stored weight."""
         if self.odd:
@@ -50,12 +51,12 @@ class Products:
         lo, hi = int(self.weights.min()), int(self.weights.max())
         return max(hi.bit_length(), (-lo - 1).bit_length() if lo < 0 else 0) + 1
 
-    @property
+    @cached_property
     def stored(self) -> IntArray:
         """(outputs, inputs): codes d, or the weights themselves for two's complement."""
         return np.asarray(((1 << self.weight_bits) - 1 - self.weights) // 2 if self.odd else self.weights)
 
-    @property
+    @cached_property
     def excess(self) -> IntArray:
         """(outputs,): sum of the products, less sum of weight * input; known from the weights alone."""
         most, half = (1 << self.in_bits) - 1, 1 << (self.in_bits - 1)

@@ -21,6 +21,7 @@ from bitlens.fpga.lower.circuit import Circuit
 from bitlens.fpga.lower.program import lower_node
 from bitlens.fpga.lower.windows import has_windows
 from bitlens.fpga.network import Element, Stream
+from bitlens.fpga.products import Products
 from bitlens.graph.file import Program
 from bitlens.graph.graph import Node
 
@@ -77,6 +78,7 @@ class Search:
     def __init__(self, program: Program, device: Device, target: str, kernels: tuple[str, ...] = ("fold",)) -> None:
         self.graph, self.device, self.target, self.kernels = program.graph, device, target, kernels
         self.nodes = list(program.graph)
+        self._products: dict[tuple[str, int, bool], tuple[Products, tuple[int, int]]] = {}
         self._readers: dict[tuple[str, frozenset[str]], set[str]] = {}
         self._parts: dict[tuple[str, Fold | None, tuple[Stream, ...]], _Part] = {}
 
@@ -84,7 +86,7 @@ class Search:
         """The shortest pace at which a circuit fits, and the least circuit of it.
 
         Args:
-            most: lookup tables and block RAMs that there are.
+            most: cells that there are.
         """
         best, low, high = None, 0, len(self.paces)  # what fits at one pace fits at any longer one
         while low < high:
@@ -119,7 +121,7 @@ class Search:
 
         Args:
             pace: cycles.
-            most: lookup tables and block RAMs that there are.
+            most: cells that there are.
 
         Returns:
             None where there is no such circuit.
@@ -156,7 +158,7 @@ class Search:
                 ends = then.setdefault(key, [])
                 for found in several:
                     cost = found.cost + part.cost
-                    if most is None or (cost.lut <= most.lut and cost.bram <= most.bram):
+                    if most is None or cost.fits(most):
                         ends.append(Found(cost, choice, found))
         kept = {key: _undominated(several) for key, several in then.items() if several}
         best = sorted(kept, key=lambda key: kept[key][0].cost.lut)[:MOST_STATES]
@@ -211,7 +213,7 @@ class Search:
     def _part(self, node: Node, fold: Fold | None, inputs: tuple[Stream, ...]) -> _Part:
         key = (node.name, fold, inputs)
         if key not in self._parts:
-            circuit = Circuit(self.graph, {} if fold is None else {node.name: fold}, self.target)
+            circuit = Circuit(self.graph, {} if fold is None else {node.name: fold}, self.target, self._products)
             for tensor, stream in zip(node.inputs, inputs, strict=True):
                 circuit.streams.setdefault(tensor, []).append(replace(stream, wire=circuit.fresh("in")))
             lower_node(circuit, node)
@@ -227,10 +229,10 @@ class Search:
 
 
 def _undominated(several: list[Found]) -> list[Found]:
-    """Those that no other beats in lookup tables and block RAMs, the fewest lookup tables first."""
+    """Those that no other beats in lookup tables, block RAMs and multipliers, the fewest lookup tables first."""
     kept: list[Found] = []
-    for found in sorted(several, key=lambda found: (found.cost.lut, found.cost.bram)):
-        if not kept or found.cost.bram < kept[-1].cost.bram:
+    for found in sorted(several, key=lambda found: (found.cost.lut, found.cost.bram, found.cost.dsp)):
+        if not any(other.cost.bram <= found.cost.bram and other.cost.dsp <= found.cost.dsp for other in kept):
             kept.append(found)
     if len(kept) > _MOST_FOUND:
         kept = [kept[place * (len(kept) - 1) // (_MOST_FOUND - 1)] for place in range(_MOST_FOUND)]

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from bitlens.core.grid import Grid
 from bitlens.fpga.folding import Fold
 from bitlens.fpga.network import Element, FpgaError, Stream
+from bitlens.fpga.products import Products
 from bitlens.fpga.wiring import Wiring
 from bitlens.graph.graph import Graph, Node
 
@@ -24,11 +27,19 @@ class Circuit(Wiring):
         folding: PE output channels and SIMD input channels a cycle, by the name of every conv; for other layers PE is the
             channels a cycle.
         target: family of devices.
+        products: how layers multiply, by their names; circuits of one graph may share it.
     """
 
-    def __init__(self, graph: Graph, folding: Mapping[str, Fold], target: str) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        folding: Mapping[str, Fold],
+        target: str,
+        products: dict[tuple[str, int, bool], tuple[Products, tuple[int, int]]] | None = None,
+    ) -> None:
         super().__init__(graph)
         self.folding, self.target = folding, target
+        self._products = {} if products is None else products
         self.taken: set[str] = set()  # results of ops that end an earlier element
 
     def grid(self, tensor: str) -> Grid:
@@ -36,6 +47,16 @@ class Circuit(Wiring):
         grid = self.graph.value(tensor).grid
         assert grid is not None
         return grid
+
+    def products(self, node: Node, stream: Stream) -> tuple[Products, tuple[int, int]]:
+        """How a dense convolution multiplies what a stream brings, and bounds of its sums."""
+        key = (node.name, stream.bits, stream.signed)
+        if key not in self._products:
+            weights, grid = node.attrs["weights"], self.grid(node.inputs[0])
+            products = Products(weights.reshape(len(weights), -1).astype(np.int64), stream.bits, stream.signed)
+            bounds = products.range(min(grid.lo, 0), max(grid.hi, 0))  # 0 stands outside the image
+            self._products[key] = products, bounds
+        return self._products[key]
 
     def channels(self, tensor: str) -> int:
         """The channels of a tensor."""

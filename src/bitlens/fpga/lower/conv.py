@@ -15,7 +15,7 @@ from bitlens.fpga.lower.requantize import add_bias
 from bitlens.fpga.lower.windows import add_windows, has_windows
 from bitlens.fpga.memory import pack_fields, step_table, weight_words, whole_table
 from bitlens.fpga.network import FpgaError, Stream, integer_bits
-from bitlens.fpga.products import Products, pe_latency
+from bitlens.fpga.products import pe_latency
 from bitlens.fpga.wiring import fixed_size
 from bitlens.graph.graph import Node
 
@@ -56,16 +56,15 @@ def _lower_dense(circuit: Circuit, node: Node) -> None:
         raise FpgaError(f"{node.name}: kernel must be one of {', '.join(KERNELS)}, not {fold.kernel}")
     lanes = fold.simd // kh if column else fold.simd
     stream = add_windows(circuit, node, circuit.read(node.inputs[0], lanes), 0, column=column)
-    if column:  # as the beats come: (O, kh, kw, C) -> (O, kw, C // lanes, kh, lanes)
-        weights = weights.reshape(outputs, kh, kw, depth // lanes, lanes).transpose(0, 2, 3, 1, 4)
     shape = fixed_size(node.name, circuit.graph.value(node.output).shape)
     in_folds, out_folds = kh * kw * depth // fold.simd, outputs // fold.pe
     if out_folds > 1 and in_folds > 1 and not windows:  # the next vector comes while this one is worked on
         stream = circuit.add("fifo", stream.wire, {"WIDTH": stream.width, "DEPTH": in_folds}, stream)
     bias = _bias(node, outputs)
-    products = Products(weights.reshape(outputs, -1).astype(np.int64), stream.bits, stream.signed)
-    grid = circuit.grid(node.inputs[0])
-    lo, hi = products.range(min(grid.lo, 0), max(grid.hi, 0))  # 0 stands outside the image
+    products, (lo, hi) = circuit.products(node, stream)
+    stored = products.stored
+    if column:  # as the beats come: (O, kh, kw, C) -> (O, kw, C // lanes, kh, lanes)
+        stored = stored.reshape(outputs, kh, kw, depth // lanes, lanes).transpose(0, 2, 3, 1, 4).reshape(outputs, -1)
     sum_bits = max(2, (hi - lo + 1).bit_length())  # of all sums and of a breakpoint that none reaches
     start = -(1 << (sum_bits - 1)) - lo
     lacking = bias - start - products.excess  # what a total lacks
@@ -82,7 +81,7 @@ def _lower_dense(circuit: Circuit, node: Node) -> None:
         "ACC_BITS": sum_bits,
         "PE_LATENCY": pe_latency(fold.simd, stream.bits, products.weight_bits, circuit.target),
     }
-    memories = {"WEIGHTS": weight_words(products.stored, fold.pe, fold.simd, products.weight_bits)}
+    memories = {"WEIGHTS": weight_words(stored, fold.pe, fold.simd, products.weight_bits)}
     cycles = shape[0] * shape[1] * in_folds * out_folds
     common: dict[str, Any] = {"layer": node.name, "cycles": cycles, "shape": shape, "lanes": fold.pe}
     common["modes"] = {"KERNEL": fold.kernel, "TARGET": circuit.target}

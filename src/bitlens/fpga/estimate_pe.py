@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cells of one processing element (`rtl/pe.sv`), counted as its tree is built (`rtl/digit_sum.sv`, `rtl/accumulate.sv`)."""
+
+from __future__ import annotations
+
+from functools import cache
+from math import ceil
+
+from bitlens.fpga.cost import Cost
+
+__all__ = ["pe_cost"]
+
+_MOST_PLANES = 8  # bits of number and weight together; above them are multipliers
+
+
+@cache
+def pe_cost(simd: int, in_bits: int, weight_bits: int, acc_bits: int, latency: int, family: str) -> Cost:
+    """Cells of a processing element.
+
+    Args:
+        simd: products a cycle.
+        in_bits, weight_bits, acc_bits: of a number, a stored weight, a total.
+        latency: cycles; that of a body without primitives is 2.
+        family: of devices.
+    """
+    if family not in ("xc7", "ecp5", "gowin"):
+        adders = simd * (in_bits * weight_bits + in_bits + weight_bits)
+        return Cost(adders + acc_bits, acc_bits * latency)
+    xc7 = family == "xc7"
+    bits = in_bits + weight_bits
+    table = bits <= {"xc7": 5, "gowin": 4, "ecp5": 2}[family]
+    multiply = bits > _MOST_PLANES
+    planes = not table and not multiply
+    radix, left = (3, 2) if xc7 else (2, 1)
+    digits = weight_bits if planes else 1
+    leaf = 2 if planes else 1 if multiply or bits > 2 else 3 if xc7 else 2
+    most = (1 << bits) - 1 if multiply else ((1 << in_bits) - 1) * ((1 << (1 if planes else weight_bits)) - 1)
+    position = 1 if family != "ecp5" else 2  # lookup tables of a bit of an adder
+    sums = _Tree(simd, leaf, most, radix, left if digits == 1 else 1)
+    outs, sum_bits = sums.outs, most.bit_length() if simd == 1 else (simd * most).bit_length()
+    lut, ff = sums.adder_bits * position, sums.register_bits
+    leaf_bits = [(min(leaf, simd - first) * most).bit_length() for first in range(0, simd, leaf)]
+    if planes:
+        lut += sum((in_bits + (0 if xc7 else 1)) * position for _ in range(simd // 2)) + (simd % 2) * in_bits
+    elif table:
+        lut += sum(ceil(b / 2) if xc7 and leaf * bits <= 5 else b for b in leaf_bits)
+    else:
+        lut += 0
+    lut, ff = lut * digits, ff * digits
+    parts, part_bits = digits * outs, sum_bits + (weight_bits if planes else 0) + 1
+    while parts > left:
+        full, rest = divmod(parts, radix)
+        lut += (full + (1 if rest > 1 else 0)) * part_bits * position
+        parts = full + (1 if rest else 0)
+        ff += parts * part_bits
+    return Cost(lut + acc_bits * position, ff + acc_bits, 0, simd if multiply else 0)
+
+
+class _Tree:
+    """Adders of `radix` numbers in levels, registered, until `left` numbers are left.
+
+    Attributes:
+        outs: numbers left.
+        adder_bits: positions of all carry chains.
+        register_bits: registers of all levels, the leaves' included.
+    """
+
+    def __init__(self, simd: int, leaf: int, most: int, radix: int, left: int) -> None:
+        counts = [min(leaf, simd - first) for first in range(0, simd, leaf)]
+        self.adder_bits, self.register_bits = 0, sum((count * most).bit_length() for count in counts)
+        while len(counts) > left:
+            above = []
+            for first in range(0, len(counts), radix):
+                several = counts[first : first + radix]
+                above.append(sum(several))
+                result = (sum(several) * most).bit_length()
+                if len(several) > 1:
+                    below = (several[0] * most).bit_length()
+                    self.adder_bits += min(below + 1, result) if radix == 3 else result
+                self.register_bits += result
+            counts = above
+        self.outs = len(counts)
