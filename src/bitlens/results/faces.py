@@ -7,6 +7,7 @@ the recalls at the threshold that lets two false alarms in 100 test photographs 
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -33,8 +34,9 @@ from bitlens.results.detection import (
     recall,
 )
 from bitlens.vision import FaceDetector
+from bitlens.vision.shipped import shipped_program
 
-__all__ = ["ROWS", "draw_pictures", "held_out", "quality", "validation_views"]
+__all__ = ["PROGRAMS", "ROWS", "draw_pictures", "held_out", "quality", "shipped_digest", "validation_views"]
 
 Bytes = npt.NDArray[np.uint8]
 Reals = npt.NDArray[np.float64]
@@ -243,7 +245,28 @@ def draw_pictures(out: Path, data: Path | None) -> list[Path]:
     return draw_face_pictures(out, data)
 
 
-ROWS: dict[str, Callable[[Path | None], Figures]] = {
+def _stating(measure: Callable[[Path | None], Figures], *names: str) -> Callable[[Path | None], Figures]:
+    """The same row, telling which shipped programs it was measured with: their names and how their SHA-256 begins."""
+    return lambda data: {**measure(data), PROGRAMS: {name: shipped_digest(name) for name in names}}
+
+
+def shipped_digest(name: str) -> str:
+    """Return how the SHA-256 of a program that comes with bitlens begins."""
+    return hashlib.sha256(shipped_program(name)).hexdigest()[:12]
+
+
+PROGRAMS = "programs"
+_DETECTOR, _CLEARNESS, _POSE = "face_detector", "face_clearness", "face_pose"
+_USED = {
+    "detector, w1a2, integers on the engine": (_DETECTOR,),
+    "detector, speed": (_DETECTOR,),
+    **{f"clearness, {name}": (_CLEARNESS,) for name in ("score", "sharpness", "likeness", "size and speed")},
+    **dict.fromkeys(("pose, labelled boxes", "pose, boxes moved at random", "pose, speed"), (_POSE,)),
+    "pose, boxes of our detector": (_DETECTOR, _POSE),
+    "pose, fit to five landmarks of our detector": (_DETECTOR,),
+    **dict.fromkeys((*best_shot.ROWS, *clips.ROWS), (_DETECTOR, _CLEARNESS, _POSE)),
+}
+_MEASURES: dict[str, Callable[[Path | None], Figures]] = {
     "detector, w1a2, integers on the engine": _ours,
     "detector, float": _trained("float"),
     "detector, OpenCV's Haar cascade": _peer("haar"),
@@ -255,3 +278,5 @@ ROWS: dict[str, Callable[[Path | None], Figures]] = {
     **clips.ROWS,
     **false_tracks.ROWS,
 }
+
+ROWS = {name: _stating(row, *_USED[name]) if name in _USED else row for name, row in _MEASURES.items()}
