@@ -70,20 +70,28 @@ def test_batches_follow_from_seed_epoch_and_step(data: Path) -> None:
 
 
 def test_loss_and_figures(data: Path) -> None:
-    task = ClearnessOfFaces().open(data, None, 4, 0, CPU)
+    task = ClearnessOfFaces().open(data, None, 6, 0, CPU)
 
     class Known(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.from_numpy(np.stack([task.test.sharpness, -task.test.likeness], 1))[: len(x)]  # type: ignore[attr-defined]
+            return torch.from_numpy(np.stack([task.checked.sharpness, -task.checked.likeness], 1))[: len(x)]  # type: ignore[attr-defined]
 
     inputs, targets = torch.zeros(2, 1, 112, 112), torch.tensor([[1.0, 0.5], [0.0, 0.5]])
     loss, sums = task.loss(lambda x: torch.tensor([[1.0, 0.5], [0.5, 0.75]]), inputs, targets)  # type: ignore[arg-type]
     assert loss.item() == pytest.approx((0.5**2 + (2 * 0.25) ** 2) / 4)
     assert task.train_figures(sums) == {"train_loss": 0.125}
     figures = task.evaluate(Known())
-    assert figures["test_spearman_sharpness"] == pytest.approx(1.0)
-    assert figures["test_spearman_likeness"] == pytest.approx(-1.0)
+    assert figures["val_spearman_sharpness"] == pytest.approx(1.0)
+    assert figures["val_spearman_likeness"] == pytest.approx(-1.0)
     assert figures[task.metric] == 0.0
+
+
+def test_validation_persons_are_judged_not_test_persons(data: Path) -> None:
+    task = ClearnessOfFaces().open(data, None, 4, 0, CPU)
+    (sharp,) = sharp_crops(p for p in faces(data, "helen") if p.split == "val").crops
+    assert np.array_equal(
+        task.checked.crops, worsen(np.stack([sharp] * 6), draw_mixture, np.random.default_rng(20)).crops
+    )  # type: ignore[attr-defined]
 
 
 def test_no_sharp_faces_is_told(tmp_path: Path) -> None:
@@ -91,4 +99,4 @@ def test_no_sharp_faces_is_told(tmp_path: Path) -> None:
         write_set(tmp_path, name, [record("A_0", "train", LARGE)])
     with pytest.raises(DataError) as error:
         find_recipe("face_clearness").task.open(tmp_path, None, 4, 0, CPU)
-    assert str(error.value) == f"{tmp_path}: must hold sharp faces to train on and to test on, not none"
+    assert str(error.value) == f"{tmp_path}: must hold sharp faces to train on and to validate on, not none"

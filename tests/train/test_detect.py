@@ -13,7 +13,7 @@ from bitlens.models import FaceDetectorNet
 from bitlens.quant import Spec
 from bitlens.train import detect
 from bitlens.train.detect import FaceDetection, detection_loss, pack
-from bitlens.train.detected import allowed_threshold, detections, recall
+from bitlens.train.detected import detections, recall, threshold_of
 
 from scene_pictures import write_scene_sets
 
@@ -182,14 +182,13 @@ def test_packing_pads_with_nothing() -> None:
     assert packed[1, 1, :4].tolist() == [5, 6, 7, 8]
 
 
-@pytest.mark.parametrize(
-    ("pictures", "allowed", "expected"), [(10, 0.2, 3.0), (10, 0.1, 4.0), (10, 0.0, 5.0), (5, 0.2, 4.0)]
-)
-def test_a_threshold_lets_so_many_false_alarms_pass(pictures: int, allowed: float, expected: float) -> None:
-    scores = [np.array([5.0, 2.0]), np.array([]), np.array([4.0, 3.0])]
-    threshold = allowed_threshold(scores, pictures, allowed)
-    assert threshold == np.nextafter(expected, np.inf)
-    assert sum((s >= threshold).sum() for s in scores) <= allowed * pictures
+def test_a_threshold_lets_two_false_alarms_in_100_pictures_pass() -> None:
+    heats = [np.array([float(k), -3.0]) for k in range(90)] + [np.zeros(0)] * 10
+    found = [(np.zeros((len(heat), 4)), np.zeros((len(heat), 5, 2)), heat) for heat in heats]
+    threshold = threshold_of(found)
+    assert threshold == np.nextafter(87.0, np.inf)
+    assert sum(int((heat >= threshold).sum()) for heat in heats) == 2
+    assert threshold_of(found[90:]) == -4.0  # nothing below is looked at
 
 
 def test_recall_counts_faces_of_twenty_pixels_that_are_overlapped_by_half() -> None:
@@ -221,7 +220,9 @@ def test_a_net_learns_on_small_sets(tmp_path: Path) -> None:
     assert {*task.train_figures(sums)} == {"train_loss", "train_heat", "train_box", "train_landmarks"}
     figures = task.evaluate(net)
     assert net.training
+    assert {*figures} == {"val_recall", "val_threshold"}
     assert 0 <= figures[task.metric] <= 1
+    assert len(task.empty) == 20  # ten views of two photographs
 
 
 def test_a_step_follows_from_seed_epoch_and_step_alone(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ POSES = [(-40.0, 3.0, 1.0), (-5.0, 2.0, -3.0), (10.0, -4.0, 0.0), (50.0, 9.0, 6.
 def data(tmp_path: Path) -> Path:
     lines = [record(f"A_{n}", "train", (30, 30, 50, 60), pose) for n, pose in enumerate(POSES)]
     lines += [record(f"B_{n}", "test", (30 + n, 30, 50, 60), pose) for n, pose in enumerate(POSES)]
-    write_set(tmp_path, "ytfaces", [*lines, record("C_0", "val", (30, 30, 50, 60), POSES[0])])
+    lines += [record(f"C_{n}", "val", (30, 30, 50, 60), pose) for n, pose in enumerate(POSES)]
+    write_set(tmp_path, "ytfaces", lines)
     write_set(
         tmp_path, "helen", [record("D_0", "train", (30, 30, 50, 60), POSES[1]), record("D_1", "test", (9, 9, 9, 9))]
     )
@@ -65,9 +66,9 @@ def test_loss_and_figures(data: Path) -> None:
             return torch.tensor(POSES) / 30 + torch.tensor([0.1, -0.2, 0.3])
 
     figures = task.evaluate(Known())
-    assert (figures["test_yaw"], figures["test_pitch"], figures["test_roll"]) == pytest.approx((3, 6, 9), abs=1e-3)
+    assert (figures["val_yaw"], figures["val_pitch"], figures["val_roll"]) == pytest.approx((3, 6, 9), abs=1e-3)
     assert figures[task.metric] == pytest.approx(4.5, abs=1e-3)
-    assert figures["test_frontal_auc"] == 1.0
+    assert figures["val_frontal_auc"] == 1.0
     targets = torch.zeros(5, 3)
     loss, sums = task.loss(lambda x: targets + 0.1, torch.zeros(5, 1, 64, 64), targets)  # type: ignore[arg-type]
     assert loss.item() == pytest.approx(0.5 * 0.1**2 / 0.2)

@@ -64,6 +64,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(result))
     else:
-        metric, value = next((key, value) for key, value in result.items() if key.startswith("test_"))
+        metric, value = next((key, value) for key, value in result.items() if key.startswith(("test_", "val_")))
         print(f"{result['recipe']} {result['bits']}: {metric.replace('_', ' ')} {value:.4f}, in {arguments.out}")
     return 0

@@ -56,9 +56,18 @@ def export_run(run: str | Path) -> onnx.ModelProto:
 
 def _threshold(run: Path) -> str:
     """The score of a face that a detector's last epoch found on the validation photographs; "" where there is no log."""
+    from bitlens.train import TrainError
+
     log = run / "metrics.jsonl"
     lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
-    return f"{1 / (1 + math.exp(-json.loads(lines[-1])['test_threshold'])):.4f}" if lines else ""
+    if not lines:
+        return ""
+    heat = json.loads(lines[-1]).get("val_threshold")
+    if heat is None:
+        raise TrainError(
+            f"{log}: last line must hold val_threshold, not {', '.join(json.loads(lines[-1])) or 'nothing'}"
+        )
+    return f"{1 / (1 + math.exp(-heat)):.4f}"
 
 
 def test_images(

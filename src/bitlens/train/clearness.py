@@ -41,9 +41,9 @@ _SETS = ("helen", "ytfaces")
 _LEAST_DETAIL = 0.12
 _MOST_OF_PERSON = 6
 _DRAWS = 4  # of every sharp crop, an epoch
-_TEST_DRAWS = 2
+_CHECKED_DRAWS = 6  # the validation persons are few
 _MOST_BLUR = 4.0  # pixels
-_TEST_SEED = 20
+_CHECKED_SEED = 20
 _SPREAD = 2.0  # of sharpness over that of likeness: their errors count alike
 
 
@@ -113,7 +113,7 @@ def worsen(sharp: Bytes, draw: Draw, rng: np.random.Generator) -> Worsened:
 
 @dataclass(frozen=True)
 class ClearnessOfFaces(MadeSetup):
-    """Sharp face crops made worse, mirrored by chance; squared error; rank correlations on the test persons.
+    """Sharp face crops made worse, mirrored by chance; squared error; rank correlations on the validation persons.
 
     Args:
         draws: of every sharp crop, an epoch.
@@ -129,8 +129,8 @@ class ClearnessOfFaces(MadeSetup):
         self, data: str | Path | None, cache: str | Path | None, batch: int, seed: int, device: torch.device
     ) -> Task:
         """Read the face sets; see `TaskSetup`."""
-        maker, test = self.maker(data, batch, seed), _sharp(data, "test")
-        return _Opened(maker, np.repeat(test, _TEST_DRAWS, axis=0), batch, device)
+        maker, kept = self.maker(data, batch, seed), _sharp(data, "val")
+        return _Opened(maker, np.repeat(kept, _CHECKED_DRAWS, axis=0), batch, device)
 
     def example(self) -> Tensor:
         """Return one black crop (1, 1, 112, 112)."""
@@ -140,7 +140,7 @@ class ClearnessOfFaces(MadeSetup):
 def _sharp(data: str | Path | None, split: str) -> Bytes:
     crops = sharp_crops(p for p in faces(data, *_SETS) if p.split == split).crops
     if not len(crops):
-        raise DataError(f"{data}: must hold sharp faces to train on and to test on, not none")
+        raise DataError(f"{data}: must hold sharp faces to train on and to validate on, not none")
     return crops
 
 
@@ -169,12 +169,12 @@ class _Worsener(Maker):
 
 
 class _Opened(MadeTask):
-    metric = "test_spearman"
+    metric = "val_spearman"
 
-    def __init__(self, maker: Maker, test: Bytes, batch: int, device: torch.device) -> None:
+    def __init__(self, maker: Maker, sharp: Bytes, batch: int, device: torch.device) -> None:
         super().__init__(maker, device)
         self.batch_size = batch
-        self.test = worsen(test, draw_mixture, np.random.default_rng(_TEST_SEED))
+        self.checked = worsen(sharp, draw_mixture, np.random.default_rng(_CHECKED_SEED))
 
     def loss(self, net: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float]]:
         """Return the mean squared error, that of likeness four times, since it varies half as much."""
@@ -188,16 +188,16 @@ class _Opened(MadeTask):
 
     @torch.no_grad()
     def evaluate(self, net: nn.Module) -> dict[str, Any]:
-        """Return test_spearman, the mean of test_spearman_sharpness and test_spearman_likeness, of their outputs."""
-        training, test = net.training, self.test
+        """Return val_spearman, the mean of val_spearman_sharpness and val_spearman_likeness, of their outputs."""
+        training, checked = net.training, self.checked
         net.eval()
-        crops = level(test.crops)
+        crops = level(checked.crops)
         parts = [crops[start : start + self.batch_size] for start in range(0, len(crops), self.batch_size)]
         found = torch.cat([net(luma_tensor(part, self.device)) for part in parts]).cpu().numpy()  # (N, 2)
         net.train(training)
-        each = [spearman(found[:, 0], test.sharpness), spearman(found[:, 1], test.likeness)]
+        each = [spearman(found[:, 0], checked.sharpness), spearman(found[:, 1], checked.likeness)]
         return {
-            "test_spearman": round(sum(each) / 2, 6),
-            "test_spearman_sharpness": round(each[0], 6),
-            "test_spearman_likeness": round(each[1], 6),
+            "val_spearman": round(sum(each) / 2, 6),
+            "val_spearman_sharpness": round(each[0], 6),
+            "val_spearman_likeness": round(each[1], 6),
         }

@@ -20,8 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from bitlens.data import FacePicture, faces
+from bitlens.data.faceless import faceless_views
 from bitlens.data.scenes import Scene, Scenes
-from bitlens.train.detected import allowed_threshold, detections, recall
+from bitlens.train.detected import detections, recall, threshold_of
 from bitlens.train.maker import Made, MadeSetup, MadeTask, Maker, luma_tensor
 from bitlens.train.task import Task
 
@@ -153,7 +154,7 @@ def _overlap(found: Tensor, truth: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class FaceDetection(MadeSetup):
-    """Scenes composed anew for every step; recall on validation scenes at two false alarms in 100 pictures.
+    """Scenes composed anew for every step; recall on validation scenes, two false alarms in 100 views of photographs.
 
     Args:
         small: height and width of most steps' scenes.
@@ -207,22 +208,17 @@ class _Composer(Maker):
 
 
 class _Opened(MadeTask):
-    metric = "test_recall"
+    metric = "val_recall"
 
     def __init__(self, maker: Maker, checked: Scenes, device: torch.device) -> None:
         super().__init__(maker, device)
         rng = np.random.default_rng(0)
-        self.empty = [picture.luma() for picture in checked.backgrounds]
+        self.empty = faceless_views(checked.backgrounds)
         self.checked = [checked.compose(288, 288, rng) for _ in range(_CHECKED)]
 
     def loss(self, net: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Return the sum of the losses of heat, boxes and landmarks (a tenth for each coordinate).
-
-        On a CPU products run in bfloat16, which holds codes of up to 8 bits exactly and rounds their sums: half the time.
-        """
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.device.type == "cpu"):
-            maps = net(inputs)
-        losses = detection_loss({name: cells.float() for name, cells in maps.items()}, targets)
+        """Return the sum of the losses of heat, boxes and landmarks (a tenth for each coordinate)."""
+        losses = detection_loss(net(inputs), targets)
         loss = losses["heat"] + losses["box"] + 0.2 * losses["landmarks"]
         named = {"loss": loss, **losses}
         figures = torch.stack([*named.values()]).tolist()  # one wait for the device
@@ -234,14 +230,13 @@ class _Opened(MadeTask):
 
     @torch.no_grad()
     def evaluate(self, net: nn.Module) -> dict[str, Any]:
-        """Return test_recall (faces of at least 20 pixels found at the threshold) and test_threshold (of the heat)."""
+        """Return val_recall (faces of at least 20 pixels found at the threshold) and val_threshold (of the heat)."""
         training = net.training
         net.eval()
-        empty = [detections(self._maps(net, luma)) for luma in self.empty]
-        threshold = allowed_threshold([scores for _, _, scores in empty], len(empty))
+        threshold = threshold_of([detections(self._maps(net, luma)) for luma in self.empty])
         figures = recall([detections(self._maps(net, scene.luma)) for scene in self.checked], self.checked, threshold)
         net.train(training)
-        return {"test_recall": round(figures, 6), "test_threshold": round(threshold, 4)}
+        return {"val_recall": round(figures, 6), "val_threshold": round(threshold, 4)}
 
     def _maps(self, net: nn.Module, luma: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
         maps = net(luma_tensor(luma[None], self.device))

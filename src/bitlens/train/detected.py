@@ -8,15 +8,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from bitlens.data.agreement import threshold_at
+from bitlens.data.faceless import ALLOWED_ALARMS
 from bitlens.data.scenes import Scene
 from bitlens.vision.decode import Found, decode, overlaps
 
-__all__ = ["allowed_threshold", "detections", "recall"]
+__all__ = ["detections", "recall", "threshold_of"]
 
 Reals = npt.NDArray[np.float64]
 
 _LEAST_LOGIT = -4.0
-_ALLOWED = 0.02  # false alarms a picture
 _MATCH = 0.5
 _LEAST_PX = 20
 
@@ -26,11 +27,14 @@ def detections(maps: Mapping[str, npt.NDArray[np.float32]], least: float = _LEAS
     return decode(maps, dict.fromkeys(maps, least), lambda _, cells: cells.astype(np.float64))
 
 
-def allowed_threshold(scores: Sequence[Reals], pictures: int, allowed: float = _ALLOWED) -> float:
-    """Return the least threshold at which pictures without faces give at most `allowed` detections each, on average."""
-    ranked = np.sort(np.concatenate([*scores, np.zeros(0)]))[::-1]
-    most = int(allowed * pictures)
-    return float(np.nextafter(ranked[most], np.inf)) if len(ranked) > most else _LEAST_LOGIT
+def threshold_of(found: Sequence[Found]) -> float:
+    """Return the least heat at which pictures without faces give two false alarms in 100, or less; of what is looked at.
+
+    Args:
+        found: in each of the pictures.
+    """
+    heats = np.concatenate([heat for _, _, heat in found])
+    return max(_LEAST_LOGIT, threshold_at(heats, len(found), ALLOWED_ALARMS))
 
 
 def recall(found: Sequence[Found], scenes: Sequence[Scene], threshold: float) -> float:

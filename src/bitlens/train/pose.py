@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitlens.data.agreement import auc
+from bitlens.data.agreement import frontal_auc
 from bitlens.data.dataset import DataError
 from bitlens.data.degrade import Degradation, degrade
 from bitlens.data.faces import FacePicture, faces
@@ -34,7 +34,6 @@ _WIDE = 1.5  # what is kept of a training picture, over what the net sees
 _SHIFT = 0.08  # of the side of what the net sees
 _SCALE = 1.15
 _SPOILED = 0.5  # share of training crops that are made worse
-_FRONTAL, _TURNED = 15.0, 35.0  # degrees of yaw
 
 
 class PosedCrops(NamedTuple):
@@ -71,7 +70,7 @@ def posed_crops(pictures: Iterable[FacePicture], wider: float = 1.0) -> PosedCro
 
 @dataclass(frozen=True)
 class PoseOfFaces(MadeSetup):
-    """Face crops shifted, scaled, mirrored and made worse by chance; smooth absolute error; errors on the test persons."""
+    """Face crops shifted, scaled, mirrored and made worse by chance; smooth absolute error; errors on the validation persons."""
 
     def maker(self, data: str | Path | None, batch: int, seed: int) -> Maker:
         """Cut the faces of the training persons; see `MadeSetup`."""
@@ -81,8 +80,8 @@ class PoseOfFaces(MadeSetup):
         self, data: str | Path | None, cache: str | Path | None, batch: int, seed: int, device: torch.device
     ) -> Task:
         """Read the face sets; see `TaskSetup`."""
-        test = posed_crops(p for p in faces(data, _SETS[0]) if p.split == "test")
-        return _Opened(self.maker(data, batch, seed), test, batch, device)
+        checked = posed_crops(p for p in faces(data, _SETS[0]) if p.split == "val")
+        return _Opened(self.maker(data, batch, seed), checked, batch, device)
 
     def example(self) -> Tensor:
         """Return one black crop (1, 1, 64, 64)."""
@@ -114,12 +113,12 @@ class _Varier(Maker):
 
 
 class _Opened(MadeTask):
-    metric = "test_degrees"
+    metric = "val_degrees"
     better = "low"
 
-    def __init__(self, maker: Maker, test: PosedCrops, batch: int, device: torch.device) -> None:
+    def __init__(self, maker: Maker, checked: PosedCrops, batch: int, device: torch.device) -> None:
         super().__init__(maker, device)
-        self.test, self.batch_size = test, batch
+        self.checked, self.batch_size = checked, batch
 
     def loss(self, net: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float]]:
         """Return the mean error, squared below 6 degrees."""
@@ -138,30 +137,24 @@ class _Opened(MadeTask):
 
     @torch.no_grad()
     def evaluate(self, net: nn.Module) -> dict[str, Any]:
-        """Return test_degrees (mean error of yaw and pitch), test_yaw, test_pitch, test_roll and test_frontal_auc."""
+        """Return val_degrees (mean error of yaw and pitch), val_yaw, val_pitch, val_roll and val_frontal_auc."""
         training = net.training
         net.eval()
-        crops = level(self.test.crops)
+        crops = level(self.checked.crops)
         parts = [crops[start : start + self.batch_size] for start in range(0, len(crops), self.batch_size)]
         found = (
             torch.cat([net(luma_tensor(part, self.device)) for part in parts]).cpu().numpy() * POSE_DEGREES
         )  # (N, 3)
         net.train(training)
-        yaw, pitch, roll = np.abs(found - self.test.angles).mean(0)
-        frontal, turned = (frontality_of(found[part, 0], found[part, 1]) for part in _frontal_or_turned(self.test))
+        yaw, pitch, roll = np.abs(found - self.checked.angles).mean(0)
+        frontality = frontality_of(found[:, 0], found[:, 1])
         return {
-            "test_degrees": round(float(yaw + pitch) / 2, 4),
-            "test_yaw": round(float(yaw), 4),
-            "test_pitch": round(float(pitch), 4),
-            "test_roll": round(float(roll), 4),
-            "test_frontal_auc": round(auc(frontal, turned), 6),
+            "val_degrees": round(float(yaw + pitch) / 2, 4),
+            "val_yaw": round(float(yaw), 4),
+            "val_pitch": round(float(pitch), 4),
+            "val_roll": round(float(roll), 4),
+            "val_frontal_auc": round(frontal_auc(frontality, self.checked.angles[:, 0]), 6),
         }
-
-
-def _frontal_or_turned(test: PosedCrops) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Return which crops are frontal and which are turned aside; those between are neither."""
-    away = np.abs(test.angles[:, 0])
-    return away <= _FRONTAL, away > _TURNED
 
 
 def _varied(crop: Bytes, rng: np.random.Generator) -> Bytes:
