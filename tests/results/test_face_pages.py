@@ -10,7 +10,7 @@ from bitlens.results.face_blocks import BLOCKS
 from bitlens.results.face_figures import DASH, Table, plain, told
 from bitlens.results.face_goals import goals
 from bitlens.results.face_pages import PAGES, blocks_of, renew_pages, renewed
-from bitlens.results.faces import PROGRAMS, ROWS, shipped_digest
+from bitlens.results.faces import PROGRAMS, ROWS, shipped_source
 from bitlens.vision import FaceDetector
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ def test_every_row_is_of_the_table_and_of_the_shipped_programs() -> None:
     stated = [line["measured"] for line in LINES if line["metric"] == PROGRAMS]
     assert stated
     for programs in stated:
-        assert programs == {name: shipped_digest(name) for name in programs}, "new weights: measure the rows again"
+        assert programs == {name: shipped_source(name) for name in programs}, "new weights: measure the rows again"
 
 
 def test_the_own_threshold_is_that_of_the_program() -> None:

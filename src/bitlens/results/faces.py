@@ -7,7 +7,6 @@ the recalls at the threshold that lets two false alarms in 100 test photographs 
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitlens import Program
 from bitlens.data import DataError, FacePicture, faces
 from bitlens.data.agreement import threshold_at
 from bitlens.data.faceless import ALLOWED_ALARMS, faceless_views
@@ -36,7 +36,7 @@ from bitlens.results.detection import (
 from bitlens.vision import FaceDetector
 from bitlens.vision.shipped import shipped_program
 
-__all__ = ["PROGRAMS", "ROWS", "draw_pictures", "held_out", "quality", "shipped_digest", "validation_views"]
+__all__ = ["PROGRAMS", "ROWS", "draw_pictures", "held_out", "quality", "shipped_source", "validation_views"]
 
 Bytes = npt.NDArray[np.uint8]
 Reals = npt.NDArray[np.float64]
@@ -246,13 +246,13 @@ def draw_pictures(out: Path, data: Path | None) -> list[Path]:
 
 
 def _stating(measure: Callable[[Path | None], Figures], *names: str) -> Callable[[Path | None], Figures]:
-    """The same row, telling which shipped programs it was measured with: their names and how their SHA-256 begins."""
-    return lambda data: {**measure(data), PROGRAMS: {name: shipped_digest(name) for name in names}}
+    """The same row, telling which shipped programs it was measured with: their names and what they came of."""
+    return lambda data: {**measure(data), PROGRAMS: {name: shipped_source(name) for name in names}}
 
 
-def shipped_digest(name: str) -> str:
-    """Return how the SHA-256 of a program that comes with bitlens begins."""
-    return hashlib.sha256(shipped_program(name)).hexdigest()[:12]
+def shipped_source(name: str) -> str:
+    """Return how the SHA-256 of the model begins that a shipped program was compiled from, however its file is written."""
+    return Program.from_bytes(shipped_program(name)).metadata["source"][:12]
 
 
 PROGRAMS = "programs"
