@@ -264,7 +264,7 @@ _USED = {
     **dict.fromkeys(("pose, labelled boxes", "pose, boxes moved at random", "pose, speed"), (_POSE,)),
     "pose, boxes of our detector": (_DETECTOR, _POSE),
     "pose, fit to five landmarks of our detector": (_DETECTOR,),
-    **dict.fromkeys((*best_shot.ROWS, *clips.ROWS), (_DETECTOR, _CLEARNESS, _POSE)),
+    **dict.fromkeys((*best_shot.ROWS, *clips.ROWS, *false_tracks.ROWS), (_DETECTOR, _CLEARNESS, _POSE)),
 }
 _MEASURES: dict[str, Callable[[Path | None], Figures]] = {
     "detector, w1a2, integers on the engine": _ours,
