@@ -167,9 +167,9 @@ _ALL = (
         task=FaceDetection(),
         net=FaceDetectorNet,
         bits="w1a2",
-        epochs=13,
-        batch=16,
-        rate=3e-3,
+        epochs=23,
+        batch=64,
+        rate=2e-3,
         licence=_FACES_LICENCE,
     ),
     Recipe(
