@@ -26,7 +26,7 @@ _SETS = {
     "`afw_dev`": "afw_dev",
 }
 _OWN, _ON_TEST = "own threshold", "threshold of 2 false alarms in 100 test photographs"
-_EMPTY = "whole line, photographs without faces"
+_EMPTY, _SHAKEN = "whole line, photographs without faces", "whole line, shaken photographs without faces"
 _SHOT, _CLIPS, _LINE = (
     "best shot, tracks composed of test persons",
     "30 against 5 frames a second, clips",
@@ -104,7 +104,12 @@ def _threshold(table: Table) -> str:
 def _false_captures(table: Table) -> str:
     found, count = whole(table, _EMPTY, "false captures"), whole(table, _EMPTY, "test photographs without faces")
     photographs = f"the {count} test photographs without faces, each taken as a picture of its own"
-    return f"The whole line keeps {found} captures from {photographs}."
+    fast, slow = (whole(table, _SHAKEN, f"shots with a false capture, {rate} frames a second") for rate in (30, 10))
+    shots = f"{whole(table, _SHAKEN, 'shots')} shots of {plain(table.value(_SHAKEN, 'seconds a shot'), 1)} seconds"
+    return (
+        f"The whole line keeps {found} captures from {photographs}. Of the same as {shots} by a shaking camera, {fast} give a "
+        f"false capture at 30 frames a second, {slow} at 10."
+    )
 
 
 def _detector_speed(table: Table) -> str:

@@ -265,6 +265,7 @@ _USED = {
     "pose, boxes of our detector": (_DETECTOR, _POSE),
     "pose, fit to five landmarks of our detector": (_DETECTOR,),
     **dict.fromkeys((*best_shot.ROWS, *clips.ROWS, *false_tracks.ROWS), (_DETECTOR, _CLEARNESS, _POSE)),
+    "tracks, frames in a row, validation": (_DETECTOR,),
 }
 _MEASURES: dict[str, Callable[[Path | None], Figures]] = {
     "detector, w1a2, integers on the engine": _ours,
