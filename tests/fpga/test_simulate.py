@@ -61,7 +61,9 @@ def test_pauses_are_the_seed_s(simulator: Simulator) -> None:
 
 def test_a_circuit_that_stands_still(simulator: Simulator) -> None:
     images = random_inputs(small(), 1, 1)["image"]
-    with pytest.raises(FpgaError, match=r"^simulation: circuit must finish within [0-9,]+ cycles, not stand still$"):
+    with pytest.raises(
+        FpgaError, match=r"^simulation: circuit must finish within [0-9,]+ cycles, not stand still; full queues: none$"
+    ):
         simulator.run(images, pauses=(1.0, 0.0))
 
 

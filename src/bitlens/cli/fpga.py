@@ -8,6 +8,8 @@ import json
 import sys
 from pathlib import Path
 
+from bitlens.cli.program import MODEL_HELP, program_path
+
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
 EXAMPLE = """bitlens fpga m.bitlens -o circuit --device xc7z030              the fastest circuit in 70 % of the lookup tables
@@ -32,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--luts", metavar="P%", help="share of the device's lookup tables (default: 70%%; with --fps 100%%)"
     )
     make.add_argument("--clock", metavar="MHz", type=float, default=200.0, help="assumed (default: %(default)g)")
+    make.add_argument("--size", metavar="HxW", help="height and width for a program of symbolic size")
     simulate = parser.add_argument_group("to simulate one")
     simulate.add_argument(
         "--images",
@@ -69,14 +72,19 @@ def _make(arguments: argparse.Namespace) -> int:
     from bitlens.fpga.network import FpgaError
     from bitlens.fpga.plan import plan
     from bitlens.fpga.report import plan_report, render
+    from bitlens.fpga.size import fix_size
     from bitlens.graph.file import Program
+    from bitlens.results.inspect import parse_size
 
+    size = parse_size(arguments.size)
     device, share = load_device(arguments.device), _share(arguments.luts)
     for name, number in (("fps", arguments.fps), ("clock", arguments.clock)):
         if number is not None and not number > 0:
             raise FpgaError(f"--{name}: must be above 0, not {number:g}")
     check_folder(arguments.output)
-    program = Program.load(arguments.model)
+    program = Program.load(program_path(arguments.model))
+    if size is not None:
+        program = fix_size(program, size)
     with tqdm(total=5, desc="fpga", disable=not sys.stderr.isatty(), leave=False) as bar:
 
         def tell(step: str) -> None:

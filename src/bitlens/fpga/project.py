@@ -21,7 +21,7 @@ __all__ = ["RTL", "read_network", "write_project"]
 _PACKAGE = resources.files("bitlens.fpga")
 RTL = _PACKAGE / "rtl"
 _NEEDS = {
-    "mvtu": ("rom", "pe", "delay", "thresholds", "addends", "credit_queue"),
+    "mvtu": ("rom", "pe", "lanes", "delay", "thresholds", "addends", "credit_queue"),
     "pe": ("dot", "delay", "digit_sum", "accumulate"),
     "digit_sum": ("leaf",),
     "steps": ("thresholds", "credit_queue"),

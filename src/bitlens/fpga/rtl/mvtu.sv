@@ -74,18 +74,6 @@ module mvtu #(
   end
 
   // operands
-  wire [WORD-1:0] weights;
-  rom #(
-      .WIDTH(WORD),
-      .DEPTH(DEPTH),
-      .READ(READ),
-      .CONTENTS(WEIGHTS)
-  ) u_weights (
-      .clk(clk),
-      .address(address),
-      .word(weights)
-  );
-
   logic [SIMD*IN_BITS-1:0] kept[0:IN_FOLDS-1];
   always_ff @(posedge clk) if (issue && first_pass) kept[in_fold] <= in_data;
   wire [SIMD*IN_BITS-1:0] vector;
@@ -129,26 +117,59 @@ module mvtu #(
   wire [PE*ACC_BITS-1:0] totals;
   genvar lane;
   generate
-    for (lane = 0; lane < PE; lane = lane + 1) begin : gen_lane
-      pe #(
+    if (BEHAVIOURAL != 0) begin : gen_behaviour
+      lanes #(
+          .PE(PE),
           .SIMD(SIMD),
           .IN_BITS(IN_BITS),
           .WEIGHT_BITS(WEIGHT_BITS),
           .ODD(ODD),
-          .BEATS(IN_FOLDS),
           .ACC_BITS(ACC_BITS),
           .START(START),
+          .DEPTH(DEPTH),
+          .READ(READ),
           .LATENCY(PE_LATENCY),
-          .TARGET(TARGET),
-          .BEHAVIOURAL(BEHAVIOURAL)
-      ) u_pe (
+          .CONTENTS(WEIGHTS)
+      ) u_lanes (
           .clk(clk),
+          .address(address),
           .numbers(numbers),
-          .weights(weights[lane*SIMD*WEIGHT_BITS+:SIMD*WEIGHT_BITS]),
           .first(first),
           .valid(valid[WAIT-1]),
-          .total(totals[lane*ACC_BITS+:ACC_BITS])
+          .totals(totals)
       );
+    end else begin : gen_lanes
+      wire [WORD-1:0] weights;
+      rom #(
+          .WIDTH(WORD),
+          .DEPTH(DEPTH),
+          .READ(READ),
+          .CONTENTS(WEIGHTS)
+      ) u_weights (
+          .clk(clk),
+          .address(address),
+          .word(weights)
+      );
+      for (lane = 0; lane < PE; lane = lane + 1) begin : gen_lane
+        pe #(
+            .SIMD(SIMD),
+            .IN_BITS(IN_BITS),
+            .WEIGHT_BITS(WEIGHT_BITS),
+            .ODD(ODD),
+            .BEATS(IN_FOLDS),
+            .ACC_BITS(ACC_BITS),
+            .START(START),
+            .LATENCY(PE_LATENCY),
+            .TARGET(TARGET)
+        ) u_pe (
+            .clk(clk),
+            .numbers(numbers),
+            .weights(weights[lane*SIMD*WEIGHT_BITS+:SIMD*WEIGHT_BITS]),
+            .first(first),
+            .valid(valid[WAIT-1]),
+            .total(totals[lane*ACC_BITS+:ACC_BITS])
+        );
+      end
     end
   endgenerate
 
