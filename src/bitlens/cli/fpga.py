@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from bitlens.fpga.devices import device_names
 
     parser.usage = "bitlens fpga M.bitlens -o DIR --device NAME [options]\n       bitlens fpga simulate DIR [options]"
-    parser.add_argument("model", metavar="M.bitlens|simulate", help="a program; or the word simulate")
+    parser.add_argument("model", metavar="M.bitlens|simulate", help=f"{MODEL_HELP}; or the word simulate")
     parser.add_argument("folder", metavar="DIR", nargs="?", type=Path, help="of a project, to simulate")
     make = parser.add_argument_group("to make a project")
     make.add_argument("-o", "--output", metavar="DIR", type=Path, help="folder; an older project in it is replaced")
