@@ -57,8 +57,12 @@ def _is_power(number: int) -> bool:
     return number & (number - 1) == 0
 
 
-def _rom(depth: int, width: int, family: str, use: Use = _ROM) -> Cost:
-    """A ROM with one register behind; of lookup tables one a bit up to 64 words, whose columns then are not all different."""
+def _rom(depth: int, width: int, family: str, use: Use = _ROM, *, held: bool = False) -> Cost:
+    """A ROM with one register behind; of lookup tables one a bit up to 64 words, whose columns then are not all different.
+
+    Args:
+        held: the register has an enable; Yosys then finds fewer words that fit one table.
+    """
     if depth == 1:
         return Cost()
     ram = map_ram(depth, width, use, family)
@@ -67,6 +71,8 @@ def _rom(depth: int, width: int, family: str, use: Use = _ROM) -> Cost:
     columns = min(width, (1 << depth) - 2 >> 1) if depth < 5 else width
     share = {2: 0.0, 3: 0.3, 4: 0.5}.get(depth, 0.85 if depth <= 8 else 1.0)
     tables = 1 if depth <= 64 else 1 << _bits(depth) - 6 if depth <= 256 else depth / 44
+    if held and depth > 36:
+        tables = depth / 11
     return Cost(lut=round(columns * share * tables), ff=columns)
 
 
@@ -132,13 +138,13 @@ def _window(p: dict[str, int], family: str) -> Cost:
 
 def _comparison(bits: int, *, constant: bool) -> int:
     """Lookup tables of a >= b by a carry chain of three bits a step."""
-    return ceil(bits / 2) if constant else 2 * ceil(bits / 3)
+    return ceil(bits / 2) if constant else round(0.6 * bits)
 
 
 def _thresholds(lanes: int, depth: int, bits: int, levels: int, out_bits: int, family: str) -> Cost:
     values = 1  # columns of a lane's codes: all channels rise, or fall
     rom = _rom(depth, lanes * (levels * bits + values), family)
-    choose = levels * out_bits / 1.5 if levels <= 3 else 11 * levels
+    choose = levels * out_bits / 1.5 if levels <= 3 else 10 * levels
     compare = levels * _comparison(bits, constant=depth == 1)
     return rom + Cost(round(lanes * (compare + choose)), lanes * (bits + out_bits) + 2)
 
@@ -157,9 +163,11 @@ def _rescale(p: dict[str, int], family: str) -> Cost:
     lanes, multiplier = p["LANES"], p["MULTIPLIER_BITS"]
     width = max(multiplier + p["IN_BITS"] + 1, p["ADDEND_BITS"]) + 1  # of the sum that is shifted
     dsp = 0 if multiplier + p["IN_BITS"] + 1 < 9 or multiplier <= 2 else (1 if multiplier <= 25 else 2)
-    rom = _rom(p["ROWS"], lanes * (multiplier + p["ADDEND_BITS"] + 2), family)
-    lane = (width + p["OUT_BITS"] * 3 + ceil(width / 2)) if p["ROWS"] > 1 else width
+    rom = _rom(p["ROWS"], lanes * (multiplier + p["ADDEND_BITS"] + 2), family, held=True)
+    lane = width + p["OUT_BITS"] * 3 + ceil(width / 2) if p["ROWS"] > 1 else 1.43 * width
     ff = lanes * (width + p["OUT_BITS"] + 6) + (_bits(p["FOLDS"]) if p["FOLDS"] > 1 else 0) + 4
+    if p["ROWS"] > 8:  # addends wait for the product; of few rows most columns are alike
+        ff += lanes * p["ADDEND_BITS"]
     return rom + Cost(round(lanes * lane) + 10, ff, 0, lanes * dsp)
 
 
@@ -182,7 +190,7 @@ def _depthwise(p: dict[str, int], family: str) -> Cost:
     lanes, bits = p["LANES"], p["OUT_BITS"]
     multiply = p["IN_BITS"] + 1 + p["WEIGHT_BITS"] >= 9
     product = 0 if multiply else (p["IN_BITS"] + 1) * p["WEIGHT_BITS"]
-    rom = _rom(p["TAPS"] * p["FOLDS"], lanes * p["WEIGHT_BITS"], family)
+    rom = _rom(p["TAPS"] * p["FOLDS"], lanes * p["WEIGHT_BITS"], family, held=True)
     ff = lanes * (p["IN_BITS"] + bits) + _bits(p["TAPS"] * p["FOLDS"]) + 2 * _bits(p["FOLDS"]) + 4
     kept = _kept(p["FOLDS"], lanes * bits, family)
     return rom + kept + Cost(lanes * (2 * bits + product) + 15, ff, 0, lanes if multiply else 0)

@@ -45,7 +45,7 @@ def pe_cost(simd: int, in_bits: int, weight_bits: int, acc_bits: int, latency: i
     elif table:
         lut += sum(ceil(b / 2) if xc7 and leaf * bits <= 5 else b for b in leaf_bits)
     else:
-        lut += 0
+        lut += simd  # the sign of a product, turned
     lut, ff = lut * digits, ff * digits
     parts, part_bits = digits * outs, sum_bits + (weight_bits if planes else 0) + 1
     while parts > left:

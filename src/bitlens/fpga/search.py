@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 from bitlens.fpga.cost import Cost, total_cost
 from bitlens.fpga.devices import Device
@@ -27,7 +27,7 @@ from bitlens.graph.graph import Node
 
 __all__ = ["MOST_STATES", "Found", "Search"]
 
-MOST_STATES = 300  # combinations of lanes kept after a layer
+MOST_STATES = 80  # combinations of lanes kept after a layer
 _MOST_FOUND = 12  # choices kept of a combination
 _FEW_FOLDS = 30  # of a layer that are all tried
 
@@ -79,6 +79,7 @@ class Search:
         self.graph, self.device, self.target, self.kernels = program.graph, device, target, kernels
         self.nodes = list(program.graph)
         self._products: dict[tuple[str, int, bool], tuple[Products, tuple[int, int]]] = {}
+        self._all_folds: dict[str, list[Fold | None]] = {}
         self._readers: dict[tuple[str, frozenset[str]], set[str]] = {}
         self._parts: dict[tuple[str, Fold | None, tuple[Stream, ...]], _Part] = {}
 
@@ -179,6 +180,11 @@ class Search:
         return self._readers[key]
 
     def _folds(self, node: Node) -> list[Fold | None]:
+        if node.name not in self._all_folds:
+            self._all_folds[node.name] = self._find_folds(node)
+        return self._all_folds[node.name]
+
+    def _find_folds(self, node: Node) -> list[Fold | None]:
         """All folds of a layer; None leaves it on the lanes that come."""
         if not _is_dense(node):
             source = self.graph.value(node.inputs[0]) if node.inputs else None
@@ -248,6 +254,7 @@ def _is_dense(node: Node) -> bool:
     return node.op == "conv" and node.attrs["groups"] == 1
 
 
+@cache
 def _divisors(number: int) -> list[int]:
     return [d for d in range(1, number + 1) if number % d == 0]
 

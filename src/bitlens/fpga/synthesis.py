@@ -19,7 +19,7 @@ from pathlib import Path
 from bitlens.fpga.cost import Cost
 from bitlens.fpga.network import FpgaError
 
-__all__ = ["Synthesis", "find_yosys", "synthesise"]
+__all__ = ["Synthesis", "count_cells", "find_yosys", "synthesise"]
 
 # Lookup tables (or block RAMs, multipliers) that a cell stands for. Multiplexers behind lookup tables and carry chains are free.
 _LUTS = {
@@ -124,14 +124,16 @@ def synthesise(
     cells = {
         name: int(count) for name, count in found["design"]["num_cells_by_type"].items() if not name.startswith("$")
     }
-    return Synthesis(_cost(cells), cells, str(found["creator"]).split(" (")[0])
+    return Synthesis(count_cells(cells), cells, str(found["creator"]).split(" (")[0])
 
 
 def _assignment(name: str, value: int | str) -> str:
     return f"-set {name} {value}" if isinstance(value, int) else f'-set {name} "{value}"'
 
 
-def _cost(cells: Mapping[str, int]) -> Cost:
+def count_cells(cells: Mapping[str, int]) -> Cost:
+    """Cells of a netlist, by the name of the primitive, as lookup tables, registers, block RAMs and multipliers."""
+
     def count(weights: Mapping[str, float]) -> float:
         return sum(weights.get(name, 0) * number for name, number in cells.items())
 
