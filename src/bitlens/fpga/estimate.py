@@ -164,7 +164,8 @@ def _rescale(p: dict[str, int], family: str) -> Cost:
     width = max(multiplier + p["IN_BITS"] + 1, p["ADDEND_BITS"]) + 1  # of the sum that is shifted
     dsp = 0 if multiplier + p["IN_BITS"] + 1 < 9 or multiplier <= 2 else (1 if multiplier <= 25 else 2)
     rom = _rom(p["ROWS"], lanes * (multiplier + p["ADDEND_BITS"] + 2), family, held=True)
-    lane = width + p["OUT_BITS"] * 3 + ceil(width / 2) if p["ROWS"] > 1 else 1.43 * width
+    lane = 1.5 * width + p["OUT_BITS"] * 3 if p["ROWS"] > 1 else 1.43 * width
+    lane += 12 if 1 < p["ROWS"] <= 8 else 0  # words of few rows are found by logic, not a table
     ff = lanes * (width + p["OUT_BITS"] + 6) + (_bits(p["FOLDS"]) if p["FOLDS"] > 1 else 0) + 4
     if p["ROWS"] > 8:  # addends wait for the product; of few rows most columns are alike
         ff += lanes * p["ADDEND_BITS"]
