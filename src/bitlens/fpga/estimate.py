@@ -146,7 +146,7 @@ def _thresholds(lanes: int, depth: int, bits: int, levels: int, out_bits: int, f
     rom = _rom(depth, lanes * (levels * bits + values), family)
     choose = levels * out_bits / 1.5 if levels <= 3 else 10 * levels
     compare = levels * _comparison(bits, constant=depth == 1)
-    return rom + Cost(round(lanes * (compare + choose)), lanes * (bits + out_bits) + 2)
+    return rom + Cost(round(lanes * (compare + choose)), lanes * (bits + out_bits + levels) + 3)
 
 
 def _credit_queue(width: int, depth: int, family: str) -> Cost:
@@ -156,7 +156,7 @@ def _credit_queue(width: int, depth: int, family: str) -> Cost:
 def _steps(p: dict[str, int], family: str) -> Cost:
     core = _thresholds(p["LANES"], p["ROWS"], p["IN_BITS"], p["LEVELS"], p["OUT_BITS"], family)
     fold = _bits(p["FOLDS"]) if p["FOLDS"] > 1 else 0
-    return core + _credit_queue(p["LANES"] * p["OUT_BITS"], 5, family) + Cost(2 * fold, fold)
+    return core + _credit_queue(p["LANES"] * p["OUT_BITS"], 6, family) + Cost(2 * fold, fold)
 
 
 def _rescale(p: dict[str, int], family: str) -> Cost:
@@ -224,7 +224,7 @@ def _mvtu(p: dict[str, int], family: str) -> Cost:
         ends = _thresholds(pe, outer, p["ACC_BITS"], p["LEVELS"], p["OUT_BITS"], family)
     else:
         ends = _rom(outer, pe * p["OUT_BITS"], family) + Cost(pe * p["OUT_BITS"], pe * (p["ACC_BITS"] + p["OUT_BITS"]))
-    queue = _credit_queue(pe * p["OUT_BITS"], (read + p["PE_LATENCY"] + 3) // inner + 2, family)
+    queue = _credit_queue(pe * p["OUT_BITS"], (read + p["PE_LATENCY"] + 4) // inner + 2, family)
     control = Cost(
         30 + 2 * _bits(inner * outer) + (beat if outer > 1 else 0),
         2 * _bits(inner * outer) + 2 * fold + read * beat + p["PE_LATENCY"] + 4 + (0 if outer == 1 else 2),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 from bitlens.core.files import write_atomically
@@ -18,18 +19,23 @@ class _Part:
     """How tools name a device.
 
     Args:
-        synth: arguments of the Yosys command.
+        synth: the Yosys command.
+        finish: Yosys commands after it.
         place: command of nextpnr, "" where it has no such device; {clock} in MHz.
         constraints: ending of the constraints file.
         vivado: part name, "" for other makers.
     """
 
     synth: str
+    finish: str = ""
     place: str = ""
     constraints: str = "xdc"
     vivado: str = ""
 
 
+# nextpnr takes one module only. The second register of rom.sv is the block RAM's own (ebr_output_register.v).
+_FLATTEN = "setattr -mod -unset keep_hierarchy *\nflatten\nopt_clean\n"
+_EBR_REGISTERS = 'setparam -set REGMODE_A "OUTREG" -set REGMODE_B "OUTREG" *rom*/t:DP16KD\n'
 _ECP5 = "nextpnr-ecp5 --{size}k --package CABGA756 --speed 6 --json build/accelerator.json --freq {clock} "
 _ECP5 += "--lpf constraints/accelerator.lpf --lpf-allow-unconstrained --textcfg build/accelerator.config "
 _ECP5 += "--report build/timing.json --timing-allow-fail"
@@ -44,11 +50,11 @@ def _xc7(part: str) -> _Part:
 
 
 def _ecp5(size: int) -> _Part:
-    return _Part("synth_ecp5", _ECP5.replace("{size}", str(size)), "lpf")
+    return _Part("synth_ecp5 -noflatten", _EBR_REGISTERS + _FLATTEN, _ECP5.replace("{size}", str(size)), "lpf")
 
 
 def _ice40(size: str, extra: str = "") -> _Part:
-    return _Part(f"synth_ice40{extra}", _ICE40.replace("{size}", size), "pcf")
+    return _Part(f"synth_ice40{extra} -noflatten", _FLATTEN, _ICE40.replace("{size}", size), "pcf")
 
 
 _PARTS = {
@@ -63,7 +69,7 @@ _PARTS = {
     "lfe5u-85f": _ecp5(85),
     "ice40up5k": _ice40("up5k --package sg48", " -device u -dsp"),
     "ice40hx8k": _ice40("hx8k --package ct256"),
-    "gw2a-18": _Part("synth_gowin", _GOWIN, "cst"),
+    "gw2a-18": _Part("synth_gowin -noflatten", _FLATTEN, _GOWIN, "cst"),
 }
 
 
@@ -84,6 +90,9 @@ def write_flows(device: Device, clock_mhz: float, folder: Path) -> None:
     }
     if part.place:
         files["scripts/place.sh"] = _place(part, clock_mhz)
+    if _EBR_REGISTERS in part.finish:
+        register = resources.files("bitlens.fpga") / "synth" / "ebr_output_register.v"
+        files["scripts/ebr_output_register.v"] = register.read_text()
     if part.vivado:
         files["scripts/vivado.tcl"] = _VIVADO.replace("PART", part.vivado)
     for name, text in files.items():
@@ -92,10 +101,9 @@ def write_flows(device: Device, clock_mhz: float, folder: Path) -> None:
 
 def _yosys(part: _Part) -> str:
     return f"""# Synthesis: mkdir -p build && yosys -l build/synthesis.log scripts/synthesise.ys   (from the project's folder)
-read_verilog -defer -sv rtl/*.sv rtl/accelerator.v
-hierarchy -check -top accelerator
+read_verilog -defer -sv rtl/*.sv rtl/accelerator.v{" scripts/ebr_output_register.v" if _EBR_REGISTERS in part.finish else ""}
 {part.synth} -top accelerator
-tee -o build/utilisation.txt stat
+{part.finish}tee -o build/utilisation.txt stat
 write_json build/accelerator.json
 """
 

@@ -22,7 +22,7 @@ from bitlens.fpga.network import Element, FpgaError, Network
 __all__ = ["Pace", "predict_pace"]
 
 _FRAMES = 5
-_PIPES = {"steps": 3, "rescale": 4, "extend": 0, "fork2": 0}  # cycles from a beat in to the beat out
+_PIPES = {"steps": 4, "rescale": 4, "extend": 0, "fork2": 0}  # cycles from a beat in to the beat out
 
 
 @dataclass(frozen=True)
@@ -356,4 +356,4 @@ def _extend(chain: _Chain, head: int, row: int, after: int, pipe: int) -> None:
 
 def _mvtu_stages(element: Element) -> int:
     """Cycles from the last beat of a vector to its first result, out of the queue."""
-    return element.parameters["PE_LATENCY"] + (1 if element.modes["KERNEL"] == "lutrom" else 2) + 3
+    return element.parameters["PE_LATENCY"] + (1 if element.modes["KERNEL"] == "lutrom" else 2) + 4

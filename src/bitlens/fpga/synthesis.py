@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 from bitlens.fpga.cost import Cost
@@ -108,7 +109,8 @@ def synthesise(
         # The package's Yosys sees nothing but the folder it runs in: names are relative to it.
         work = Path(temporary)
         root = work if folder is None else folder
-        copies = [Path(shutil.copy(path, work / path.name)) for path in sources]
+        register = Path(str(resources.files("bitlens.fpga") / "synth" / "ebr_output_register.v"))
+        copies = [Path(shutil.copy(path, work / path.name)) for path in (*sources, register)]
         report, script = work / "cells.json", work / "script.ys"
         lines = [f"read_verilog -sv {' '.join(str(path.relative_to(root)) for path in copies)}"]
         if parameters:

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bitlens.core.grid import Grid
 from bitlens.fpga.folding import Fold
@@ -48,11 +50,11 @@ class Circuit(Wiring):
         assert grid is not None
         return grid
 
-    def products(self, node: Node, stream: Stream) -> tuple[Products, tuple[int, int]]:
-        """How a dense convolution multiplies what a stream brings, and bounds of its sums."""
+    def products(self, node: Node, weights: npt.NDArray[Any], stream: Stream) -> tuple[Products, tuple[int, int]]:
+        """How a convolution of dense weights (O, kh, kw, C) multiplies what a stream brings, and bounds of its sums."""
         key = (node.name, stream.bits, stream.signed)
         if key not in self._products:
-            weights, grid = node.attrs["weights"], self.grid(node.inputs[0])
+            grid = self.grid(node.inputs[0])
             products = Products(weights.reshape(len(weights), -1).astype(np.int64), stream.bits, stream.signed)
             bounds = products.range(min(grid.lo, 0), max(grid.hi, 0))  # 0 stands outside the image
             self._products[key] = products, bounds

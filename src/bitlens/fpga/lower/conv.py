@@ -61,7 +61,7 @@ def _lower_dense(circuit: Circuit, node: Node) -> None:
     if out_folds > 1 and in_folds > 1 and not windows:  # the next vector comes while this one is worked on
         stream = circuit.add("fifo", stream.wire, {"WIDTH": stream.width, "DEPTH": in_folds}, stream)
     bias = _bias(node, outputs)
-    products, (lo, hi) = circuit.products(node, stream)
+    products, (lo, hi) = circuit.products(node, weights, stream)
     stored = products.stored
     if column:  # as the beats come: (O, kh, kw, C) -> (O, kw, C // lanes, kh, lanes)
         stored = stored.reshape(outputs, kh, kw, depth // lanes, lanes).transpose(0, 2, 3, 1, 4).reshape(outputs, -1)

@@ -84,6 +84,17 @@ module accumulate #(
                   .sum(value),
                   .carry_out(unused)
               );
+            end else if (TARGET == "ecp5") begin : gen_ecp5
+              add_ecp5 #(
+                  .WIDTH(SUM_BITS)
+              ) u_add (
+                  .a(a),
+                  .b({SUM_BITS{1'b0}}),
+                  .c(z),
+                  .d({SUM_BITS{MINUS != 0}}),
+                  .carry_in(MINUS != 0),
+                  .sum(value)
+              );
             end else begin : gen_binary
               assign value = MINUS != 0 ? a - z : a + z;
             end
@@ -121,6 +132,19 @@ module accumulate #(
           .carry_in(LAST_NEGATIVE != 0),
           .sum(next),
           .carry_out(unused)
+      );
+    end else if (TARGET == "ecp5") begin : gen_ecp5
+      add_ecp5 #(
+          .WIDTH(ACC_BITS),
+          .FORM(1),
+          .START(START)
+      ) u_add (
+          .a(total),
+          .b({ACC_BITS{first}}),
+          .c(z),
+          .d({ACC_BITS{LAST_NEGATIVE != 0}}),
+          .carry_in(LAST_NEGATIVE != 0),
+          .sum(next)
       );
     end else begin : gen_binary
       wire [ACC_BITS-1:0] held = first ? START : total;

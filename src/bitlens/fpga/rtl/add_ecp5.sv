@@ -1,33 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sum of two numbers in one carry chain of an ECP5, without a clock; each bit may be a function of two inputs.
 //
-//   sum = A + B        A[i] = first(a[i], b[i]), B[i] = second(c[i], d[i])
+//   sum = A + B + carry_in        A[i] = first(a[i], b[i]), B[i] = second(c[i], d[i])
 //
-// INIT is the table of A[i] ^ B[i]: bit {d, c, b, a}. The cell takes its bits 0 to 3 for A[i], so second(0, 0) must be 0.
+// FORM says which functions:
+//   0: A = a,                   B = c ^ d
+//   1: A = b ? START[i] : a,    B = c ^ d       an accumulator
+//   2: A = a & b,               B = c & d       gated numbers
+//   3: A = a ^ b,               B = c ^ d       gated numbers, inverted
+// A cell's table is that of A ^ B, and it takes the table's first four bits for A: second(0, 0) must be 0.
 module add_ecp5 #(
     parameter WIDTH = 4,
-    parameter [15:0] INIT = 16'h6666
+    parameter FORM = 0,
+    parameter [WIDTH-1:0] START = '0
 ) (
     input  logic [WIDTH-1:0] a,
     input  logic [WIDTH-1:0] b,
     input  logic [WIDTH-1:0] c,
     input  logic [WIDTH-1:0] d,
+    input  logic             carry_in,
     output logic [WIDTH-1:0] sum
 );
+  function automatic [15:0] contents(input integer form, input start);
+    integer i;
+    logic left, right;
+    contents = '0;
+    for (i = 0; i < 16; i = i + 1) begin
+      left = form == 0 ? i[0] : form == 1 ? (i[1] ? start : i[0]) : form == 2 ? i[0] && i[1] : i[0] ^ i[1];
+      right = form == 2 ? i[2] && i[3] : i[2] ^ i[3];
+      contents[i] = left ^ right;
+    end
+  endfunction
+
   localparam CELLS = (WIDTH + 1) / 2;
+  localparam [2*CELLS-1:0] START_BITS = (2 * CELLS)'(START);
   wire [2*CELLS-1:0] a_in = (2 * CELLS)'(a);
   wire [2*CELLS-1:0] b_in = (2 * CELLS)'(b);
   wire [2*CELLS-1:0] c_in = (2 * CELLS)'(c);
   wire [2*CELLS-1:0] d_in = (2 * CELLS)'(d);
   wire [2*CELLS-1:0] s;
   wire [CELLS:0] carry;
-  assign carry[0] = 1'b0;
+  assign carry[0] = carry_in;
   genvar i;
   generate
     for (i = 0; i < CELLS; i = i + 1) begin : gen_cell
       CCU2C #(
-          .INIT0(INIT),
-          .INIT1(INIT),
+          .INIT0(contents(FORM, START_BITS[2*i])),
+          .INIT1(contents(FORM, START_BITS[2*i+1])),
           .INJECT1_0("NO"),
           .INJECT1_1("NO")
       ) u_cell (

@@ -10,7 +10,7 @@ module addends #(
     parameter FOLDS = 1,
     parameter IN_BITS = 8,  // two's complement
     parameter OUT_BITS = 8,  // two's complement
-    parameter TABLE = "table.hex",
+    parameter TABLE = "",
     localparam FOLD = $clog2(FOLDS) > 0 ? $clog2(FOLDS) : 1
 ) (
     input  logic                      clk,
@@ -22,7 +22,11 @@ module addends #(
     output logic                      out_valid
 );
   logic [LANES*OUT_BITS-1:0] rom[0:FOLDS-1];
-  initial $readmemh(TABLE, rom);
+  generate
+    if (TABLE != "") begin : gen_contents
+      initial $readmemh(TABLE, rom);
+    end
+  endgenerate
 
   logic [LANES*OUT_BITS-1:0] row;
   logic [LANES*IN_BITS-1:0] data;

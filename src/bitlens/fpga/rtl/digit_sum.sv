@@ -108,6 +108,17 @@ module digit_sum #(
                   .carry_out(high)
               );
               assign value = BITS'({high, low});
+            end else if (TARGET == "ecp5") begin : gen_ecp5
+              add_ecp5 #(
+                  .WIDTH(BITS)
+              ) u_add (
+                  .a(BITS'(a)),
+                  .b({BITS{1'b0}}),
+                  .c(BITS'(b)),
+                  .d({BITS{1'b0}}),
+                  .carry_in(1'b0),
+                  .sum(value)
+              );
             end else begin : gen_binary
               assign value = BITS'(a) + BITS'(b);
             end

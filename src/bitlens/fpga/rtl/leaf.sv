@@ -84,12 +84,13 @@ module leaf #(
     end else if (FORM == "gated" && TARGET == "ecp5") begin : gen_pair_ecp5
       add_ecp5 #(
           .WIDTH(IN_BITS + 1),
-          .INIT(ODD != 0 ? 16'h6996 : 16'h7888)
+          .FORM(ODD != 0 ? 3 : 2)
       ) u_add (
           .a({1'b0, {IN_BITS{digits[0]}}}),
           .b({1'b0, numbers[IN_BITS-1:0]}),
           .c({1'b0, {IN_BITS{digits[1]}}}),
           .d({1'b0, numbers[2*IN_BITS-1:IN_BITS]}),
+          .carry_in(1'b0),
           .sum(sum[IN_BITS:0])
       );
     end else if (FORM == "gated") begin : gen_pair

@@ -8,7 +8,7 @@
 // channel's sum is known from its weights alone and taken back by its breakpoints, or its addend.
 //
 // The vector comes as IN_FOLDS beats of SIMD numbers and is kept for the further OUT_FOLDS - 1 passes over it. Weights lie in a
-// ROM of OUT_FOLDS*IN_FOLDS words, one word a cycle. Latency of a vector: IN_FOLDS + READ + PE_LATENCY + 3 cycles to its first
+// ROM of OUT_FOLDS*IN_FOLDS words, one word a cycle. Latency of a vector: IN_FOLDS + READ + PE_LATENCY + 4 cycles to its first
 // beat out (READ: 2 for block RAM with its output register, 1 for a ROM of LUTs). Throughput: OUT_FOLDS*IN_FOLDS cycles a
 // vector. A queue with credits stands at the output instead of an enable through the pipeline. Reset forgets the vector in
 // progress and the queue.
@@ -29,8 +29,8 @@ module mvtu #(
     parameter [63:0] KERNEL = "fold",  // where the weights lie: "fold" block RAM, "lutrom" LUTs
     parameter [63:0] TARGET = "generic",  // whose primitives to use: "xc7", "ecp5", "gowin", or "generic" for none
     parameter BEHAVIOURAL = 0,  // 1: the body that simulates fast, the same in every cycle
-    parameter WEIGHTS = "weights.hex",  // word of (out fold, in fold): PE lanes of SIMD weights
-    parameter TABLE = "table.hex"  // word of an out fold: PE lanes of a step table (thresholds.sv) or of an addend
+    parameter WEIGHTS = "",  // word of (out fold, in fold): PE lanes of SIMD weights
+    parameter TABLE = ""  // word of an out fold: PE lanes of a step table (thresholds.sv) or of an addend
 ) (
     input  logic                    clk,
     input  logic                    rst,  // synchronous, active high
@@ -47,7 +47,7 @@ module mvtu #(
   localparam IN_FOLD = $clog2(IN_FOLDS) > 0 ? $clog2(IN_FOLDS) : 1;
   localparam OUT_FOLD = $clog2(OUT_FOLDS) > 0 ? $clog2(OUT_FOLDS) : 1;
   localparam READ = KERNEL == "fold" ? 2 : 1;  // cycles from an address to its word
-  localparam STAGES = READ + PE_LATENCY + 2;  // from issue to result
+  localparam STAGES = READ + PE_LATENCY + 3;  // from issue to result
 
   // issue: one beat of the vector and one word of weights a cycle
   logic [IN_FOLD-1:0] in_fold;
@@ -144,6 +144,7 @@ module mvtu #(
           .WIDTH(WORD),
           .DEPTH(DEPTH),
           .READ(READ),
+          .TARGET(TARGET),
           .CONTENTS(WEIGHTS)
       ) u_weights (
           .clk(clk),
@@ -173,7 +174,7 @@ module mvtu #(
     end
   endgenerate
 
-  // step tables, or addends: 2 cycles
+  // step tables: 3 cycles; or addends: 2
   wire [PE*OUT_BITS-1:0] results;
   wire results_valid;
   generate

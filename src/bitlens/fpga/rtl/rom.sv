@@ -4,12 +4,15 @@
 //   word = contents[address], READ cycles later
 //
 // READ = 2: in block RAM, the second cycle in its output register, which cuts the long way out of the memory. READ = 1: in LUTs.
-// Throughput 1 word a cycle; no reset.
+// Throughput 1 word a cycle; no reset. Vivado moves the second register into the memory by itself. Yosys does not: for ecp5 the
+// register is a module of its own, `ebr_output_register`, which stands beside the synthesis script. The script turns the
+// memory's own register on and makes that module a wire; a flow that does not know it stops at the missing module.
 module rom #(
     parameter WIDTH = 8,  // bits of a word
     parameter DEPTH = 16,  // words
     parameter READ = 2,
-    parameter CONTENTS = "contents.hex",
+    parameter [63:0] TARGET = "generic",
+    parameter CONTENTS = "",
     localparam ADDRESS = $clog2(DEPTH) > 0 ? $clog2(DEPTH) : 1
 ) (
     input  logic               clk,
@@ -20,16 +23,28 @@ module rom #(
     if (READ == 2) begin : gen_block
       (* rom_style = "block", ram_style = "block", syn_romstyle = "EBR" *)
       logic [WIDTH-1:0] words[0:DEPTH-1];
-      initial $readmemh(CONTENTS, words);
+      if (CONTENTS != "") begin : gen_contents
+        initial $readmemh(CONTENTS, words);
+      end
       logic [WIDTH-1:0] read;
-      always_ff @(posedge clk) begin
-        read <= words[address];
-        word <= read;
+      always_ff @(posedge clk) read <= words[address];
+      if (TARGET == "ecp5") begin : gen_ecp5
+        ebr_output_register #(
+            .WIDTH(WIDTH)
+        ) u_register (
+            .clk(clk),
+            .in (read),
+            .out(word)
+        );
+      end else begin : gen_register
+        always_ff @(posedge clk) word <= read;
       end
     end else begin : gen_luts
       (* rom_style = "distributed", ram_style = "distributed", syn_romstyle = "logic" *)
       logic [WIDTH-1:0] words[0:DEPTH-1];
-      initial $readmemh(CONTENTS, words);
+      if (CONTENTS != "") begin : gen_contents
+        initial $readmemh(CONTENTS, words);
+      end
       always_ff @(posedge clk) word <= words[address];
     end
   endgenerate

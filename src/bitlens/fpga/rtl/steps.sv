@@ -3,7 +3,7 @@
 //
 //   out[l] = value[l][ #{ j : in[l] >= breakpoint[l][j] } ]        (thresholds.sv)
 //
-// FOLDS beats make a pixel. Latency 3 cycles, throughput 1 beat a cycle. Reset forgets what is on the way.
+// FOLDS beats make a pixel. Latency 4 cycles, throughput 1 beat a cycle. Reset forgets what is on the way.
 module steps #(
     parameter LANES = 1,
     parameter FOLDS = 1,
@@ -53,7 +53,7 @@ module steps #(
 
   credit_queue #(
       .WIDTH(LANES * OUT_BITS),
-      .DEPTH(5)  // a beat a cycle, 3 cycles on the way
+      .DEPTH(6)  // a beat a cycle, 4 cycles on the way
   ) u_queue (
       .clk(clk),
       .rst(rst),

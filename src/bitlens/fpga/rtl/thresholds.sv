@@ -3,15 +3,16 @@
 //
 //   out[l] = value[l][ #{ j : in[l] >= breakpoint[l][j] } ]
 //
-// The table's word for a fold holds, for lane 0 first: LEVELS breakpoints of IN_BITS, then LEVELS + 1 values of OUT_BITS.
-// Latency 2 cycles, one beat a cycle, no handshake: who uses it has room for what comes out. Reset stops what is on the way.
+// The table's word for a fold holds, for lane 0 first: LEVELS breakpoints of IN_BITS, ascending, then LEVELS + 1 values of
+// OUT_BITS. So the breakpoints reached come before those that are not, and the value is that between the two.
+// Latency 3 cycles, one beat a cycle, no handshake: who uses it has room for what comes out. Reset stops what is on the way.
 module thresholds #(
     parameter LANES = 1,
     parameter FOLDS = 1,
     parameter IN_BITS = 8,  // two's complement
     parameter LEVELS = 3,
     parameter OUT_BITS = 2,
-    parameter TABLE = "table.hex",
+    parameter TABLE = "",
     localparam FOLD = $clog2(FOLDS) > 0 ? $clog2(FOLDS) : 1
 ) (
     input  logic                      clk,
@@ -23,19 +24,22 @@ module thresholds #(
     output logic                      out_valid
 );
   localparam LANE = LEVELS * IN_BITS + (LEVELS + 1) * OUT_BITS;
-  localparam COUNT = $clog2(LEVELS + 1);
 
   logic [LANES*LANE-1:0] rom[0:FOLDS-1];
-  initial $readmemh(TABLE, rom);
+  generate
+    if (TABLE != "") begin : gen_contents
+      initial $readmemh(TABLE, rom);
+    end
+  endgenerate
 
   logic [LANES*LANE-1:0] row;
   logic [LANES*IN_BITS-1:0] data;
-  logic valid;
+  logic [1:0] valid;
   always_ff @(posedge clk) begin
-    row   <= rom[in_fold];
-    data  <= in_data;
-    valid <= in_valid && !rst;
-    out_valid <= valid && !rst;
+    row <= rom[in_fold];
+    data <= in_data;
+    valid <= rst ? '0 : {valid[0], in_valid};
+    out_valid <= valid[1] && !rst;
   end
 
   genvar lane;
@@ -43,15 +47,22 @@ module thresholds #(
     for (lane = 0; lane < LANES; lane = lane + 1) begin : gen_lane
       wire [LANE-1:0] entry = row[lane*LANE+:LANE];
       wire signed [IN_BITS-1:0] number = data[lane*IN_BITS+:IN_BITS];
-      logic [COUNT-1:0] count;
-      integer j;
+      logic [LEVELS-1:0] reached;
+      logic [(LEVELS+1)*OUT_BITS-1:0] values;
+      wire [LEVELS+1:0] from = {1'b0, reached, 1'b1};
+      logic [OUT_BITS-1:0] value;
+      integer j, k;
       always_comb begin
-        count = '0;
-        for (j = 0; j < LEVELS; j = j + 1) begin
-          if (number >= $signed(entry[j*IN_BITS+:IN_BITS])) count = count + 1'b1;
+        value = '0;
+        for (j = 0; j <= LEVELS; j = j + 1) begin
+          value = value | (values[j*OUT_BITS+:OUT_BITS] & {OUT_BITS{from[j] && !from[j+1]}});
         end
       end
-      always_ff @(posedge clk) out_data[lane*OUT_BITS+:OUT_BITS] <= entry[LEVELS*IN_BITS+count*OUT_BITS+:OUT_BITS];
+      always_ff @(posedge clk) begin
+        for (k = 0; k < LEVELS; k = k + 1) reached[k] <= number >= $signed(entry[k*IN_BITS+:IN_BITS]);
+        values <= entry[LEVELS*IN_BITS+:(LEVELS+1)*OUT_BITS];
+        out_data[lane*OUT_BITS+:OUT_BITS] <= value;
+      end
     end
   endgenerate
 endmodule

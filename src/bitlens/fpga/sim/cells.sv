@@ -45,3 +45,13 @@ module CCU2C #(
   assign COUT = p1 ? c1 : INIT1[{2'b00, B1, A1}];
   wire unused = &{1'b0, INJECT1_0 == "NO", INJECT1_1 == "NO"};
 endmodule
+
+module ebr_output_register #(
+    parameter WIDTH = 8
+) (
+    input  logic             clk,
+    input  logic [WIDTH-1:0] in,
+    output logic [WIDTH-1:0] out
+);
+  always_ff @(posedge clk) out <= in;
+endmodule
