@@ -112,10 +112,10 @@ def synthesise(
         register = Path(str(resources.files("bitlens.fpga") / "synth" / "ebr_output_register.v"))
         copies = [Path(shutil.copy(path, work / path.name)) for path in (*sources, register)]
         report, script = work / "cells.json", work / "script.ys"
-        lines = [f"read_verilog -sv {' '.join(str(path.relative_to(root)) for path in copies)}"]
-        if parameters:
-            lines.append(f"chparam {' '.join(_assignment(*item) for item in parameters.items())} {top}")
-        lines += [f"{_SCRIPTS[family]} -top {top}", f"tee -q -o {report.relative_to(root)} stat -json"]
+        lines = [f"read_verilog -defer -sv {' '.join(str(path.relative_to(root)) for path in copies)}"]
+        given = " ".join(_assignment(*item) for item in (parameters or {}).items())
+        lines += [f"hierarchy -top {top} {given}", f"{_SCRIPTS[family]} -top {top}"]
+        lines.append(f"tee -q -o {report.relative_to(root)} stat -json")
         script.write_text("\n".join(lines) + "\n")
         command = [find_yosys(), "-q", "-s", str(script.relative_to(root))]
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
@@ -130,7 +130,7 @@ def synthesise(
 
 
 def _assignment(name: str, value: int | str) -> str:
-    return f"-set {name} {value}" if isinstance(value, int) else f'-set {name} "{value}"'
+    return f"-chparam {name} {value}" if isinstance(value, int) else f'-chparam {name} "{value}"'
 
 
 def count_cells(cells: Mapping[str, int]) -> Cost:
