@@ -98,7 +98,10 @@ def test_training_covers_more_than_the_mixture() -> None:
     drawn = [draw_training(rng) for _ in range(500)]
     assert any(amounts.length > 8 for amounts in drawn)
     assert any(amounts.side is not None and amounts.side < 40 for amounts in drawn)
-    assert 0.15 < np.mean([amounts.codec == "webp" for amounts in drawn]) < 0.25
+    webps = [amounts for amounts in drawn if amounts.codec == "webp" and amounts.quality is not None]
+    assert 0.22 < len(webps) / len(drawn) < 0.32
+    assert min(amounts.quality for amounts in webps) < 20
+    assert any(amounts.length == 0 and amounts.side is not None and amounts.side > 40 for amounts in webps)
     assert any(amounts.side is None and amounts.noise == 0 and amounts.quality is None for amounts in drawn)
 
 

@@ -167,7 +167,7 @@ def _clearness_card(table: Table) -> str:
         "mixture": "all degradations at once",
         "disc": "defocus, never trained on",
         "curve": "motion along an arc, never trained on",
-        "h264": "H.264, never trained on (WebP was)",
+        "h264": "H.264, never trained on; WebP, a related codec, was",
         "twice": "JPEG twice, never trained on",
     }
     return rows(head, [line(*pair) for pair in label.items()])

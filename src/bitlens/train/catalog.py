@@ -147,9 +147,9 @@ _ALL = (
         task=ClearnessOfFaces(),
         net=FaceClearness,
         bits="w2a2",
-        epochs=16,
+        epochs=68,
         batch=32,
-        rate=3e-3,
+        rate=2e-3,
         licence=_FACES_LICENCE,
     ),
     Recipe(
