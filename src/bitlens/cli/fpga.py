@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     make = parser.add_argument_group("to make a project")
     make.add_argument("-o", "--output", metavar="DIR", type=Path, help="folder; an older project in it is replaced")
     make.add_argument("--device", metavar="NAME", help=", ".join(device_names()))
+    make.add_argument("--size", metavar="HxW", help="height and width for a program of symbolic size")
     make.add_argument("--fps", metavar="N", type=float, help="goal: images a second at the clock; the smallest circuit")
     make.add_argument(
         "--luts", metavar="P%", help="share of the device's lookup tables (default: 70%%; with --fps 100%%)"
@@ -83,6 +84,7 @@ def _make(arguments: argparse.Namespace) -> int:
             raise FpgaError(f"--{name}: must be above 0, not {number:g}")
     check_folder(arguments.output)
     program = Program.load(program_path(arguments.model))
+    size = parse_size(arguments.size)
     if size is not None:
         program = fix_size(program, size)
     with tqdm(total=5, desc="fpga", disable=not sys.stderr.isatty(), leave=False) as bar:

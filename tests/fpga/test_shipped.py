@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every network that is shipped or has a results page, as a circuit: lowered, simulated, every integer compared."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage import data
+
+from bitlens.fpga.folding import default_folding
+from bitlens.fpga.lower import lower_program
+from bitlens.fpga.network import FpgaError
+from bitlens.fpga.project import write_project
+from bitlens.fpga.simulate import Simulator
+from bitlens.fpga.size import fix_size
+from bitlens.graph.file import Program
+
+ROOT = Path(__file__).parents[2]
+SIZES = {  # height and width for those that have none; two images each but for the largest
+    "src/bitlens/vision/models/face_detector.bitlens": (64, 96),
+    "src/bitlens/vision/models/face_clearness.bitlens": None,
+    "src/bitlens/vision/models/face_pose.bitlens": None,
+    "docs/results/cifar10/w1a2g6/w1a2g6.bitlens": None,
+    "docs/results/cifar10_resnet20/w2a2g32/resnet20_w2a2.bitlens": None,
+    "docs/results/camvid/w2a2g32/bitfcn_w2a2.bitlens": (32, 48),
+    "docs/results/tinyimagenet/googlenet_w4a4g32/googlenet_w4a4.bitlens": None,
+}
+REFUSED = {"docs/results/ptb/lstm_w2a2/lstm_w2a2.bitlens": "program: must have one input for a circuit, not 3"}
+
+
+def pictures(program: Program, count: int) -> np.ndarray:
+    """Pieces of a photograph, (count, H, W, C), around the face."""
+    (name,) = program.graph.inputs
+    height, width, channels = program.graph.value(name).shape or ()
+    assert height is not None
+    assert width is not None
+    photograph = data.astronaut()
+    pieces = [photograph[y : y + height, 180 : 180 + width] for y in range(60, 60 + 8 * count, 8)]
+    return np.stack(pieces) if channels == 3 else np.stack(pieces)[..., 1:2]
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_every_integer_is_golden_s(name: str, tmp_path: Path) -> None:
+    program, size = Program.load(ROOT / name), SIZES[name]
+    if size is not None:
+        program = fix_size(program, size)
+    network = lower_program(program, default_folding(program, 2, 8))
+    simulator = Simulator(network, write_project(network, tmp_path))
+    images = pictures(program, 2)
+    golden, found = program.run(images), simulator.run(images)
+    assert found.outputs.keys() == golden.keys()
+    for output, array in found.outputs.items():
+        assert np.array_equal(array, golden[output])
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_no_circuit_says_why(name: str) -> None:
+    program = Program.load(ROOT / name)
+    with pytest.raises(FpgaError, match=f"^{re.escape(REFUSED[name])}$"):
+        lower_program(program, default_folding(program))
+
+
+def test_every_program_of_the_repository_is_here() -> None:
+    found = {str(path.relative_to(ROOT)) for folder in ("src", "docs") for path in (ROOT / folder).rglob("*.bitlens")}
+    assert found == {*SIZES, *REFUSED}
