@@ -61,6 +61,12 @@ What the integers mean: real value = scale * integer + offset.
 |---|---|---|
 {scales}
 
+## Registers
+
+`s_axil` is an AXI4-Lite slave of 32-bit registers: 0x00 identity ("BITL"), 0x04 version of this list (1), 0x08 state (bit 0:
+images are inside; bit 1: `tlast` came at another beat than an image's last, write 1 to clear), 0x10 images that came in, 0x14
+images that went out, 0x18 cycles of the last image. Tie its valid inputs low where nobody reads them.
+
 ## Send an image
 
 Connect `s_axis` to a DMA engine's memory-to-stream side and each output to a stream-to-memory side, with a width

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The accelerator around a circuit: AXI4-Stream at both ends, integers in containers of whole bytes.
+"""The accelerator around a circuit: AXI4-Stream at both ends, integers in containers of whole bytes; registers that tell.
 
-s_axis -> axis_in -> top -> axis_out -> m0_axis, m1_axis, ...
+s_axis -> axis_in -> top -> axis_out -> m0_axis, m1_axis, ...;   status <-> s_axil (AXI4-Lite)
 """
 
 from __future__ import annotations
@@ -12,7 +12,26 @@ from bitlens.fpga.verilog import instance, module_head
 
 __all__ = ["SHELL_MODULES", "container_bits", "edge_bytes", "shell"]
 
-SHELL_MODULES = ("axis_in", "axis_out")
+SHELL_MODULES = ("axis_in", "axis_out", "status")
+_REGISTERS = {  # of AXI4-Lite, what a channel's side drives: direction and bits
+    "awaddr": ("input", 5),
+    "awvalid": ("input", 1),
+    "awready": ("output", 1),
+    "wdata": ("input", 32),
+    "wstrb": ("input", 4),
+    "wvalid": ("input", 1),
+    "wready": ("output", 1),
+    "bresp": ("output", 2),
+    "bvalid": ("output", 1),
+    "bready": ("input", 1),
+    "araddr": ("input", 5),
+    "arvalid": ("input", 1),
+    "arready": ("output", 1),
+    "rdata": ("output", 32),
+    "rresp": ("output", 2),
+    "rvalid": ("output", 1),
+    "rready": ("input", 1),
+}
 
 
 def container_bits(stream: Stream) -> int:
@@ -31,12 +50,15 @@ def shell(network: Network) -> str:
     ports = ["input wire aclk", "input wire aresetn", *_ports("s_axis", entry, "input", "output")]
     for place, stream in enumerate(exits):
         ports += _ports(f"m{place}_axis", stream, "output", "input")
+    ports += [
+        f"{way} wire {f'[{bits - 1}:0] ' if bits > 1 else ''}s_axil_{name}" for name, (way, bits) in _REGISTERS.items()
+    ]
     lines = [
         "// SPDX-License-Identifier: Apache-2.0",
         "// Made by bitlens: top.sv with AXI4-Stream edges; instances and wires, no logic.",
         *module_head("accelerator", ports, BODIES),
         "  wire rst = !aresetn;",
-        "  wire taken, fault;",
+        "  wire arriving, taken, fault;",
         *_wires("s", entry),
     ]
     circuit = {"clk": "aclk", "rst": "rst"} | _handshake("s")
@@ -47,8 +69,17 @@ def shell(network: Network) -> str:
         lines += [*_wires(wire, stream), f"  wire {wire}_given;"]
         parameters = _format(stream) | {"SIGNED": int(stream.signed)}
         lines += instance("axis_out", f"u_axis_out_{place}", parameters, _exit_ports(wire))
-    events = ", ".join(["taken", "fault", *(f"m{place}_given" for place in range(len(exits)))])
-    lines += [f"  wire unused = &{{1'b0, {events}}};"]
+    given = ", ".join(f"m{place}_given" for place in reversed(range(len(exits))))
+    told = {
+        "clk": "aclk",
+        "rst": "rst",
+        "arriving": "arriving",
+        "taken": "taken",
+        "given": f"{{{given}}}",
+        "fault": "fault",
+    }
+    registers = {f"s_axil_{name}": f"s_axil_{name}" for name in _REGISTERS}
+    lines += instance("status", "u_status", {"OUTPUTS": len(exits)}, told | registers)
     lines += [*instance(network.name, f"u_{network.name}", {"BEHAVIOURAL": "BEHAVIOURAL"}, circuit), "endmodule", ""]
     return "\n".join(lines)
 
@@ -78,7 +109,7 @@ def _format(stream: Stream) -> dict[str, object]:
 def _entry_ports() -> dict[str, str]:
     outside = {f"s_t{end}": f"s_axis_t{end}" for end in ("data", "valid", "ready", "last")}
     inside = {f"out_{end}": f"s_{end}" for end in ("data", "valid", "ready")}
-    return {"clk": "aclk", "rst": "rst"} | outside | inside | {"taken": "taken", "fault": "fault"}
+    return {"clk": "aclk", "rst": "rst"} | outside | inside | {event: event for event in ("arriving", "taken", "fault")}
 
 
 def _exit_ports(wire: str) -> dict[str, str]:

@@ -78,6 +78,13 @@ def _module(network: Network, images: int) -> str:
     ports |= {f"s_axis_t{end}": f"s_{end}" for end in ("data", "valid", "ready", "last")}
     for place in range(len(exits)):
         ports |= {f"m{place}_axis_t{end}": f"m{place}_{end}" for end in ("data", "valid", "ready", "last")}
+    ports |= {f"s_axil_{name}": "1'b0" for name in ("awvalid", "wvalid")} | {
+        "s_axil_bready": "1'b1",
+        "s_axil_rready": "1'b1",
+    }
+    ports |= {"s_axil_awaddr": "5'd0", "s_axil_wdata": "32'd0", "s_axil_wstrb": "4'd0", "s_axil_araddr": "5'h14"}
+    ports |= {f"s_axil_{name}": name for name in ("arvalid", "rvalid", "rdata")}
+    ports |= {f"s_axil_{name}": "" for name in ("awready", "wready", "bresp", "bvalid", "arready", "rresp")}
     slow = sum(element.cycles for element in network.elements) + images * network.bottleneck.cycles
     lines = [
         "// SPDX-License-Identifier: Apache-2.0",
@@ -98,6 +105,9 @@ def _module(network: Network, images: int) -> str:
         f"  wire s_last = sent % {entry.beats} == {entry.beats - 1};",
         "  logic s_valid = 1'b0;",
         "  wire s_ready;",
+        "  logic arvalid = 1'b0;  // reads the number of images that went out",
+        "  wire rvalid;",
+        "  wire [31:0] rdata;",
         "  always @(posedge clk)",
         "    if (resetn) begin",
         "      if (s_valid && s_ready) sent <= sent + 1;",
@@ -122,6 +132,10 @@ def _module(network: Network, images: int) -> str:
         "      cycles = cycles + 1;",
         "    end",
         '    if (!done) $fatal(1, "FAIL: the circuit stands still");',
+        "    repeat (4) @(posedge clk);",
+        "    arvalid <= 1'b1;",
+        "    while (!rvalid) @(posedge clk);",
+        f"    if (rdata != {images}) faults = faults + 1;",
         '    if (faults != 0) $fatal(1, "FAIL: %0d beats differ", faults);',
         f'    $display("PASS: {images} images, every beat as golden, %0d cycles", cycles);',
         "    $finish;",

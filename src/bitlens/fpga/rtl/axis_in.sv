@@ -20,6 +20,7 @@ module axis_in #(
     output logic [     LANES*BITS-1:0] out_data,
     output logic                       out_valid,
     input  logic                       out_ready,
+    output logic                       arriving,  // a beat came in
     output logic                       taken,     // a whole image came in
     output logic                       fault
 );
@@ -30,6 +31,7 @@ module axis_in #(
 
   assign s_tready  = out_ready;
   assign out_valid = s_tvalid;
+  assign arriving = step;
   assign taken = step && last;
   assign fault = step && last != s_tlast;
 
