@@ -35,7 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--luts", metavar="P%", help="share of the device's lookup tables (default: 70%%; with --fps 100%%)"
     )
     make.add_argument("--clock", metavar="MHz", type=float, default=200.0, help="assumed (default: %(default)g)")
-    make.add_argument("--size", metavar="HxW", help="height and width for a program of symbolic size")
     simulate = parser.add_argument_group("to simulate one")
     simulate.add_argument(
         "--images",
@@ -84,7 +83,6 @@ def _make(arguments: argparse.Namespace) -> int:
             raise FpgaError(f"--{name}: must be above 0, not {number:g}")
     check_folder(arguments.output)
     program = Program.load(program_path(arguments.model))
-    size = parse_size(arguments.size)
     if size is not None:
         program = fix_size(program, size)
     with tqdm(total=5, desc="fpga", disable=not sys.stderr.isatty(), leave=False) as bar:
