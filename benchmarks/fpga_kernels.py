@@ -21,6 +21,8 @@ from bitlens.fpga.synthesis import synthesise
 
 RESULT = Path(__file__).parents[1] / "docs" / "results" / "fpga_kernels.json"
 ELEMENTS = [(1, 1), (2, 1), (2, 2), (3, 3), (4, 4)]  # bits of number and weight, 36 products a cycle
+MODULES = ("mvtu", "pe", "dot", "delay", "digit_sum", "leaf", "accumulate", "ternary_xc7", "carry_xc7", "add_ecp5")
+MODULES += ("rom", "thresholds", "addends", "credit_queue", "fifo")
 UNITS = [(16, 36), (64, 36)]  # PE x SIMD at 2 x 2 bits
 
 
@@ -55,7 +57,7 @@ def _row(
             parameters |= {"WEIGHTS": "weights.hex", "TABLE": "table.hex"}
             _random_words(folder / "weights.hex", 512, pe * simd * weight_bits)
             _random_words(folder / "table.hex", 8, pe * (3 * int(parameters["ACC_BITS"]) + 4 * 2))
-        sources = [Path(str(path)) for path in RTL.iterdir() if path.name.endswith(".sv")]
+        sources = [Path(str(RTL / f"{name}.sv")) for name in MODULES]
         found = synthesise(sources, module, family, parameters=parameters, folder=folder)
     products = pe * simd
     return {

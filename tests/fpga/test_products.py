@@ -9,10 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitlens.core.grid import Grid
+from bitlens.fpga.folding import default_folding
+from bitlens.fpga.lower import lower_program
 from bitlens.fpga.network import Element, Network, Stream
 from bitlens.fpga.products import Products, pe_latency
-from bitlens.fpga.project import RTL
+from bitlens.fpga.project import RTL, write_project
 from bitlens.fpga.simulate import Simulator
+
+from circuits import branches
+from programs import random_inputs
 
 WIDTHS = [(1, 1), (1, 2), (2, 2), (3, 2), (3, 3), (4, 4), (8, 2), (8, 8)]  # of number and weight
 SIMDS = {1: (2, 20), 2: (1, 13), 3: (7,), 4: (5,), 8: (3,)}  # by bits of the number
@@ -58,6 +63,17 @@ def test_structural_elements_equal_the_plain_one(target: str, tmp_path: Path) ->
     kinds = [kind for kind in kinds if sum(kind[:2]) <= 8 or not kind[2]]  # multipliers take two's complement
     differing = _beats(target, kinds, tmp_path, 10_000)
     assert [kind for kind, count in zip(kinds, differing, strict=True) if count] == []
+
+
+@pytest.mark.parametrize("target", ["xc7", "ecp5"])
+def test_a_circuit_of_primitives_is_golden_with_pauses(target: str, tmp_path: Path) -> None:
+    program = branches()
+    network = lower_program(program, default_folding(program, 3, 4), target)
+    simulator = Simulator(network, write_project(network, tmp_path), structural=True)
+    images = random_inputs(program, 4, 1)["image"]
+    golden = program.run(images)
+    for name, array in simulator.run(images, pauses=(0.3, 0.3)).outputs.items():
+        assert np.array_equal(array, golden[name])
 
 
 def test_a_difference_would_be_seen(tmp_path: Path) -> None:

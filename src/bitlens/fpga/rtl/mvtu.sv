@@ -185,6 +185,7 @@ module mvtu #(
           .IN_BITS(ACC_BITS),
           .LEVELS(LEVELS),
           .OUT_BITS(OUT_BITS),
+          .TARGET(TARGET),
           .TABLE(TABLE)
       ) u_thresholds (
           .clk(clk),

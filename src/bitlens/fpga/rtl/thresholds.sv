@@ -12,6 +12,7 @@ module thresholds #(
     parameter IN_BITS = 8,  // two's complement
     parameter LEVELS = 3,
     parameter OUT_BITS = 2,
+    parameter [63:0] TARGET = "generic",  // on ecp5 a comparison is the sign of a difference: a carry leaves its chain slowly
     parameter TABLE = "",
     localparam FOLD = $clog2(FOLDS) > 0 ? $clog2(FOLDS) : 1
 ) (
@@ -47,11 +48,21 @@ module thresholds #(
     for (lane = 0; lane < LANES; lane = lane + 1) begin : gen_lane
       wire [LANE-1:0] entry = row[lane*LANE+:LANE];
       wire signed [IN_BITS-1:0] number = data[lane*IN_BITS+:IN_BITS];
-      logic [LEVELS-1:0] reached;
+      logic [LEVELS-1:0] reached, reach;
+      for (genvar k = 0; k < LEVELS; k = k + 1) begin : gen_level
+        wire signed [IN_BITS-1:0] breakpoint = entry[k*IN_BITS+:IN_BITS];
+        if (TARGET == "ecp5") begin : gen_sign
+          wire signed [IN_BITS:0] difference = (IN_BITS + 1)'(number) - (IN_BITS + 1)'(breakpoint);
+          assign reach[k] = !difference[IN_BITS];
+          wire unused = &{1'b0, difference};
+        end else begin : gen_compare
+          assign reach[k] = number >= breakpoint;
+        end
+      end
       logic [(LEVELS+1)*OUT_BITS-1:0] values;
       wire [LEVELS+1:0] from = {1'b0, reached, 1'b1};
       logic [OUT_BITS-1:0] value;
-      integer j, k;
+      integer j;
       always_comb begin
         value = '0;
         for (j = 0; j <= LEVELS; j = j + 1) begin
@@ -59,7 +70,7 @@ module thresholds #(
         end
       end
       always_ff @(posedge clk) begin
-        for (k = 0; k < LEVELS; k = k + 1) reached[k] <= number >= $signed(entry[k*IN_BITS+:IN_BITS]);
+        reached <= reach;
         values <= entry[LEVELS*IN_BITS+:(LEVELS+1)*OUT_BITS];
         out_data[lane*OUT_BITS+:OUT_BITS] <= value;
       end
