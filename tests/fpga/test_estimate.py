@@ -12,7 +12,7 @@ from netlists import close, estimated, synthesised, unit, window
 
 NETLISTS = json.loads(
     (Path(__file__).parent / "netlists.json").read_text()
-)  # Yosys 0.70, synth_xilinx, without content
+)  # Yosys 0.70, synth_xilinx, without content; steps with words by chance
 
 
 @pytest.mark.parametrize("row", NETLISTS, ids=lambda row: row["module"])

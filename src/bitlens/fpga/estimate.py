@@ -23,6 +23,7 @@ _RING = Use(written=True)
 _QUEUE = Use(written=True, read_register=False)
 _BLOCK_ROM = Use(written=False, style="block")
 _ROM = Use(written=False)
+_PRODUCT_LUT = 450  # of a multiplier of 25x18 bits: about one for each pair of bits
 _SHALLOW = 12  # words of a ROM, up to which columns may be constant by chance
 
 
@@ -45,7 +46,10 @@ def element_cost(element: Element, device: Device) -> Cost:
     weights = element.memories.get("WEIGHTS")
     if element.module == "mvtu" and weights is not None and weights.depth <= _SHALLOW:
         numbers["COLUMNS"] = weights.columns
-    return _FORMULAS[element.module](numbers, device.family)
+    cost = _FORMULAS[element.module](numbers, device.family)
+    if not device.dsp:  # products of logic
+        cost = Cost(cost.lut + _PRODUCT_LUT * cost.dsp, cost.ff, cost.bram)
+    return cost
 
 
 def _bits(number: int) -> int:
