@@ -81,7 +81,7 @@ def test_a_process_that_dies_is_told() -> None:
 
 def test_a_run_is_the_same_for_any_number_of_workers(tmp_path: Path) -> None:
     lines = [record(f"A_{n}", "train", (30, 30, 50, 60), (8.0 * n, 3.0, 1.0)) for n in range(12)]
-    write_set(tmp_path, "ytfaces", [*lines, record("B_0", "test", (30, 30, 50, 60), (1.0, 2.0, 3.0))])
+    write_set(tmp_path, "ytfaces", [*lines, record("B_0", "val", (30, 30, 50, 60), (1.0, 2.0, 3.0))])
     write_set(tmp_path, "helen", [record("D_0", "train", (30, 30, 50, 60), (-9.0, 2.0, 1.0))])
     for workers in (0, 1, 3):
         run("face_pose", tmp_path, tmp_path / str(workers), epochs=2, batch=4, threads=1, workers=workers)
