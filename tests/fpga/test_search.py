@@ -66,9 +66,10 @@ def all_foldings(program: Program) -> list[dict[str, Fold]]:
 
 def cost_without_queues(network: Network) -> Cost:
     """As the search counts: queues behind forks are sized in the whole circuit only."""
-    queues = [element for element in network.elements if element.module == "fifo"]
+    forked = {wire for element in network.elements if element.module == "fork2" for wire in element.outputs.values()}
+    queues = [e for e in network.elements if e.module == "fifo" and e.inputs["in"] in forked]
     smallest = [replace(element, parameters={**element.parameters, "DEPTH": 2}) for element in queues]
-    others = [element for element in network.elements if element.module != "fifo"]
+    others = [element for element in network.elements if element not in queues]
     return total_cost(element_cost(element, DEVICE) for element in others + smallest)
 
 
