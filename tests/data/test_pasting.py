@@ -2,7 +2,8 @@
 import numpy as np
 import pytest
 
-from bitlens.data.pasting import Canvas, Patch, scaled
+from bitlens.data.degrade import resized
+from bitlens.data.pasting import Canvas, Patch
 
 
 def _patch(height: int = 20, width: int = 30, complete: bool = True, seed: int = 0) -> Patch:
@@ -85,7 +86,7 @@ def test_a_bar_hides_a_part_of_the_face_only() -> None:
 def test_scaled_takes_the_mean_where_it_shrinks() -> None:
     luma = np.zeros((8, 8), np.uint8)
     luma[:, ::2] = 200
-    small = scaled(luma, (4, 4))
+    small = resized(luma, (4, 4))
     assert small.shape == (4, 4)
     assert small.dtype == np.float32
     assert np.abs(small - 100).max() <= 30

@@ -13,7 +13,7 @@ from bitlens.fpga.folding import default_folding
 from bitlens.fpga.lower import lower_program
 from bitlens.fpga.network import Element, Network, Stream
 from bitlens.fpga.products import Products, pe_latency
-from bitlens.fpga.project import RTL, write_project
+from bitlens.fpga.project import CELLS, RTL, write_project
 from bitlens.fpga.simulate import Simulator
 
 from circuits import branches
@@ -77,7 +77,7 @@ def test_a_circuit_of_primitives_is_golden_with_pauses(target: str, tmp_path: Pa
 
 
 def test_a_difference_would_be_seen(tmp_path: Path) -> None:
-    cells = (RTL.parent / "sim" / "cells.sv").read_text()  # type: ignore[attr-defined]
+    cells = CELLS.read_text()
     broken = cells.replace("wire c4 = S[3] ? c3 : DI[3];", "wire c4 = DI[3];")
     assert broken != cells
     assert _beats("xc7", [(2, 2, 1, 13)], tmp_path, 2000, broken)[0] > 0
@@ -89,7 +89,7 @@ def _beats(target: str, kinds: list[tuple[int, int, int, int]], folder: Path, co
         (folder / part).mkdir()
     for path in RTL.iterdir():
         (folder / "rtl" / path.name).write_bytes(path.read_bytes())
-    (folder / "sim" / "cells.sv").write_text(cells or (RTL.parent / "sim" / "cells.sv").read_text())  # type: ignore[attr-defined]
+    (folder / "sim" / "cells.sv").write_text(cells or CELLS.read_text())
     (folder / "rtl" / "top.sv").write_text(_bench(target, kinds))
     operand = max(simd * max(a, w) for a, w, _, simd in kinds)
     source = Stream("s", (1, 1, 2 * operand + 1), 1, False, 2 * operand + 1)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 
 __all__ = ["MODEL_HELP", "program_path"]
@@ -13,5 +12,8 @@ MODEL_HELP = "a file, or face_detector, face_clearness or face_pose, which come 
 
 def program_path(text: str) -> str:
     """Return the path of a program; a file of the name goes before a shipped program."""
-    shipped = files("bitlens.vision") / "models" / f"{text}.bitlens"
-    return str(shipped) if text.isidentifier() and not Path(text).exists() and shipped.is_file() else text
+    if Path(text).exists():
+        return text
+    from bitlens.vision.shipped import SHIPPED, shipped_file
+
+    return str(shipped_file(text)) if text in SHIPPED else text

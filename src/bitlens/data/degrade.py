@@ -177,12 +177,15 @@ def moved(image: Reals, down: npt.NDArray[np.float64], across: npt.NDArray[np.fl
     return out
 
 
-def resized(image: Reals, shape: tuple[int, int]) -> Reals:
-    """Return an image scaled to (H, W), bilinear; each pixel a mean over its area where it shrinks."""
+def resized(image: Bytes | Reals, shape: tuple[int, int]) -> Reals:
+    """Return an image scaled to (H, W), bilinear, float32; each pixel a mean over its area where it shrinks.
+
+    Bytes are rounded on the way, real numbers are not.
+    """
     from PIL import Image
 
-    picture = Image.fromarray(np.ascontiguousarray(image, np.float32))
-    return np.asarray(picture.resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    return np.asarray(picture.resize((shape[1], shape[0]), Image.Resampling.BILINEAR), np.float32)
 
 
 def to_bytes(image: npt.NDArray[np.floating]) -> Bytes:

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+from bitlens.data.degrade import resized
 from bitlens.data.faces import FacePicture
-from bitlens.data.pasting import scaled
 
 __all__ = ["ALLOWED_ALARMS", "faceless_views"]
 
@@ -37,6 +37,6 @@ def faceless_views(pictures: Iterable[FacePicture]) -> list[npt.NDArray[np.uint8
         luma = picture.luma()
         for zoom in _ZOOMS:
             shape = max(1, round(luma.shape[0] * zoom)), max(1, round(luma.shape[1] * zoom))
-            view = luma if zoom == 1 else (scaled(luma, shape) + 0.5).astype(np.uint8)
+            view = luma if zoom == 1 else (resized(luma, shape) + 0.5).astype(np.uint8)
             views += [view, np.ascontiguousarray(view[:, ::-1])]
     return views

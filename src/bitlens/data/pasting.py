@@ -8,21 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Canvas", "Patch", "ramp", "scaled"]
+__all__ = ["Canvas", "Patch", "ramp"]
 
 Bytes = npt.NDArray[np.uint8]
 Reals = npt.NDArray[np.float32]
 
 _SEEN = 0.7  # of a pasted face that must lie within the canvas
 _MIRROR = [1, 0, 2, 4, 3]  # order of landmarks after mirroring
-
-
-def scaled(luma: Bytes, shape: tuple[int, int]) -> Reals:
-    """Return a picture (h, w) scaled to (H, W), float32; each pixel a mean over its area where it shrinks."""
-    from PIL import Image
-
-    picture = Image.fromarray(np.ascontiguousarray(luma))
-    return np.asarray(picture.resize((shape[1], shape[0]), Image.Resampling.BILINEAR), np.float32)
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlens.data.dataset import DataError
-from bitlens.data.degrade import Degradation, degrade
+from bitlens.data.degrade import Degradation, degrade, resized
 from bitlens.data.faces import FacePicture, LabelledFace
-from bitlens.data.pasting import Canvas, Patch, scaled
+from bitlens.data.pasting import Canvas, Patch
 
 __all__ = ["Scene", "Scenes", "in_split"]
 
@@ -119,7 +119,7 @@ class Scenes:
             min(wide, round(tall * 1.5 * width / height)),
         )
         top, left = rng.integers(0, luma.shape[0] - tall + 1), rng.integers(0, luma.shape[1] - wide + 1)
-        return scaled(luma[top : top + tall, left : left + wide], (height, width))
+        return resized(luma[top : top + tall, left : left + wide], (height, width))
 
     def _paste_face(self, canvas: Canvas, rng: np.random.Generator) -> None:
         height, width = canvas.luma.shape
@@ -164,7 +164,7 @@ def _cut(picture: FacePicture, luma: Bytes, face: LabelledFace, scale: float, rn
     x1 = min(luma.shape[1], math.ceil(left + width + margins[2] * width))
     y1 = min(luma.shape[0], math.ceil(top + height + margins[3] * height))
     shape = max(2, round((y1 - y0) * scale)), max(2, round((x1 - x0) * scale))
-    piece = scaled(luma[y0:y1, x0:x1], shape)
+    piece = resized(luma[y0:y1, x0:x1], shape)
     kept = [face] if not picture.complete else [f for f in picture.faces if _inside(f, x0, y0, x1, y1)]
     zoom = np.array([shape[1] / (x1 - x0), shape[0] / (y1 - y0)], np.float32)
     origin = np.array([x0, y0], np.float32)

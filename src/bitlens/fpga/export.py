@@ -18,13 +18,13 @@ import numpy.typing as npt
 
 from bitlens.core.files import write_atomically
 from bitlens.fpga.driver_note import driver_note
-from bitlens.fpga.flows import write_flows
 from bitlens.fpga.network import FpgaError
 from bitlens.fpga.page import report_page
 from bitlens.fpga.plan import Plan
 from bitlens.fpga.project import write_project
 from bitlens.fpga.report import plan_report
 from bitlens.fpga.testbench import write_testbench
+from bitlens.fpga.tool_scripts import write_tool_scripts
 from bitlens.graph.file import Program
 
 __all__ = ["check_folder", "export_project", "random_images"]
@@ -81,7 +81,7 @@ def export_project(
         write_project(plan.network, partial)
         write_atomically(partial / "program.bitlens", program.to_bytes())
         tell("scripts")
-        write_flows(plan.device, plan.clock_mhz, partial)
+        write_tool_scripts(plan.device, plan.clock_mhz, partial)
         tell("testbench")
         images = random_images(program, stimulus, _STIMULUS_SEED)
         write_testbench(plan.network, images, program.run(images), partial)

@@ -16,10 +16,11 @@ from bitlens.fpga.network import Element, FpgaError, Network, Stream
 from bitlens.fpga.shell import SHELL_MODULES, shell
 from bitlens.fpga.top import memory_file, top_level
 
-__all__ = ["RTL", "read_network", "write_project"]
+__all__ = ["CELLS", "RTL", "read_network", "write_project"]
 
 _PACKAGE = resources.files("bitlens.fpga")
 RTL = _PACKAGE / "rtl"
+CELLS = _PACKAGE / "sim" / "cells.sv"  # what the primitives of devices do
 _NEEDS = {
     "mvtu": ("rom", "pe", "lanes", "delay", "thresholds", "addends", "credit_queue"),
     "pe": ("dot", "delay", "digit_sum", "accumulate"),
@@ -48,7 +49,7 @@ def write_project(network: Network, folder: str | os.PathLike[str]) -> Path:
     for module in sorted(_modules(network)):
         write_atomically(root / "rtl" / f"{module}.sv", (RTL / f"{module}.sv").read_bytes())
     if network.target in _NEEDS_OF:
-        write_atomically(root / "sim" / "cells.sv", (_PACKAGE / "sim" / "cells.sv").read_bytes())
+        write_atomically(root / "sim" / "cells.sv", CELLS.read_bytes())
     for element in network.elements:
         for parameter, memory in element.memories.items():
             write_atomically(root / memory_file(element, parameter), _hex(memory))

@@ -3,11 +3,18 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+from pathlib import Path
 
-__all__ = ["shipped_program"]
+__all__ = ["SHIPPED", "shipped_file", "shipped_program"]
+
+SHIPPED = ("face_detector", "face_clearness", "face_pose")
+
+
+def shipped_file(name: str) -> Path:
+    """Return the file of a program that comes with bitlens, one of `SHIPPED`."""
+    return Path(__file__).with_name("models") / f"{name}.bitlens"
 
 
 def shipped_program(name: str) -> bytes:
-    """Return the bytes of a program that comes with bitlens: face_detector, face_clearness or face_pose."""
-    return (files("bitlens.vision") / "models" / f"{name}.bitlens").read_bytes()
+    """Return the bytes of a program that comes with bitlens, one of `SHIPPED`."""
+    return shipped_file(name).read_bytes()

@@ -11,7 +11,7 @@ from pathlib import Path
 from bitlens.core.files import write_atomically
 from bitlens.fpga.devices import Device
 
-__all__ = ["write_flows"]
+__all__ = ["write_tool_scripts"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ _PARTS = {
 }
 
 
-def write_flows(device: Device, clock_mhz: float, folder: Path) -> None:
+def write_tool_scripts(device: Device, clock_mhz: float, folder: Path) -> None:
     """Write `scripts/` and `constraints/` of a project.
 
     Args:
