@@ -21,7 +21,7 @@ from programs import Builder, chain_program, random_inputs, random_program, step
 from wide_programs import wide_program
 
 # What the engine alone refuses: it plans for one size and within its memory.
-_PLANNING = ("given as a positive multiple", "memory must be", "must see a pixel")
+_PLANNING = ("given as a positive multiple", "given, a positive multiple", "memory must be", "must see a pixel")
 
 _NUMBERS = [0, 1, 2, 127, 255, 65535, 1 << 20, (1 << 31) - 1, (1 << 32) - 1]
 
