@@ -108,4 +108,6 @@ def test_loss_leaves_unlabelled_pixels_out() -> None:
     assert figures["seen"] == known.sum()
     loss.backward()
     assert (scores.grad.permute(0, 2, 3, 1)[~known] == 0).all()
-    assert task.train_figures(figures)["train_loss"] == pytest.approx(loss.item(), abs=1e-6)
+    assert task.train_figures({key: float(value) for key, value in figures.items()})["train_loss"] == pytest.approx(
+        loss.item(), abs=1e-6
+    )

@@ -44,12 +44,15 @@ def _seeds(count: int, *runs: Training) -> tuple[Training, ...]:
 
 
 _C, _B, _RESNET, _VGG = "dorefa_cifar10_c", "dorefa_cifar10", "resnet20_cifar10", "vgg_cifar10"
+_FCN, _GOOGLENET = "bitfcn_camvid", "googlenet_tinyimagenet"
 _SVHN = "DoReFa-Net, arXiv 1606.06160 v3, table 1 (SVHN, 200 epochs)"
 _SVHN_ENDS = "DoReFa-Net, arXiv 1606.06160 v3, table 3 (SVHN)"
 _TALK = "talk on Smart Embedded Vision, 2017 (PTB)"
 _XU = "Xu et al., ICLR 2018, arXiv 1802.00150, table 3, of Balanced Quantization (PTB)"
 _LQ = "LQ-Nets, arXiv 1807.10029 (CIFAR-10)"
+_VOC = "talk on Smart Embedded Vision, 2017, table 5 (mean IoU, VOC 2012)"
 _PTB_EPOCHS, _DOREFA_EPOCHS, _RESNET_EPOCHS, _LONG_EPOCHS = 24, 30, 40, 80
+_FCN_EPOCHS, _GOOGLENET_EPOCHS = 60, 20
 
 
 def _dorefa(size: str, bits: str, published: float | None) -> Training:
@@ -142,6 +145,50 @@ _BALANCED = _seeds(
     ),
 )
 
+_GOOGLENETS = (
+    *(
+        Training(f"GoogLeNet {bits}/{bits} {name}", _GOOGLENET, f"w{bits}a{bits},weight={family}", _GOOGLENET_EPOCHS)
+        for bits in (4, 2)
+        for family, name in _FAMILIES.items()
+    ),
+    Training("GoogLeNet float", _GOOGLENET, "w32a32", _GOOGLENET_EPOCHS),
+)
+
+_TABLE_5 = {
+    "32/32": 0.698,
+    "8/8": 0.698,
+    "4/4": 0.686,
+    "3/3": 0.674,
+    "2/2": 0.657,
+    "1/4": 0.644,
+    "4/1": None,  # diverges
+    "1/2": 0.628,
+}
+
+
+def _segmented(pair: str, published: float | None, decay: str) -> Training:
+    """With decay: float, then 8 and 4 bits, then its own for the last third; as long in all as without."""
+    third = _FCN_EPOCHS // 3
+    return Training(
+        f"{pair}, {'with' if decay else 'without'} decay",
+        _FCN,
+        "w{}a{}".format(*pair.split("/")),
+        third if decay else _FCN_EPOCHS,
+        decay=decay,
+        published=published,
+        source=_VOC,
+    )
+
+
+_SEGMENTED = (
+    *(_segmented(pair, published, "") for pair, published in _TABLE_5.items()),
+    *(
+        _segmented(pair, published, f"w32a32:{_FCN_EPOCHS // 3},w8a8:{_FCN_EPOCHS // 6},w4a4:{_FCN_EPOCHS // 6}")
+        for pair, published in _TABLE_5.items()
+        if pair not in ("32/32", "8/8", "4/4")
+    ),
+)
+
 _HALF = _DOREFA_EPOCHS
 _PRETRAINED = _seeds(
     2,
@@ -172,7 +219,8 @@ _BEYOND = (
 TRAININGS = {
     "recurrent": _RECURRENT,
     "dorefa": _DOREFA,
-    "balanced": _BALANCED,
+    "fcn": _SEGMENTED,
+    "balanced": (*_BALANCED, *_GOOGLENETS),
     "pretrained": _PRETRAINED,
     "joins": _JOINS,
     "beyond": _BEYOND,

@@ -114,14 +114,16 @@ class _Opened(Task):
         targets = torch.from_numpy(np.stack(masks)).to(self.device, torch.int64)
         return to_tensor(np.stack(images), self.device), targets
 
-    def loss(self, net: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, net: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Return the mean weighted cross entropy of labelled pixels; 0 where there are none."""
-        targets = targets.where(targets < len(self.weights), -1)
+        known = targets < len(self.weights)
         scores = net(inputs)
-        total = F.cross_entropy(scores, targets, self.weights, ignore_index=-1, reduction="sum")
-        loss = total / self.weights[targets[targets >= 0]].sum().clamp(min=1e-12)
-        right = int((scores.detach().argmax(1) == targets).sum())
-        return loss, {"loss": loss.item(), "steps": 1, "right": right, "seen": int((targets >= 0).sum())}
+        total = F.cross_entropy(scores, targets.where(known, -1), self.weights, ignore_index=-1, reduction="sum")
+        # Weights are looked up for all pixels and masked: how many are known would have to be waited for.
+        weight = (self.weights[targets.where(known, 0)] * known).sum()
+        loss = total / weight.clamp(min=1e-12)
+        right = ((scores.detach().argmax(1) == targets) & known).sum()
+        return loss, {"loss": loss.detach().double(), "steps": 1, "right": right, "seen": known.sum()}
 
     def train_figures(self, sums: dict[str, float]) -> dict[str, float]:
         """Return train_loss and train_pixel_accuracy."""
