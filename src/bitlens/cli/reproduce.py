@@ -10,17 +10,30 @@ from pathlib import Path
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
-EXAMPLE = """bitlens reproduce faces --data faces -o faces.json                          all rows that the file does not hold
+EXAMPLE = """bitlens reproduce recurrent --data DIR -o recurrent.json               trains, compiles and evaluates row by row
+  bitlens reproduce dorefa --data DIR --row "C 1-2-4" --runs runs
+  bitlens reproduce faces --data faces -o faces.json                          all rows that the file does not hold
   bitlens reproduce faces --data faces -o faces.json --row "detector, speed" --again
   bitlens reproduce faces --pictures found                                       what is found and missed, of free pictures"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
-    parser.add_argument("table", metavar="TABLE", help="faces")
-    parser.add_argument("--data", metavar="DIR", type=Path, help="folder of the data")
+    parser.add_argument(
+        "table", metavar="TABLE", help="faces, recurrent, fcn, dorefa, balanced, pretrained, joins or beyond"
+    )
+    parser.add_argument(
+        "--data", metavar="DIR", type=Path, help="folder of the data, or of the folders of all data sets"
+    )
     parser.add_argument(
         "-o", "--output", metavar="FILE", type=Path, help="default: TABLE.json; written after every row"
+    )
+    parser.add_argument(
+        "--runs",
+        metavar="DIR",
+        type=Path,
+        default=Path("runs"),
+        help="folder of trained runs; default: runs. What is trained already is not trained again",
     )
     parser.add_argument("--row", metavar="NAME", help="this row alone; a wrong name lists all")
     parser.add_argument("--again", action="store_true", help="measure rows, too, that the file holds")
@@ -28,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pictures",
         metavar="DIR",
         type=Path,
-        help="draw what is found and missed instead; without --data of free pictures",
+        help="draw instead: faces found and missed, without --data of free pictures; the rows of a paper's table",
     )
     parser.add_argument("--json", action="store_true", help="print the rows as one line of JSON")
 
@@ -39,11 +52,13 @@ def run(arguments: argparse.Namespace) -> int:
     from bitlens.results.reproduce import draw_pictures, reproduce
 
     if arguments.pictures is not None:
-        paths = [str(path) for path in draw_pictures(arguments.table, arguments.pictures, arguments.data)]
+        paths = [
+            str(path) for path in draw_pictures(arguments.table, arguments.pictures, arguments.data, arguments.output)
+        ]
         print(json.dumps(paths) if arguments.json else "\n".join(paths))
         return 0
     out = arguments.output or Path(f"{arguments.table}.json")
-    rows = reproduce(arguments.table, out, arguments.data, arguments.row, arguments.again)
+    rows = reproduce(arguments.table, out, arguments.data, arguments.row, arguments.again, arguments.runs)
     if arguments.json:
         print(json.dumps(rows))
         return 0

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables of figures, measured again row by row: a file of them is written after every row, rows that it holds are kept.
 
-A table is a module with `ROWS`: by name, a function from the folder of the data to figures by the name of their metric; and
-with `draw_pictures`.
+The papers' tables are runs, see `results.papers`. Another table is a module with `ROWS`: by name, a function from the folder
+of the data to figures by the name of their metric; and with `draw_pictures`.
 
     >>> reproduce("faces", Path("faces.json"), data=Path("faces"), row="Haar cascade")       # doctest: +SKIP
 """
@@ -22,13 +22,15 @@ from typing import Any
 from tqdm import tqdm
 
 from bitlens.core.files import write_atomically
+from bitlens.results.trainings import TRAININGS
 
 __all__ = ["TABLES", "ReproduceError", "Row", "draw_pictures", "reproduce"]
 
-TABLES = {"faces": "bitlens.results.faces"}
+_MODULES = {"faces": "bitlens.results.faces"}
+TABLES = (*_MODULES, *TRAININGS)
 
 Row = dict[str, Any]
-Measure = Callable[[Path | None], Mapping[str, Any]]
+Measure = Callable[[Path | None], Mapping[str, Any] | list[Row]]
 
 
 class ReproduceError(ValueError):
@@ -36,25 +38,32 @@ class ReproduceError(ValueError):
 
 
 def reproduce(
-    table: str, out: Path, data: Path | None = None, row: str | None = None, again: bool = False
+    table: str,
+    out: Path,
+    data: Path | None = None,
+    row: str | None = None,
+    again: bool = False,
+    runs: Path = Path("runs"),
 ) -> list[Row]:
     """Measure the rows of a table that a file does not hold yet.
 
     Args:
         table: name out of `TABLES`.
-        out: JSON file, a list of rows; written after every row.
-        data: folder of the data.
+        out: JSON file, a list of rows; written after every row. Logs of runs are copied beside it.
+        data: folder of the data; of a paper's table also a folder of the folders of all data sets.
         row: this row alone.
-        again: measure rows, too, that the file holds.
+        again: measure rows, too, that the file holds; runs that have a result are not trained again.
+        runs: folder of the runs of the papers' tables.
 
     Returns:
         All rows of the file, one for each figure: {"row", "metric", "measured", "command", "seconds", "machine", "date"},
-        in the table's order.
+        in the table's order; of a paper's table also {"published", "source", "seed", "epochs", "training_seconds",
+        "trained_on", "log"}.
 
     Raises:
         ReproduceError: there is no such table or row, or the file holds something else.
     """
-    measures: dict[str, Measure] = _module(table).ROWS
+    measures = _measures(table, out, runs)
     if row is not None and row not in measures:
         raise ReproduceError(f"row: must be one of {'; '.join(measures)}, not {row}")
     known = _read(out)
@@ -69,32 +78,54 @@ def reproduce(
             "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         }
         known = [old for old in known if old["row"] != name]
-        known += [{"row": name, "metric": metric, "measured": value, **told} for metric, value in figures.items()]
+        if isinstance(figures, Mapping):
+            figures = [{"metric": metric, "measured": value} for metric, value in figures.items()]
+        known += [{"row": name, **line, **told} for line in figures]
         order = {key: place for place, key in enumerate(measures)}
         known.sort(key=lambda line: order.get(line["row"], len(order)))
         write_atomically(out, (json.dumps(known, indent=1) + "\n").encode())
     return known
 
 
-def draw_pictures(table: str, out: Path, data: Path | None = None) -> list[Path]:
+def draw_pictures(table: str, out: Path, data: Path | None = None, file: Path | None = None) -> list[Path]:
     """Draw the pictures of a table and return their paths.
 
     Args:
         table: name out of `TABLES`.
         out: folder.
         data: folder of the data; None: of data that may be published.
+        file: of the rows of a paper's table, which is drawn from it alone; TABLE.json when None.
 
     Raises:
-        ReproduceError: there is no such table.
+        ReproduceError: there is no such table, or the file holds no rows of it.
     """
+    if table in TRAININGS:
+        from bitlens.results.table_pages import draw_table
+
+        file = file or Path(f"{table}.json")
+        rows = _read(file)
+        if not rows:
+            raise ReproduceError(
+                f"{file}: must hold rows of {table} to be drawn; bitlens reproduce {table} measures them"
+            )
+        return [draw_table(table, rows, out)]
     found: list[Path] = _module(table).draw_pictures(out, data)
     return found
 
 
+def _measures(table: str, out: Path, runs: Path) -> dict[str, Measure]:
+    if table in TRAININGS:
+        from bitlens.results.papers import measures
+
+        return {**measures(table, runs, out.parent)}
+    rows: dict[str, Measure] = _module(table).ROWS
+    return rows
+
+
 def _module(table: str) -> Any:
-    if table not in TABLES:
+    if table not in _MODULES:
         raise ReproduceError(f"table: must be one of {', '.join(TABLES)}, not {table}")
-    return import_module(TABLES[table])
+    return import_module(_MODULES[table])
 
 
 def _read(path: Path) -> list[Row]:

@@ -33,6 +33,11 @@ class Training:
     source: str = ""
 
     @property
+    def compiles(self) -> bool:
+        """Whether all of its net is quantized, so that an integer program can be made of it."""
+        return "w32a32" not in self.bits and "join=float" not in self.bits
+
+    @property
     def folder(self) -> str:
         """The run's folder below the table's: row and seed."""
         kept = "".join(c if c.isalnum() or c == "-" else "_" for c in self.row.lower().replace("/", ""))
@@ -133,6 +138,11 @@ _RECURRENT = (
     _language("GRU", "32/32", 100, _XU),
     _language("GRU", "4/4", 116, _XU, "mean"),
     _language("LSTM", "4/4", None, "", "uniform"),
+    *(
+        replace(_language("LSTM", bits, published, _TALK, weight), seed=1)
+        for weight, figures in (("mean", (152, 142)), ("uniform", (164, 155)))
+        for bits, published in zip(("2/2", "2/3"), figures, strict=True)
+    ),
 )
 
 _FAMILIES = {"balanced": "balanced", "mean": "mean-scaled", "uniform": "uniform-max"}
@@ -218,8 +228,8 @@ _BEYOND = (
 
 TRAININGS = {
     "recurrent": _RECURRENT,
-    "dorefa": _DOREFA,
     "fcn": _SEGMENTED,
+    "dorefa": _DOREFA,
     "balanced": (*_BALANCED, *_GOOGLENETS),
     "pretrained": _PRETRAINED,
     "joins": _JOINS,

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the papers' tables must show, and whether the measured rows show it.
+
+A statement compares two rows, or a row with a number. Of rows with several seeds the mean counts; an ordering whose gap is
+smaller than the spread over seeds is not resolved, however it falls. Where neither row has a second seed, the largest spread
+of the table's other rows stands for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+__all__ = ["STATEMENTS", "Statement", "Verdict", "judge", "seeds_of"]
+
+MET, MISSED, UNRESOLVED, UNMEASURED = "yes", "**no**", "not resolved", "not measured"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A row is better than another, by a margin, or at least as good as a number.
+
+    Args:
+        better: name of a row.
+        worse: name of another row, or a number that `better` is to reach.
+        margin: by which `better` must be better; negative where it may be worse by so much (no spread counts then).
+        source: whose statement it is.
+    """
+
+    better: str
+    worse: str | float
+    margin: float = 0.0
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A judged statement.
+
+    Args:
+        statement: which.
+        gap: how much better the better row is, in the unit of the figure; None where a row is missing.
+        spread: over seeds; None where no row of the table has a second seed.
+        found: "yes", "**no**", "not resolved" or "not measured".
+    """
+
+    statement: Statement
+    gap: float | None
+    spread: float | None
+    found: str
+
+
+def seeds_of(rows: Sequence[dict[str, Any]], figure: str) -> dict[str, list[float]]:
+    """Return by row the values of a figure, one a seed; where a row's program is not compiled, of the same in torch."""
+    found: dict[str, list[float]] = {}
+    for name in dict.fromkeys(row["row"] for row in rows):
+        kind = figure.partition(",")[0]
+        own = [row for row in rows if row["row"] == name and row["metric"].startswith(f"{kind},")]
+        whole = [row for row in own if row["metric"] == figure] or own
+        if whole:
+            found[name] = [float(row["measured"]) for row in whole]
+    return found
+
+
+def judge(table: str, rows: Sequence[dict[str, Any]], figure: str, lower: bool) -> list[Verdict]:
+    """Judge all statements of a table.
+
+    Args:
+        table: name out of `STATEMENTS`.
+        rows: measured ones.
+        figure: which is compared.
+        lower: whether less is better.
+    """
+    values = seeds_of(rows, figure)
+    spreads = [max(v) - min(v) for v in values.values() if len(v) > 1]
+    usual = max(spreads, default=None)
+    return [_judge(statement, values, usual, -1.0 if lower else 1.0) for statement in STATEMENTS[table]]
+
+
+def _judge(statement: Statement, values: dict[str, list[float]], usual: float | None, sign: float) -> Verdict:
+    wanted = [name for name in (statement.better, statement.worse) if isinstance(name, str)]
+    if any(name not in values for name in wanted):
+        return Verdict(statement, None, None, UNMEASURED)
+    own = [values[name] for name in wanted]
+    spreads = [max(v) - min(v) for v in own if len(v) > 1]
+    spread = max(spreads) if spreads else usual
+    means = [sum(v) / len(v) for v in own]
+    other = means[1] if len(means) > 1 else float(statement.worse)
+    gap = sign * (means[0] - other)
+    beyond = gap - statement.margin
+    if isinstance(statement.worse, str) and statement.margin >= 0 and spread is not None and abs(beyond) <= spread:
+        return Verdict(statement, gap, spread, UNRESOLVED)
+    return Verdict(statement, gap, spread, MET if beyond >= 0 else MISSED)
+
+
+def _chain(names: Sequence[str], source: str) -> Iterator[Statement]:
+    return (Statement(first, second, source=source) for first, second in pairwise(names))
+
+
+_TALK, _DOREFA, _GOAL = "the authors' talk", "DoReFa-Net, table 1", "goal"
+_GRADIENTS = ("2", "4", "8", "32")
+
+_RECURRENT = (
+    Statement("LSTM 2/2 balanced", 152.0, source=_TALK),
+    Statement("LSTM 2/3 balanced", 142.0, source=_TALK),
+    Statement("LSTM 2/2 balanced", 126.0, source="Balanced Quantization, by Xu et al."),
+    Statement("LSTM 2/3 balanced", 123.0, source="Balanced Quantization, by Xu et al."),
+    Statement("LSTM 2/3 unbalanced", 220.0, source="Hubara et al., by Xu et al."),
+    *(Statement(f"LSTM {bits} balanced", f"LSTM {bits} unbalanced", source=_TALK) for bits in ("2/2", "2/3", "4/4")),
+    Statement("LSTM 2/3 balanced", "LSTM 2/2 balanced", source=_TALK),
+    Statement("LSTM float", "LSTM 2/2 balanced", source=_TALK),
+    Statement("GRU 4/4 balanced", "GRU 2/2 balanced", source="Balanced Quantization, by Xu et al."),
+)
+_FCN = (
+    *_chain([f"{pair}, without decay" for pair in ("4/4", "3/3", "2/2", "1/4", "1/2")], _TALK),
+    Statement("8/8, without decay", "4/4, without decay", source=_TALK),
+    Statement("8/8, without decay", "32/32, without decay", margin=-0.01, source=f"{_TALK}: 8/8 equal to float"),
+    Statement("1/2, without decay", "4/1, without decay", source=f"{_TALK}: 4/1 diverges"),
+    *(
+        Statement(f"{pair}, with decay", f"{pair}, without decay", source="BitFCN, bit-width decay")
+        for pair in ("3/3", "2/2", "1/4", "4/1", "1/2")
+    ),
+)
+_DOREFA_STATEMENTS = (
+    *(Statement(f"C 1-2-{g}", f"C 1-1-{g}", source=_DOREFA) for g in _GRADIENTS),
+    *(Statement(f"C 1-4-{g}", f"C 1-2-{g}", source=_DOREFA) for g in ("4", "32")),
+    Statement("C 32-32-32", "C 1-4-32", source=_DOREFA),
+    Statement("C 8-8-8", "C 1-4-32", source=_DOREFA),
+    *_chain(["C 1-2-32", "C 1-2-8", "C 1-2-4", "C 1-2-2"], _DOREFA),
+    Statement("C 1-2-6", "C 1-2-32", margin=-0.01, source=f"{_GOAL}: 6-bit gradients within 1 point of 32"),
+    *(
+        Statement(f"C 1-2-{g}", f"C 1-2-{g}, without noise", margin=0.02, source=f"{_GOAL}: a clear loss without noise")
+        for g in ("2", "4")
+    ),
+    *(
+        Statement("C 1-2-4, float ends", f"C 1-2-4, {which}", source="DoReFa-Net, table 3")
+        for which in ("first too", "last too", "first and last too")
+    ),
+    Statement("B 1-2-32", "B 1-1-32", source=_DOREFA),
+    Statement("B 32-32-32", "B 1-2-32", source=_DOREFA),
+)
+_BALANCED = (
+    *(
+        Statement(f"{net} {bits} balanced", f"{net} {bits} uniform-max", source="Balanced Quantization")
+        for net in ("C", "GoogLeNet")
+        for bits in ("2/2", "4/4")
+    ),
+    Statement("GoogLeNet 4/4 balanced", "GoogLeNet float", margin=-0.015, source=f"{_GOAL}: within 1.5 points"),
+)
+_PRETRAINED = (
+    Statement("C 1/2, from float", "C 1/2, from scratch, as long in all", source="DoReFa-Net, table 2"),
+    Statement("C 1/2, from wider bits", "C 1/2, from scratch, as long in all", source="BitFCN, bit-width decay"),
+)
+_JOINS = (Statement("ResNet-20 2/2, float sums", "ResNet-20 2/2, shared grid", source="the cost of integer sums"),)
+_BEYOND = (
+    Statement("VGG-small 1/2", 0.925, source="HWGQ"),
+    Statement("VGG-small 1/2", 0.934, source="LQ-Nets"),
+    Statement("VGG-small 2/2", 0.935, source="LQ-Nets"),
+    Statement("ResNet-20 1/2", 0.884, source="LQ-Nets"),
+    Statement("ResNet-20 2/2", 0.902, source="LQ-Nets"),
+    *_chain([f"ResNet-20 {bits}" for bits in ("float", "4/4", "2/2", "1/2", "1/1")], "LQ-Nets"),
+)
+
+STATEMENTS: dict[str, tuple[Statement, ...]] = {
+    "recurrent": _RECURRENT,
+    "fcn": _FCN,
+    "dorefa": _DOREFA_STATEMENTS,
+    "balanced": _BALANCED,
+    "pretrained": _PRETRAINED,
+    "joins": _JOINS,
+    "beyond": _BEYOND,
+}

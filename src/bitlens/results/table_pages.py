@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page of the papers' tables, its pictures and the README's summary, written from `docs/results/TABLE.json` alone.
+
+python -m bitlens.results.table_pages       # from the root of the source, after `bitlens reproduce TABLE`
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bitlens.core.files import write_atomically
+from bitlens.results.face_figures import DASH, rows
+from bitlens.results.orderings import MET, MISSED, UNRESOLVED, Statement, Verdict, judge, seeds_of
+from bitlens.results.papers import ENGINE, ENTROPY, TORCH, figure_of
+from bitlens.results.trainings import TRAININGS
+
+__all__ = ["TITLES", "draw_table", "page_of", "read_tables", "renew_pages", "summary_of"]
+
+Rows = dict[str, list[dict[str, Any]]]
+
+TITLES = {
+    "recurrent": ("Recurrent nets", "Penn Treebank, complete Mikolov split, one layer of 300 units; test perplexity."),
+    "fcn": (
+        "Bit fully convolutional nets",
+        "CamVid, 11 classes, 233 test images of 360x480; mean IoU. With decay a net starts as float and goes over 8 and 4 bits "
+        "to its own; it is trained as long in all as one without. The published column is of another data set (VOC 2012). "
+        "Complexity is W times A.",
+    ),
+    "dorefa": (
+        "DoReFa-Net",
+        "CIFAR-10, the paper's SVHN nets of sizes B and C, row W-A-G (bits of weights, activations, gradients); accuracy. The "
+        "published column is of SVHN, an easier set: orderings and gaps compare, levels do not.",
+    ),
+    "balanced": (
+        "Balanced Quantization",
+        "CIFAR-10 (net C) and GoogLeNet of half width on 25 classes of Tiny-ImageNet; accuracy, and how many bits of the "
+        "weights' codes are used (entropy).",
+    ),
+    "pretrained": (
+        "Where to start from",
+        "CIFAR-10, net C, 1-bit weights and 2-bit activations; accuracy. All rows train as many epochs in all.",
+    ),
+    "joins": (
+        "What integer sums cost",
+        "CIFAR-10, ResNet-20 2/2; accuracy. Shared grid: what meets at a shortcut is quantized to one 8-bit grid, as the integer "
+        "program needs it; float sums are what papers count.",
+    ),
+    "beyond": ("Longer runs", "CIFAR-10; accuracy beside the best published uniform results."),
+}
+_README = re.compile(r"(<!-- tables -->).*?(<!-- end -->)", re.DOTALL)
+
+
+def page_of(tables: Rows) -> str:
+    """Return the page of all tables that were measured.
+
+    Args:
+        tables: rows by the name of the table, as `reproduce` writes them.
+    """
+    parts = [
+        "# The papers' tables\n\nMade by `python -m bitlens.results.table_pages` from `docs/results/TABLE.json`, which "
+        "`bitlens reproduce TABLE --data DIR -o docs/results/TABLE.json` writes row by row: it trains a row's runs where that "
+        "was not done yet, compiles them and counts what the integer program says on the engine, on the whole test set. "
+        "Logs and configurations of all runs lie beside the files. An ordering is *not resolved* where its gap is smaller than "
+        "the spread over seeds. Runs are short: a published level is one of far more epochs.\n"
+    ]
+    parts += [_section(name, found) for name, found in tables.items() if found]
+    return "\n".join(parts)
+
+
+def summary_of(tables: Rows) -> str:
+    """Return the README's table: a line a table."""
+    body = []
+    for name, found in tables.items():
+        if not found:
+            continue
+        verdicts = _verdicts(name, found)
+        counts = [sum(v.found == kind for v in verdicts) for kind in (MET, MISSED, UNRESOLVED)]
+        best = _best(name, found)
+        body.append([f"[{TITLES[name][0]}](docs/tables.md#{_anchor(name)})", best, *map(str, counts)])
+    return rows(["table", "one row of it", "statements that hold", "that do not", "not resolved"], body)
+
+
+def draw_table(table: str, found: Sequence[dict[str, Any]], folder: Path) -> Path:
+    """Draw the rows of a table as table_NAME.svg in a folder; return the path."""
+    from bitlens.plots.canvas import save_figure
+    from bitlens.plots.dots import draw_dots
+
+    published = {row["row"]: float(row["published"]) for row in found if row.get("published") is not None}
+    kind = _figure(table).partition(",")[0]
+    folder.mkdir(parents=True, exist_ok=True)
+    return save_figure(
+        draw_dots(seeds_of(found, _figure(table)), published, TITLES[table][0], kind), folder / f"table_{table}.svg"
+    )
+
+
+def renew_pages(root: Path) -> list[str]:
+    """Write the page and the README's summary of a source tree; return the names of those that change."""
+    tables = read_tables(root)
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    pages = {
+        "docs/tables.md": page_of(tables),
+        "README.md": _README.sub(lambda found: found[1] + summary_of(tables) + found[2], readme),
+    }
+    changed = []
+    for name, text in pages.items():
+        path = root / name
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            write_atomically(path, text.encode())
+            changed.append(name)
+    return changed
+
+
+def read_tables(root: Path) -> Rows:
+    """Return the rows of all tables that a source tree holds."""
+    paths = {name: root / "docs/results" / f"{name}.json" for name in TITLES}
+    return {
+        name: json.loads(path.read_text(encoding="utf-8")) if path.is_file() else [] for name, path in paths.items()
+    }
+
+
+def _figure(table: str) -> str:
+    return figure_of(TRAININGS[table][0])
+
+
+def _verdicts(table: str, found: Sequence[dict[str, Any]]) -> list[Verdict]:
+    return judge(table, found, _figure(table), lower="perplexity" in _figure(table))
+
+
+def _section(name: str, found: Sequence[dict[str, Any]]) -> str:
+    title, told = TITLES[name]
+    machines = ", ".join(dict.fromkeys(str(row["trained_on"]) for row in found))
+    dates = sorted({str(row["date"]) for row in found})
+    measured = f"Trained on {machines}; integers on {found[0]['machine']}; {' to '.join(dict.fromkeys((dates[0], dates[-1])))}."
+    picture = f"![{title}](figures/table_{name}.svg)\n"
+    return (
+        f"## {title}\n\n    bitlens reproduce {name} --data DIR -o docs/results/{name}.json\n\n{told} {measured}\n\n"
+        f"{picture}\n{_rows(name, found).strip()}\n\n{_statements(name, found).strip()}\n"
+    )
+
+
+def _rows(name: str, found: Sequence[dict[str, Any]]) -> str:
+    kind = _figure(name).partition(",")[0]
+    entropies = any(row["metric"] == ENTROPY for row in found)
+    head = ["row", "as trained", "integers on the engine", "published", "epochs", "seeds"]
+    body = []
+    for row in dict.fromkeys(line["row"] for line in found):
+        own = [line for line in found if line["row"] == row]
+        cells = [_mean(own, f"{kind}, {form}") for form in (TORCH, ENGINE)]
+        published = next((line["published"] for line in own if line.get("published") is not None), None)
+        epochs = " and ".join(dict.fromkeys(str(line["epochs"]) for line in own))
+        seeds = str(len({line["seed"] for line in own}))
+        line = [row, *cells, DASH if published is None else _shown(published, kind), epochs, seeds]
+        if name == "fcn":
+            weights, activations = (int(bits) for bits in row.partition(",")[0].split("/"))
+            line.insert(1, str(weights * activations))
+        if entropies:
+            line.append(_mean(own, ENTROPY))
+        body.append(line)
+    if name == "fcn":
+        head.insert(1, "complexity")
+    if entropies:
+        head.append(ENTROPY)
+    return rows(head, body)
+
+
+def _mean(own: Sequence[dict[str, Any]], metric: str) -> str:
+    values = [float(line["measured"]) for line in own if line["metric"] == metric]
+    if not values:
+        return DASH
+    shown = _shown(sum(values) / len(values), metric.partition(",")[0])
+    if len(values) == 1:
+        return shown
+    return f"{shown} ({' to '.join(_shown(v, metric.partition(',')[0], '') for v in (min(values), max(values)))})"
+
+
+def _shown(value: float, kind: str, unit: str = " %") -> str:
+    if kind == "perplexity":
+        return f"{value:.1f}"
+    if kind.startswith("entropy"):
+        return f"{value:.2f}"
+    return f"{100 * value:.2f}{unit}"
+
+
+def _statements(name: str, found: Sequence[dict[str, Any]]) -> str:
+    kind = _figure(name).partition(",")[0]
+    unit = "" if kind == "perplexity" else " points"
+    factor = 1.0 if kind == "perplexity" else 100.0
+
+    def points(value: float | None) -> str:
+        return DASH if value is None else f"{factor * value:+.2f}{unit}"
+
+    body = [
+        [_sentence(v.statement, kind), v.statement.source, points(v.gap), points(v.spread).lstrip("+"), v.found]
+        for v in _verdicts(name, found)
+    ]
+    return rows(["statement", "whose", "better by", "spread over seeds", "holds"], body)
+
+
+def _sentence(statement: Statement, kind: str) -> str:
+    worse = statement.worse if isinstance(statement.worse, str) else _shown(statement.worse, kind)
+    if isinstance(statement.worse, float):
+        return f"{statement.better}: {'at most' if kind == 'perplexity' else 'at least'} {worse}"
+    if statement.margin < 0:
+        return f"{statement.better} within {100 * -statement.margin:g} points of {worse}"
+    by = f" by {100 * statement.margin:g} points" if statement.margin else ""
+    return f"{statement.better} better than {worse}{by}"
+
+
+def _best(name: str, found: Sequence[dict[str, Any]]) -> str:
+    """The row of the fewest bits that the table is named for, with what is published for it."""
+    kind = _figure(name).partition(",")[0]
+    values = seeds_of(found, _figure(name))
+    row = next((wanted for wanted in _TOLD[name] if wanted in values), next(iter(values)))
+    mean = sum(values[row]) / len(values[row])
+    published = next((line["published"] for line in found if line["row"] == row and line.get("published")), None)
+    return f"{row}: {kind} {_shown(mean, kind)}" + (f" (published {_shown(published, kind)})" if published else "")
+
+
+_TOLD = {
+    "recurrent": ("LSTM 2/2 balanced",),
+    "fcn": ("2/2, with decay", "2/2, without decay"),
+    "dorefa": ("C 1-2-4",),
+    "balanced": ("GoogLeNet 4/4 balanced", "C 2/2 balanced"),
+    "pretrained": ("C 1/2, from wider bits",),
+    "joins": ("ResNet-20 2/2, shared grid",),
+    "beyond": ("VGG-small 1/2", "ResNet-20 2/2"),
+}
+
+
+def _anchor(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", TITLES[name][0].lower().replace("'", "")).strip("-")
+
+
+if __name__ == "__main__":
+    for measured, lines in read_tables(Path()).items():
+        if lines:
+            print(draw_table(measured, lines, Path("docs/figures")))
+    print("\n".join(renew_pages(Path())))
