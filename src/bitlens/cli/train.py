@@ -11,7 +11,8 @@ __all__ = ["EXAMPLE", "add_arguments", "run"]
 EXAMPLE = """bitlens train dorefa_cifar10 --data cifar10 --out runs/w1a2g6 --bits w1a2g6 --resume
   bitlens train dorefa_cifar10 --data cifar10 --out runs/w2a2 --bits w2a2 --decay w32a32:5,w8a8:3,w4a4:3
   bitlens train lstm_ptb --data ptb --out runs/lstm --bits w2a2,weight=mean --resume --every-steps 400
-  bitlens train face_detector --data faces --out runs/detector --decay w32a32:20 --workers 8"""
+  bitlens train face_detector --data faces --out runs/detector --decay w32a32:20 --workers 8
+  bitlens train dorefa_cifar10_c --data cifar10 --out runs/integers --float-free masters=12"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +52,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--record", action="store_true", help="on CUDA: record a step once and replay it (small nets)")
     parser.add_argument(
         "--evaluate-every", metavar="N", type=int, default=1, help="evaluate every N epochs, and after the last"
+    )
+    parser.add_argument(
+        "--float-free",
+        metavar="KEYS",
+        nargs="?",
+        const="on",
+        default="",
+        help="train on integers alone: batch norm, master weights and steps; keys, each with its default:\n"
+        "masters=16 (bits, 8 to 16), norm=l1 (or range), rounding=stochastic (or nearest, which stalls)",
     )
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
 

@@ -162,6 +162,33 @@ _BEYOND = (
     Statement("ResNet-20 2/2", 0.902, source="LQ-Nets"),
     *_chain([f"ResNet-20 {bits}" for bits in ("float", "4/4", "2/2", "1/2", "1/1")], "LQ-Nets"),
 )
+_WITHOUT = "C 1-2-4 without float"
+_FLOAT_FREE = (
+    *(
+        Statement(
+            f"{_WITHOUT}, {which}",
+            "C 1-2-4, float batch norm and masters",
+            margin=-0.01,
+            source=f"{_GOAL}: within 1 point of float",
+        )
+        for which in ("16-bit masters", "12-bit masters", "12-bit masters, range norm")
+    ),
+    *(
+        Statement(
+            f"{_WITHOUT}, {bits}-bit masters",
+            f"{_WITHOUT}, {bits}-bit masters, rounded to the nearest",
+            margin=0.02,
+            source=f"{_GOAL}: the nearest stalls",
+        )
+        for bits in (10, 8)
+    ),
+    Statement(
+        "C 1-2-8 without float, 12-bit masters",
+        "C 1-2-8, float batch norm and masters",
+        margin=-0.01,
+        source=f"{_GOAL}: within 1 point of float",
+    ),
+)
 
 STATEMENTS: dict[str, tuple[Statement, ...]] = {
     "recurrent": _RECURRENT,
@@ -171,4 +198,5 @@ STATEMENTS: dict[str, tuple[Statement, ...]] = {
     "pretrained": _PRETRAINED,
     "joins": _JOINS,
     "beyond": _BEYOND,
+    "floatfree": _FLOAT_FREE,
 }

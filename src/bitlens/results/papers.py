@@ -115,6 +115,7 @@ def _train(training: Training, run: Path, data: Path | None) -> None:
         resume=True,
         seed=training.seed,
         decay=training.decay or None,
+        float_free=training.float_free,
     )
 
 

@@ -50,6 +50,12 @@ TITLES = {
         "program needs it; float sums are what papers count.",
     ),
     "beyond": ("Longer runs", "CIFAR-10; accuracy beside the best published uniform results."),
+    "floatfree": (
+        "Training without float",
+        "CIFAR-10, net C; accuracy. Without float, forward, backward and update compute on integers of at most 32 bits; masters "
+        "are the weights that updates are added to, rounded stochastically unless said otherwise. The rows with float train "
+        "with Adam.",
+    ),
 }
 _README = re.compile(r"(<!-- tables -->).*?(<!-- end -->)", re.DOTALL)
 

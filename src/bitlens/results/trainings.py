@@ -18,7 +18,7 @@ class Training:
 
     Args:
         row: of the table.
-        recipe, bits, epochs, seed, decay: see `bitlens.train.run`.
+        recipe, bits, epochs, seed, decay, float_free: see `bitlens.train.run`.
         published: the figure of the paper, or "" where there is none; with `source`.
         source: where it stands, and for what data.
     """
@@ -29,6 +29,7 @@ class Training:
     epochs: int
     seed: int = 0
     decay: str = ""
+    float_free: str = ""
     published: float | None = None
     source: str = ""
 
@@ -226,6 +227,25 @@ _BEYOND = (
     Training("VGG-small 1/1", _VGG, "w1a1", _RESNET_EPOCHS, published=0.899, source="BNN, arXiv 1602.02830 (CIFAR-10)"),
 )
 
+_FLOAT_FREE = _seeds(
+    2,
+    Training("C 1-2-4, float batch norm and masters", _C, "w1a2g4", _DOREFA_EPOCHS),
+    *(
+        Training(f"C 1-2-4 without float, {row}", _C, "w1a2g4", _DOREFA_EPOCHS, float_free=keys)
+        for row, keys in {
+            "16-bit masters": "masters=16",
+            "12-bit masters": "masters=12",
+            "8-bit masters": "masters=8",
+            "8-bit masters, rounded to the nearest": "masters=8,rounding=nearest",
+            "10-bit masters, rounded to the nearest": "masters=10,rounding=nearest",
+            "10-bit masters": "masters=10",
+            "12-bit masters, range norm": "masters=12,norm=range",
+        }.items()
+    ),
+    Training("C 1-2-8, float batch norm and masters", _C, "w1a2g8", _DOREFA_EPOCHS),
+    Training("C 1-2-8 without float, 12-bit masters", _C, "w1a2g8", _DOREFA_EPOCHS, float_free="masters=12"),
+)
+
 TRAININGS = {
     "recurrent": _RECURRENT,
     "fcn": _SEGMENTED,
@@ -234,4 +254,5 @@ TRAININGS = {
     "pretrained": _PRETRAINED,
     "joins": _JOINS,
     "beyond": _BEYOND,
+    "floatfree": _FLOAT_FREE,
 }

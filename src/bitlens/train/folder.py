@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 _REQUIRED = ("recipe", "bits", "epochs", "seed", "batch", "rate", "device", "threads")
-_FIXED = (*_REQUIRED, "decay", "init")
+_FIXED = (*_REQUIRED, "decay", "init", "float_free")
 
 
 class Weights(NamedTuple):

@@ -32,6 +32,7 @@ from bitlens.train.checkpoint import (
     save_checkpoint,
     seed_noise,
 )
+from bitlens.train.float_free import FloatFree, Options
 from bitlens.train.guard import check_finite
 from bitlens.train.recipe import Recipe
 from bitlens.train.replay import Replay
@@ -55,6 +56,7 @@ class Trainer:
         seed: of the gradients' noise.
         record: on CUDA, replay a step's record; see `replay`.
         evaluate_every: epochs from one evaluation to the next; the last one is always evaluated.
+        float_free: how to train on integers alone; None: as usual.
     """
 
     net: nn.Module
@@ -71,10 +73,11 @@ class Trainer:
         seed: int = 0,
         record: bool = False,
         evaluate_every: int = 1,
+        float_free: Options | None = None,
     ) -> None:
         self.recipe, self.stages, self.task, self.out = recipe, stages, task, out
         self.device, self.every_steps, self.seed = device, every_steps, seed
-        self.record, self.evaluate_every = record, evaluate_every
+        self.record, self.evaluate_every, self.float_free = record, evaluate_every, float_free
         self.guarded = self.waits = device.type != "cuda"
         self.epoch, self.step = 0, 0
         self.sums: dict[str, float | Tensor] = {}
@@ -99,6 +102,7 @@ class Trainer:
         self.net = self.recipe.fresh(self.spec, self.device)
         seed_noise(self.net, self.seed)
         self.optimizer = self.recipe.optimizer_of(self.net, self.record)
+        self.free = FloatFree(self.net, self.float_free) if self.float_free else None
         self._forget()
 
     def _forget(self) -> None:
@@ -114,6 +118,8 @@ class Trainer:
             bits: its spec.
         """
         start_from(self.net, weights, source, same_bits=bits == str(self.spec))
+        if self.free is not None:
+            self.free.read()
 
     def save(self) -> None:
         """Write the metrics and the checkpoint."""
@@ -122,6 +128,7 @@ class Trainer:
         state = {
             "net": self.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "float_free": None if self.free is None else self.free.state_dict(),
             "generators": generators(self.net),
             "stage": self.stage,
             "bits": str(self.spec),
@@ -148,6 +155,8 @@ class Trainer:
             self.net.load_state_dict(state["net"])
             groups = self.optimizer.state_dict()["param_groups"]  # the recipe's, whatever device the run was on
             self.optimizer.load_state_dict({"state": state["optimizer"]["state"], "param_groups": groups})
+            if self.free is not None:
+                self.free.load_state_dict(state["float_free"])
             restore_generators(self.net, state["generators"])
             self.epoch, self.step = state["epoch"], state["step"]
             self.sums, self.seconds, self.metrics = state["sums"], state["seconds"], state["metrics"]
@@ -202,6 +211,8 @@ class Trainer:
 
     def _train_step(self, inputs: Tensor, targets: Tensor) -> Tensor:
         rate = self._rate()
+        if self.free is not None:
+            self.free.set_rate(rate)
         for group in self.optimizer.param_groups:
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(rate)
@@ -214,6 +225,8 @@ class Trainer:
         return loss
 
     def _learn(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Mapping[str, float | Tensor]]:
+        if self.free is not None:
+            return self.free.learn(inputs, targets)
         self.optimizer.zero_grad(set_to_none=True)
         loss, figures = self.task.loss(self.net, inputs, targets)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -243,6 +256,8 @@ class Trainer:
     def _finish_epoch(self) -> None:
         rate = self._rate()
         started = time.perf_counter()
+        if self.free is not None:
+            self.free.write()
         figures: dict[str, Any] = self.task.train_figures(self._totals())
         if (self.epoch + 1) % self.evaluate_every == 0 or self.epoch + 1 == self.epochs:
             figures |= self.task.evaluate(self.net)

@@ -21,6 +21,9 @@ import torch
 
 from bitlens.quant import Spec
 from bitlens.train.catalog import find_recipe
+from bitlens.train.classify import Classification
+from bitlens.train.classify_files import FileClassification
+from bitlens.train.float_free import Options
 from bitlens.train.folder import begin, check_writable, continues, read_weights, write_json
 from bitlens.train.loop import Trainer
 from bitlens.train.maker import MadeSetup, MadeTask
@@ -73,6 +76,7 @@ def run(
     workers: int = 0,
     record: bool = False,
     evaluate_every: int = 1,
+    float_free: str = "",
 ) -> dict[str, Any]:
     """Train a recipe's net and leave the run in a folder.
 
@@ -98,6 +102,8 @@ def run(
             the run is the same for any number. See `bitlens.train.workers`.
         record: on CUDA, record a step once and replay it, which is faster for small nets; see `train.replay`.
         evaluate_every: evaluate after so many epochs only, and after the last.
+        float_free: train on integers alone: "on", or keys such as "masters=12,norm=range"; see
+            `train.float_free.Options`.
 
     Returns:
         The result, also in `result.json`: recipe, bits, epochs, seconds, and the task's figure of the last epoch
@@ -128,6 +134,9 @@ def run(
         raise TrainError(f"every_steps: must be at least 0, not {every_steps}")
     if evaluate_every < 1:
         raise TrainError(f"evaluate_every: must be at least 1, not {evaluate_every}")
+    options = Options.parse(float_free) if float_free else None
+    if options is not None and not isinstance(chosen.task, Classification | FileClassification):
+        raise TrainError(f"{chosen.name}: must classify images to train without float; train without --float-free")
     place = pick_device(device)
     if record and place.type != "cuda":
         raise TrainError(f"record: device must be cuda, not {place.type}; train without --record")
@@ -140,6 +149,8 @@ def run(
     config = _config(chosen, str(spec), length, seed, str(place))
     if len(stages) > 1:
         config["decay"] = ",".join(f"{stage.spec.middle}:{stage.epochs}" for stage in stages[:-1])
+    if options is not None:
+        config["float_free"] = str(options)
     if init is not None:
         config["init"] = str(init)
     continued = continues(folder, config, resume)
@@ -153,7 +164,7 @@ def run(
             opened = partial(chosen.task.maker, data, chosen.batch, seed)
             task.workers = stack.enter_context(Workers(opened, workers, task.steps))
         _seed(seed)
-        trainer = Trainer(chosen, stages, task, folder, place, every_steps, seed, record, evaluate_every)
+        trainer = Trainer(chosen, stages, task, folder, place, every_steps, seed, record, evaluate_every, options)
         if continued:
             trainer.restore()
         else:

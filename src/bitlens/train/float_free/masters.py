@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Master weights as integers, and the step that changes them.
+
+Update of a master M of b bits (unit 2^-f), from integers G of any unit, at the rate 2^-j:
+
+    g = G 2^8 / 2^ceil(log2 mean|G|)                 a parameter's mean |g| lies in 1/2..1, with 8 bits behind the point
+    m = m + (16 g - m) / 8                           momentum 7/8, 12 bits behind the point
+    M = M - floor(m 2^(f - j - 12) + noise)          noise uniform in [0, 1): stochastic; 1/2: nearest
+
+saturated to b bits. All parameters lie in one vector, because that is few operations.
+Sources: fixed-point weights with stochastic rounding, arXiv 1502.02551; gradients scaled by a power of two of their layer,
+arXiv 1802.04680 (WAGE); shifts in the place of a rate, arXiv 1602.02830.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from bitlens.train.float_free.arithmetic import draw, power_above, quotient, rounded, shifted
+from bitlens.train.recipe import TrainError
+
+__all__ = ["Masters", "power_of_rate"]
+
+_NORMAL = 8  # bits of a normalized gradient behind the point
+_MOMENTUM = 12  # of the momentum
+_REACH = float(1 << 14)  # 64 times the mean
+_NOISE = 31
+_GRADIENT = 14
+
+
+def power_of_rate(rate: float) -> int:
+    """Return j of the power of two 2^-j nearest to a rate, by ratio."""
+    return -math.floor(math.log2(rate) + 0.5)
+
+
+class Masters:
+    """All parameters of a net: their integers, their momenta, and what the rate is just now.
+
+    Args:
+        real: by name, the values they start from.
+        bits: by name, of an integer, sign included.
+        fractions: by name, bits behind the point.
+        noise: round updates stochastically, else to the nearest.
+    """
+
+    def __init__(
+        self, real: Mapping[str, Tensor], bits: Mapping[str, int], fractions: Mapping[str, int], noise: bool
+    ) -> None:
+        self.names, self.noise, self.fractions = [*real], noise, dict(fractions)
+        self.shapes = [tensor.shape for tensor in real.values()]
+        self.sizes = [tensor.numel() for tensor in real.values()]
+        device = next(iter(real.values())).device
+
+        def spread(values: Sequence[int]) -> Tensor:
+            """One value a parameter -> one an element, (elements,)."""
+            each = torch.tensor(values, dtype=torch.float64, device=device)
+            return each.repeat_interleave(torch.tensor(self.sizes, device=device))
+
+        self.owner = spread(range(len(self.names))).long()
+        self.counts = torch.tensor(self.sizes, dtype=torch.float64, device=device)
+        self.limit = spread([(1 << (bits[name] - 1)) - 1 for name in self.names])
+        self.fraction = spread([fractions[name] for name in self.names])
+        self.value = torch.zeros_like(self.limit)
+        self.momentum = torch.zeros_like(self.limit)
+        self.span = torch.ones_like(self.limit)
+        self.grain = torch.ones_like(self.limit)
+        self.parts = dict(zip(self.names, self._split(self.value), strict=True))
+        self.power: int | None = None
+        self.read(real)
+
+    def _split(self, flat: Tensor) -> list[Tensor]:
+        parts = torch.split(flat, self.sizes)
+        return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
+
+    def read(self, real: Mapping[str, Tensor]) -> None:
+        """Take over real values, rounded to the nearest integer."""
+        flat = torch.cat([real[name].detach().double().reshape(-1) for name in self.names])
+        whole = torch.floor(flat * 2.0**self.fraction + 0.5)
+        self.value.copy_(torch.minimum(torch.maximum(whole, -self.limit), self.limit))
+
+    def real(self) -> dict[str, Tensor]:
+        """Return the real values by name, float32, exact."""
+        return {name: (part * 2.0 ** -self.fractions[name]).float() for name, part in self.parts.items()}
+
+    def set_rate(self, rate: float) -> None:
+        """Set the rate, to the nearest power of two.
+
+        Raises:
+            TrainError: a gradient's unit would be wider than a master's.
+        """
+        power = power_of_rate(rate)
+        if power == self.power:
+            return
+        least = max(self.fractions.values()) - _MOMENTUM
+        if power < least:
+            raise TrainError(f"rate: must be at most {2.0**-least} for these masters, not {rate}")
+        shift = (_MOMENTUM + power - self.fraction).clamp(max=_NOISE)
+        self.span.copy_(2.0**shift)
+        self.grain.copy_(2.0 ** (_NOISE - shift))
+        self.power = power
+
+    def update(self, gradients: Mapping[str, Tensor]) -> None:
+        """Take one step against gradients, integers of any unit, by name."""
+        found = [gradients[name] for name in self.names]
+        flat = torch.cat([gradient.reshape(-1) for gradient in found])
+        largest = torch.stack(torch._foreach_norm(found, math.inf)).clamp(min=1)
+        units = float(1 << _GRADIENT) / power_above(largest)  # powers of two: the largest has 14 bits
+        g = torch.floor(flat * units[self.owner] + 0.5)
+        sums = torch.stack(torch._foreach_norm(torch.split(g, self.sizes), 1))
+        means = rounded(sums, self.counts).clamp(min=1)
+        normal = rounded(g * float(1 << _NORMAL), power_above(means)[self.owner]).clamp(-_REACH, _REACH)
+        self.momentum += shifted(normal * float(1 << (_MOMENTUM - _NORMAL)) - self.momentum, 3)
+        whole = draw(self.value, 1 << _NOISE) if self.noise else torch.full_like(self.value, float(1 << _NOISE - 1))
+        noise = quotient(whole, self.grain)  # 0..span-1, or its half
+        change = quotient(self.momentum + noise, self.span)
+        self.value.copy_(torch.minimum(torch.maximum(self.value - change, -self.limit), self.limit))

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training without float: the step of a net whose forward, backward and update compute on integers alone.
+
+    >>> free = FloatFree(net, Options.parse("masters=12"))
+    >>> free.set_rate(2.0**-9)
+    >>> loss, figures = free.learn(images, labels)
+    >>> free.write()  # the net's float32 parameters are now the masters, exactly
+
+`learn` turns images into bytes; everything behind that is `step`, which `Ledger` can watch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bitlens.nn import BatchNorm2d
+from bitlens.nn.layer import QuantLayer
+from bitlens.train.float_free.arithmetic import rounded, shifted
+from bitlens.train.float_free.functions import PARAMETER
+from bitlens.train.float_free.masters import Masters
+from bitlens.train.float_free.options import Options
+from bitlens.train.float_free.softmax import LOSS, SCORE, Softmax
+from bitlens.train.float_free.twin import TwinLayer, TwinNorm, make_twin
+from bitlens.train.recipe import TrainError
+
+__all__ = ["FloatFree"]
+
+_PARAMETER_BITS = 16  # of slopes, intercepts and biases
+
+
+class FloatFree:
+    """The integers of a run and its step.
+
+    Args:
+        net: a chain of convolutions, each followed by batch norm, and a classifier; see `make_twin`.
+        options: of the run.
+
+    Raises:
+        TrainError: a layer has no integer form.
+    """
+
+    def __init__(self, net: nn.Module, options: Options) -> None:
+        self.net, self.options = net, options
+        self.twin = make_twin(net, options)
+        self.layers = {n: m for n, m in self.twin.named_modules() if isinstance(m, TwinLayer)}
+        self.norms = {n: m for n, m in self.twin.named_modules() if isinstance(m, TwinNorm)}
+        names = [*self.layers]
+        if not names or len(names) != len(self.norms) + 1 or self.layers[names[-1]].convolution is not None:
+            raise TrainError(
+                "net: must be convolutions, each with a batch norm, and a classifier to train without float; "
+                "train without --float-free"
+            )
+        self.last_name, self.last = [*self.layers.items()][-1]
+        weights = [f"{name}.weight" for name in self.layers]
+        real = {name: parameter.detach() for name, parameter in net.named_parameters()}
+        bits = {name: options.masters if name in weights else _PARAMETER_BITS for name in real}
+        fractions = {name: options.masters - 1 if name in weights else PARAMETER for name in real}
+        self.masters = Masters(real, bits, fractions, options.rounding == "stochastic")
+        self.bias = f"{self.last_name}.bias"
+        self.softmax = Softmax(self.masters.value.device)
+
+    def set_rate(self, rate: float) -> None:
+        """Set the rate, to the nearest power of two.
+
+        Raises:
+            TrainError: it is too large.
+        """
+        self.masters.set_rate(rate)
+
+    def learn(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float | Tensor]]:
+        """Take one step.
+
+        Args:
+            inputs: images (N, C, H, W), float32 in [0, 1].
+            targets: classes (N,), int64.
+
+        Returns:
+            (mean loss, figures as of `Classifying.loss`).
+        """
+        levels = next(iter(self.layers.values())).levels
+        return self.step(torch.floor(inputs.double() * float(levels) + 0.5), targets)
+
+    def step(self, codes: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float | Tensor]]:
+        """Take one step from integers of images (N, C, H, W), carried by float64."""
+        parts = self.masters.parts
+        leaves = {f"{name}.weight": layer.prepare(parts[f"{name}.weight"]) for name, layer in self.layers.items()}
+        for name, norm in self.norms.items():
+            slope, intercept = f"{name}.weight", f"{name}.bias"
+            leaves[slope], leaves[intercept] = norm.prepare(parts[slope], parts[intercept])
+        sums = self.twin(codes)  # (N, classes)
+        with torch.no_grad():
+            scores = self._scores(sums.detach())
+            losses, gradient = self.softmax(scores, targets)
+        found = dict(zip(leaves, torch.autograd.grad(sums, [*leaves.values()], gradient), strict=True))
+        with torch.no_grad():
+            if self.bias in parts:
+                found[self.bias] = gradient.sum(0)
+            self.masters.update(found)
+            loss = losses.sum()
+            mean = rounded(loss * float(1 << LOSS), float(len(targets))) * 2.0**-LOSS
+            right = (scores.argmax(1) == targets).sum()
+        return mean, {"loss": loss, "right": right, "seen": len(targets)}
+
+    def _scores(self, sums: Tensor) -> Tensor:
+        """Real scores, `SCORE` bits behind the point: sums times the weights' unit, plus the bias.
+
+        Of codes 0..2^k - 1 the unit is taken as 2^-k: the scores are up to a hundredth too small, as by a temperature.
+        """
+        layer, parts = self.last, self.masters.parts
+        values, bits = parts[f"{self.last_name}.weight"].abs(), layer.weight_quantizer.bits
+        shift = self.options.masters - 1
+        if bits > 1:
+            unit, shift = values.amax(), shift + bits - 1
+        else:
+            unit = rounded(values.sum(), float(values.numel()))
+        shift += layer.levels.bit_length() - layer.drop - SCORE
+        scores = sums * unit
+        scores = shifted(scores, shift) if shift >= 0 else scores * float(1 << -shift)
+        return scores + shifted(parts[self.bias], PARAMETER - SCORE) if self.bias in parts else scores
+
+    @torch.no_grad()
+    def read(self) -> None:
+        """Take over the net's parameters, each rounded to its master's unit."""
+        self.masters.read(dict(self.net.named_parameters()))
+
+    @torch.no_grad()
+    def write(self) -> None:
+        """Put the masters into the net, exactly, and its batch norms' statistics in real units."""
+        for name, values in self.masters.real().items():
+            self.net.get_parameter(name).copy_(values)
+        for (name, layer), (norm_name, norm) in zip(self.layers.items(), self.norms.items(), strict=False):
+            ours, batch_norm = self.net.get_submodule(name), self.net.get_submodule(norm_name)
+            assert isinstance(ours, QuantLayer)
+            assert isinstance(batch_norm, BatchNorm2d)
+            unit = layer.unit(ours.weight) * 2.0**layer.drop
+            mean, scale = norm.real()
+            batch_norm.running_mean.copy_(mean * unit)  # type: ignore[union-attr]
+            batch_norm.running_var.copy_(((scale * unit) ** 2 - batch_norm.eps).clamp(min=0))  # type: ignore[union-attr]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a run needs to continue."""
+        norms = {name: (norm.mean, norm.scale) for name, norm in self.norms.items()}
+        return {"masters": self.masters.value, "momenta": self.masters.momentum, "norms": norms}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what `state_dict` returned.
+
+        Raises:
+            LookupError, RuntimeError: it is of another net.
+        """
+        self.masters.value.copy_(state["masters"])
+        self.masters.momentum.copy_(state["momenta"])
+        for name, norm in self.norms.items():
+            mean, scale = state["norms"][name]
+            norm.mean.copy_(mean)
+            norm.scale.copy_(scale)
