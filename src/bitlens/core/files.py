@@ -11,16 +11,29 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["ISLANDS_MAGIC", "replacing", "write_atomically"]
+__all__ = ["ISLANDS_MAGIC", "cache_folder", "replacing", "write_atomically"]
 
 ISLANDS_MAGIC = b"\x89BITISLE"  # of programs with float islands
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def cache_folder() -> Path:
+    """Return the user's cache folder, made if it is not there; one of the temporary files where that cannot be."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    place = (Path(base) if base else Path.home() / ".cache") / "bitlens"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        place = Path(tempfile.gettempdir()) / f"bitlens-{os.getuid()}"
+        place.mkdir(parents=True, exist_ok=True)
+    return place
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes | memoryview) -> None:

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -16,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from bitlens.core.files import replacing
+from bitlens.core.files import cache_folder, replacing
 from bitlens.data.dataset import DataError
 
 __all__ = ["Arrays", "cached", "short"]
@@ -68,14 +66,7 @@ def _folder(cache: str | Path | None) -> Path:
         except OSError as error:
             raise DataError(f"{place}: cache must be a writable folder ({short(error)})") from error
         return place
-    base = os.environ.get("XDG_CACHE_HOME")
-    place = (Path(base) if base else Path.home() / ".cache") / "bitlens"
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        place = Path(tempfile.gettempdir()) / f"bitlens-{os.getuid()}"
-        place.mkdir(parents=True, exist_ok=True)
-    return place
+    return cache_folder()
 
 
 def _save(store: Path, arrays: Arrays) -> None:

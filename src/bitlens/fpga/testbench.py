@@ -30,7 +30,7 @@ mkdir -p build
 case "${1:-verilator}" in
 verilator)
   verilator --binary --timing -O3 -Wno-fatal -Wno-lint --top-module testbench --Mdir build/testbench \\
-    -CFLAGS "-std=gnu++20 -fcoroutines" -MAKEFLAGS CFG_CXXFLAGS_PCH_I=-include \\
+    -CFLAGS "-std=gnu++20 -fcoroutines" -MAKEFLAGS "VM_PARALLEL_BUILDS=0 OPT_FAST=-O1 OPT_GLOBAL=-O0" \\
     testbench/testbench.sv rtl/*.sv rtl/accelerator.v
   build/testbench/Vtestbench "+pauses=${2:-0}"
   ;;
