@@ -77,6 +77,17 @@ def test_batches_follow_from_seed_epoch_and_step_alone(root: Path, monkeypatch: 
     assert not torch.equal(in_order[0][0], opened(root, seed=1).batch(0, 0)[0])
 
 
+def test_processes_share_a_batch_and_decode_nothing_else(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(classify_files, "read_picture", lambda file: read.append(file) or read_picture(file))
+    tasks = [opened(root), opened(root)]
+    shared = [[task.share(0, step, number, 2) for number, task in enumerate(tasks)] for step in range(2)]
+    assert len(read) <= 2 * 2 * (2 + 2)  # two of a batch, two batches and those ahead, two processes
+    for step, parts in enumerate(shared):
+        for tensor, halves in zip(opened(root).batch(0, step), zip(*parts, strict=True), strict=True):
+            assert torch.equal(tensor, torch.cat(halves))
+
+
 def test_an_only_batch_may_be_incomplete(root: Path) -> None:
     task = opened(root, batch=50)
     assert task.steps == 1

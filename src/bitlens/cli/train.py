@@ -12,7 +12,8 @@ EXAMPLE = """bitlens train dorefa_cifar10 --data cifar10 --out runs/w1a2g6 --bit
   bitlens train dorefa_cifar10 --data cifar10 --out runs/w2a2 --bits w2a2 --decay w32a32:5,w8a8:3,w4a4:3
   bitlens train lstm_ptb --data ptb --out runs/lstm --bits w2a2,weight=mean --resume --every-steps 400
   bitlens train face_detector --data faces --out runs/detector --decay w32a32:20 --workers 8
-  bitlens train dorefa_cifar10_c --data cifar10 --out runs/integers --float-free masters=12"""
+  bitlens train dorefa_cifar10_c --data cifar10 --out runs/integers --float-free masters=12
+  torchrun --nproc-per-node 2 -m bitlens.cli train dorefa_cifar10 --data cifar10 --out runs/two --wire-bits 4 --resume"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,15 +63,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="train on integers alone: batch norm, master weights and steps; keys, each with its default:\n"
         "masters=16 (bits, 8 to 16), norm=l1 (or range), rounding=stochastic (or nearest, which stalls)",
     )
+    parser.add_argument(
+        "--accumulate",
+        metavar="N",
+        type=int,
+        default=1,
+        help="learn a batch in N parts, one after the other; step once",
+    )
+    parser.add_argument(
+        "--wire-bits",
+        metavar="N",
+        type=int,
+        default=32,
+        help="under torchrun: bits of a gradient that processes send to each other: 1, 2, 4, 8, or 32 for float",
+    )
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train, and print the result."""
+    """Train, and print the result; of several processes the first one does."""
     from bitlens import train
+    from bitlens.train.group import process_number
 
     flags = {key: value for key, value in vars(arguments).items() if key not in ("command", "json", "version")}
     result = train.run(**flags)
+    if process_number():
+        return 0
     if arguments.json:
         print(json.dumps(result))
     else:

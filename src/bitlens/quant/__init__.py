@@ -10,6 +10,7 @@ from bitlens.quant.dorefa import (
     DoReFaWeight,
     dorefa_activation,
     dorefa_gradient,
+    dorefa_gradient_codes,
     dorefa_weight,
 )
 from bitlens.quant.lsq import LSQActivation, LSQWeight
@@ -57,6 +58,7 @@ __all__ = [
     "bipolar_weight",
     "dorefa_activation",
     "dorefa_gradient",
+    "dorefa_gradient_codes",
     "dorefa_weight",
     "exporting",
     "fixed_point",

@@ -33,6 +33,7 @@ __all__ = [
     "DoReFaWeight",
     "dorefa_activation",
     "dorefa_gradient",
+    "dorefa_gradient_codes",
     "dorefa_weight",
 ]
 
@@ -240,6 +241,22 @@ def dorefa_gradient(g: Tensor, bits: int, generator: torch.Generator | None = No
     """
     if not g.numel():
         return g
+    codes, largest = dorefa_gradient_codes(g, bits, generator, noise)
+    largest = largest.view(-1, *[1] * (g.dim() - 1))
+    return codes.mul_(largest * (2.0 / ((1 << bits) - 1))).sub_(largest)  # m (2c - n)/n
+
+
+def dorefa_gradient_codes(
+    g: Tensor, bits: int, generator: torch.Generator | None = None, noise: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Return (c, m) of `dorefa_gradient`: the codes 0..n as floats, shape and memory format of g; the scales (N,).
+
+    A gradient is m/n times the odd integer 2c - n. A sample that holds what is not finite has such a scale.
+
+    Args:
+        g: gradients (N, ...), float32, not empty.
+        bits, generator, noise: see `dorefa_gradient`.
+    """
     n = (1 << bits) - 1
     last = g.dim() == 4 and g.is_contiguous(memory_format=torch.channels_last)
     flat = (g.permute(0, 2, 3, 1) if last else g.contiguous()).reshape(g.shape[0], -1)  # (N, elements), a view
@@ -247,11 +264,10 @@ def dorefa_gradient(g: Tensor, bits: int, generator: torch.Generator | None = No
     sigma = _noise(flat, generator) if noise else torch.full_like(flat, -0.5)  # 65536 sigma - 1/2
     gain = (n * 32768.0) / largest.clamp(min=max(1e-30, n * 32768.0 / _HUGE))  # finite for zeros too
     codes = sigma.addcmul_(flat, gain).add_(0.5 + (n + 1) * 32768.0).mul_(1.0 / 65536).floor_().clamp_(0, n)
-    out = codes.mul_(largest * (2.0 / n)).sub_(largest)  # m (2c - n)/n
     if not last:
-        return out.view_as(g)
+        return codes.view_as(g), largest[:, 0]
     batch, channels, height, width = g.shape
-    return out.view(batch, height, width, channels).permute(0, 3, 1, 2)
+    return codes.view(batch, height, width, channels).permute(0, 3, 1, 2), largest[:, 0]
 
 
 def _noise(flat: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -44,11 +44,11 @@ def restore_generators(net: nn.Module, state: dict[str, Any]) -> None:
             module.set_state(state["gradient"][name])
 
 
-def seed_noise(net: nn.Module, seed: int) -> None:
-    """Give the gradient quantizers of a fresh net the noise of a seed; seed 0 leaves what the net has chosen."""
+def seed_noise(net: nn.Module, seed: int, process: int = 0) -> None:
+    """Give the gradient quantizers of a fresh net the noise of a seed and process; of 0 and 0 is what the net has chosen."""
     for module in net.modules():
         if isinstance(module, DoReFaGradient):
-            module.set_state((module.seed + (seed << 32), 0))
+            module.set_state((module.seed + (process << 16) + (seed << 32), 0))
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from bitlens.data import FileDataset, central_box, cut, random_box, read_picture
 from bitlens.train.classify import Classifying, Images, Numbers, accuracies, to_tensor
-from bitlens.train.task import Task, TaskSetup
+from bitlens.train.task import Task, TaskSetup, rows_of
 
 __all__ = ["FileClassification"]
 
@@ -70,10 +70,18 @@ class _Opened(Classifying):
 
     def batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """Return (images (N, 3, size, size), labels (N,)); the next steps' batches are in the making."""
+        return self.share(epoch, step, 0, 1)
+
+    def share(self, epoch: int, step: int, number: int, count: int) -> tuple[Tensor, Tensor]:
+        """Return a process's samples of `batch`; no other pictures are decoded."""
         if self._next != (epoch, step):
-            self._decoded = _ahead(self._threads, (self._random(epoch, i) for i in range(step, self.steps)))
+            jobs = (self._random(epoch, i, number, count) for i in range(step, self.steps))
+            self._decoded = _ahead(self._threads, jobs)
         self._next = epoch, step + 1
-        return self._tensors(next(self._decoded), self.dataset.train.labels[self.chosen(epoch, step)[0]])
+        chosen = self.chosen(epoch, step)[0]
+        return self._tensors(
+            next(self._decoded), self.dataset.train.labels[chosen[rows_of(len(chosen), number, count)]]
+        )
 
     def evaluate(self, net: nn.Module) -> dict[str, Any]:
         """Return test_accuracy, and test_top5_accuracy: how often the class is among the five best guesses."""
@@ -86,13 +94,14 @@ class _Opened(Classifying):
         first, fifth = accuracies(net, batches, [1, 5])
         return {"test_accuracy": round(first, 6), "test_top5_accuracy": round(fifth, 6)}
 
-    def _random(self, epoch: int, step: int) -> list[_Job]:
-        """The images of a step, each with a source of randomness of its own, whichever thread comes to it first."""
-        numbers, rng = self.chosen(epoch, step)
-        files = [self.dataset.train.files[number] for number in numbers]
-        return [
-            partial(_random_part, file, self.size, own) for file, own in zip(files, rng.spawn(len(files)), strict=True)
+    def _random(self, epoch: int, step: int, number: int, count: int) -> list[_Job]:
+        """A process's images of a step, each with randomness of its own, whichever thread comes to it first."""
+        chosen, rng = self.chosen(epoch, step)
+        sources = zip(chosen, rng.spawn(len(chosen)), strict=True)
+        jobs: list[_Job] = [
+            partial(_random_part, self.dataset.train.files[image], self.size, own) for image, own in sources
         ]
+        return jobs[rows_of(len(jobs), number, count)]
 
     def _tensors(self, images: Images, labels: Numbers) -> tuple[Tensor, Tensor]:
         return to_tensor(images, self.device), torch.from_numpy(labels).to(self.device)

@@ -37,7 +37,8 @@ __all__ = [
 ]
 
 _REQUIRED = ("recipe", "bits", "epochs", "seed", "batch", "rate", "device", "threads")
-_FIXED = (*_REQUIRED, "decay", "init", "float_free")
+_FIXED = dict.fromkeys((*_REQUIRED, "decay", "init", "float_free"))  # and what a run without the key has
+_FIXED |= {"processes": 1, "accumulate": 1, "wire_bits": 32}
 
 
 class Weights(NamedTuple):
@@ -157,9 +158,10 @@ def continues(folder: Path, config: dict[str, Any], resume: bool) -> bool:
     if not resume:
         raise TrainError(f"{folder}: must be empty for a new run, not hold one already (continue it with --resume)")
     old = read_config(folder)
-    for key in _FIXED:
-        if old.get(key) != config.get(key):
-            raise TrainError(f"{folder}: {key} must be {old.get(key)} to continue this run, not {config.get(key)}")
+    for key, default in _FIXED.items():
+        before, now = old.get(key, default), config.get(key, default)
+        if before != now:
+            raise TrainError(f"{folder}: {key} must be {before} to continue this run, not {now}")
     return True
 
 

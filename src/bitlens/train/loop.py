@@ -2,7 +2,8 @@
 """One training run: a recipe, a spec, a folder. It may be killed at any moment and continued bit-identically.
 
 A run's folder holds `config.json`, `metrics.jsonl` (one line an epoch), `checkpoint.pt` and, at the end, `result.json`.
-Data order and augmentation of a step follow from (seed, epoch, step) alone.
+Data order and augmentation of a step follow from (seed, epoch, step) alone. Several processes share a step's batch, each takes
+its rows, in parts where gradients are accumulated; see `group`.
 
 On CUDA nothing waits for the device within an epoch: figures are summed there, and what is not finite is found at the
 epoch's end. The epoch is then repeated from its checkpoint, each step looked at, so that the layer is named all the same.
@@ -33,12 +34,13 @@ from bitlens.train.checkpoint import (
     seed_noise,
 )
 from bitlens.train.float_free import FloatFree, Options
+from bitlens.train.group import Group
 from bitlens.train.guard import check_finite
 from bitlens.train.recipe import Recipe
 from bitlens.train.replay import Replay
 from bitlens.train.schedule import Stage
 from bitlens.train.start import start_from
-from bitlens.train.task import Task
+from bitlens.train.task import Task, part
 
 __all__ = ["Trainer"]
 
@@ -57,6 +59,8 @@ class Trainer:
         record: on CUDA, replay a step's record; see `replay`.
         evaluate_every: epochs from one evaluation to the next; the last one is always evaluated.
         float_free: how to train on integers alone; None: as usual.
+        accumulate: parts of a batch, one after the other, whose gradients make one step.
+        group: the processes of this run; alone when None.
     """
 
     net: nn.Module
@@ -74,10 +78,13 @@ class Trainer:
         record: bool = False,
         evaluate_every: int = 1,
         float_free: Options | None = None,
+        accumulate: int = 1,
+        group: Group | None = None,
     ) -> None:
         self.recipe, self.stages, self.task, self.out = recipe, stages, task, out
         self.device, self.every_steps, self.seed = device, every_steps, seed
         self.record, self.evaluate_every, self.float_free = record, evaluate_every, float_free
+        self.accumulate, self.group = accumulate, group or Group()
         self.guarded = self.waits = device.type != "cuda"
         self.epoch, self.step = 0, 0
         self.sums: dict[str, float | Tensor] = {}
@@ -100,7 +107,8 @@ class Trainer:
         self.stage = stage
         self.begins = sum(earlier.epochs for earlier in self.stages[:stage])
         self.net = self.recipe.fresh(self.spec, self.device)
-        seed_noise(self.net, self.seed)
+        seed_noise(self.net, self.seed, self.group.number)
+        self.model = self.group.spread(self.net)
         self.optimizer = self.recipe.optimizer_of(self.net, self.record)
         self.free = FloatFree(self.net, self.float_free) if self.float_free else None
         self._forget()
@@ -122,22 +130,25 @@ class Trainer:
             self.free.read()
 
     def save(self) -> None:
-        """Write the metrics and the checkpoint."""
+        """Write the metrics and the checkpoint; the first process does."""
+        own = {"generators": generators(self.net), "sums": self._totals(), "task": self.task.state()}
+        first, *others = self.group.gathered(own)
+        if not self.group.leads:
+            return
         lines = "".join(json.dumps(line) + "\n" for line in self.metrics)
         write_atomically(self.out / "metrics.jsonl", lines.encode())
         state = {
             "net": self.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "float_free": None if self.free is None else self.free.state_dict(),
-            "generators": generators(self.net),
             "stage": self.stage,
             "bits": str(self.spec),
             "epoch": self.epoch,
             "step": self.step,
-            "sums": self._totals(),
             "seconds": self.seconds,
-            "task": self.task.state(),
             "metrics": self.metrics,
+            **first,
+            "others": others,
         }
         save_checkpoint(self.out / "checkpoint.pt", state)
 
@@ -148,8 +159,9 @@ class Trainer:
             TrainError: it is damaged or belongs to another net.
         """
         path = self.out / "checkpoint.pt"
-        state = load_checkpoint(path)
+        state = self.group.told(lambda: load_checkpoint(path))
         try:
+            own = state if self.group.leads else state["others"][self.group.number - 1]
             if state.get("stage", 0) != self.stage:
                 self._enter(state["stage"])
             self.net.load_state_dict(state["net"])
@@ -157,17 +169,17 @@ class Trainer:
             self.optimizer.load_state_dict({"state": state["optimizer"]["state"], "param_groups": groups})
             if self.free is not None:
                 self.free.load_state_dict(state["float_free"])
-            restore_generators(self.net, state["generators"])
+            restore_generators(self.net, own["generators"])
             self.epoch, self.step = state["epoch"], state["step"]
-            self.sums, self.seconds, self.metrics = state["sums"], state["seconds"], state["metrics"]
-            self.task.restore(state["task"])
+            self.sums, self.seconds, self.metrics = own["sums"], state["seconds"], state["metrics"]
+            self.task.restore(own["task"])
             self._forget()
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise foreign_checkpoint(path, error) from error
 
     def run(self) -> list[dict[str, Any]]:
         """Train to the end and return the metrics, one dict an epoch."""
-        if not self.guarded and not (self.out / "checkpoint.pt").is_file():
+        if not self.guarded and not self.group.told((self.out / "checkpoint.pt").is_file):
             self.save()  # what a first epoch that is not finite is repeated from
         while True:
             while self.epoch < self.begins + self.stages[self.stage].epochs:
@@ -186,12 +198,12 @@ class Trainer:
     def _epoch(self) -> None:
         self.net.train()
         title = f"{self.recipe.name} {self.spec} {self.epoch + 1}/{self.epochs}"
-        quiet = not sys.stderr.isatty()
+        quiet = not (self.group.leads and sys.stderr.isatty())
         started = time.perf_counter()
         steps = self.task.steps
         with tqdm(total=steps, initial=self.step, desc=title, disable=quiet, leave=False) as bar:
             while self.step < steps:
-                loss = self._train_step(*self.task.batch(self.epoch, self.step))
+                loss = self._train_step(*self.task.share(self.epoch, self.step, self.group.number, self.group.count))
                 self.step += 1
                 bar.update()
                 if not quiet:
@@ -219,8 +231,10 @@ class Trainer:
             else:
                 group["lr"] = rate
         learn = self._learn if self.replay is None or self.guarded else self.replay
+        if self.group.exchange is not None:
+            self.group.exchange.step = self.epoch * self.task.steps + self.step
         loss, figures = learn(inputs, targets)
-        for key, value in figures.items():
+        for key, value in (*figures.items(), *self.group.take_sent().items()):
             self.sums[key] = self.sums.get(key, 0) + value
         return loss
 
@@ -228,15 +242,24 @@ class Trainer:
         if self.free is not None:
             return self.free.learn(inputs, targets)
         self.optimizer.zero_grad(set_to_none=True)
-        loss, figures = self.task.loss(self.net, inputs, targets)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss: Tensor | float = 0.0
+        figures: dict[str, float | Tensor] = {}
+        for number in range(self.accumulate):
+            with self.group.apart(self.model, alone=number + 1 < self.accumulate):
+                rows = part((inputs, targets), number, self.accumulate)
+                partial, found = self.task.loss(self.model, *rows)
+                (partial / self.accumulate).backward()  # type: ignore[no-untyped-call]
+            loss = loss + partial.detach() / self.accumulate
+            for key, value in found.items():
+                figures[key] = figures.get(key, 0) + value
+        assert isinstance(loss, Tensor)
         if self.guarded:
             where = f"epoch {self.epoch + 1}, step {self.step + 1}"
             check_finite(self.net, loss, lambda: self.net(inputs), where)
         if self.recipe.clip_norm:
             nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip_norm)
         self.optimizer.step()
-        return loss.detach(), figures
+        return loss, figures
 
     def _totals(self) -> dict[str, float]:
         return {key: float(value) for key, value in self.sums.items()}
@@ -246,7 +269,8 @@ class Trainer:
         if self.guarded:
             return True
         weights = torch.stack([p.detach().sum() for p in self.net.parameters()])
-        return bool(weights.isfinite().all()) and all(map(math.isfinite, self._totals().values()))
+        own = bool(weights.isfinite().all()) and all(map(math.isfinite, self._totals().values()))
+        return all(self.group.gathered(own))
 
     def _repeat(self) -> None:
         """Go back to the checkpoint; from there to the epoch's end every step is looked at."""
@@ -258,16 +282,23 @@ class Trainer:
         started = time.perf_counter()
         if self.free is not None:
             self.free.write()
-        figures: dict[str, Any] = self.task.train_figures(self._totals())
+        sums: dict[str, float] = {}
+        for own in self.group.gathered(self._totals()):
+            for key, value in own.items():
+                sums[key] = sums.get(key, 0) + value
+        figures: dict[str, Any] = self.task.train_figures(sums)
         if (self.epoch + 1) % self.evaluate_every == 0 or self.epoch + 1 == self.epochs:
-            figures |= self.task.evaluate(self.net)
+            figures |= self.group.told(lambda: self.task.evaluate(self.net))
         seconds = round(self.seconds + time.perf_counter() - started, 1)
         line = {"epoch": self.epoch + 1, **figures, "learning_rate": rate, "seconds": seconds}
+        line |= {key: round(value) for key, value in sums.items() if key.startswith("wire_")}
         if len(self.stages) > 1:
             line["bits"] = str(self.spec.middle)
         self.metrics.append(line)
         self.epoch, self.step, self.sums, self.seconds = self.epoch + 1, 0, {}, 0.0
         self.save()
+        if not self.group.leads:
+            return
         shown = ", ".join(f"{key.replace('_', ' ')} {value:.4f}" for key, value in figures.items() if _is_number(value))
         print(
             f"{self.recipe.name} {self.spec} epoch {line['epoch']}/{self.epochs}: {shown}, {seconds:.0f} s", flush=True

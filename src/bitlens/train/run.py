@@ -23,8 +23,10 @@ from bitlens.quant import Spec
 from bitlens.train.catalog import find_recipe
 from bitlens.train.classify import Classification
 from bitlens.train.classify_files import FileClassification
+from bitlens.train.exchange import FLOAT, WIRE_BITS
 from bitlens.train.float_free import Options
 from bitlens.train.folder import begin, check_writable, continues, read_weights, write_json
+from bitlens.train.group import joined, process_count
 from bitlens.train.loop import Trainer
 from bitlens.train.maker import MadeSetup, MadeTask
 from bitlens.train.memory import telling_memory
@@ -77,8 +79,10 @@ def run(
     record: bool = False,
     evaluate_every: int = 1,
     float_free: str = "",
+    accumulate: int = 1,
+    wire_bits: int = FLOAT,
 ) -> dict[str, Any]:
-    """Train a recipe's net and leave the run in a folder.
+    """Train a recipe's net and leave the run in a folder; in every process that `torchrun` has started.
 
     Args:
         recipe: name in the catalog.
@@ -104,6 +108,9 @@ def run(
         evaluate_every: evaluate after so many epochs only, and after the last.
         float_free: train on integers alone: "on", or keys such as "masters=12,norm=range"; see
             `train.float_free.Options`.
+        accumulate: learn each process's share of a batch in so many parts, one after the other, and step once.
+        wire_bits: of a gradient that processes send to each other: 1, 2, 4 or 8, rounded stochastically, or 32; see
+            `train.exchange`.
 
     Returns:
         The result, also in `result.json`: recipe, bits, epochs, seconds, and the task's figure of the last epoch
@@ -140,6 +147,7 @@ def run(
     place = pick_device(device)
     if record and place.type != "cuda":
         raise TrainError(f"record: device must be cuda, not {place.type}; train without --record")
+    _check_processes(chosen, accumulate, wire_bits, record, float_free=options is not None)
     if threads is not None:
         if not 1 <= threads <= _MOST_THREADS:
             raise TrainError(f"threads: must be 1 to {_MOST_THREADS}, not {threads}")
@@ -147,41 +155,93 @@ def run(
     _check_workers(chosen, workers)
     folder = Path(out)
     config = _config(chosen, str(spec), length, seed, str(place))
+    config |= {"processes": process_count(), "accumulate": accumulate, "wire_bits": wire_bits}
     if len(stages) > 1:
         config["decay"] = ",".join(f"{stage.spec.middle}:{stage.epochs}" for stage in stages[:-1])
     if options is not None:
         config["float_free"] = str(options)
     if init is not None:
         config["init"] = str(init)
+    with joined(place, wire_bits, seed) as group:
+        continued = group.told(lambda: _prepared(folder, config, resume))
+        weights = None if init is None or continued else read_weights(init)
+        with telling_memory(chosen.name, chosen.batch, place), ExitStack() as stack:
+            task = chosen.task.open(data, cache, chosen.batch, seed, place)
+            if accumulate > 1 and task.carried != ():
+                raise TrainError(f"accumulate: must be 1 for {chosen.name}, whose state is carried, not {accumulate}")
+            if workers:
+                assert isinstance(chosen.task, MadeSetup)
+                assert isinstance(task, MadeTask)
+                opened = partial(chosen.task.maker, data, chosen.batch, seed)
+                task.workers = stack.enter_context(Workers(opened, workers, task.steps))
+            _seed(seed)
+            trainer = Trainer(
+                chosen,
+                stages,
+                task,
+                folder,
+                place,
+                every_steps,
+                seed,
+                record,
+                evaluate_every,
+                options,
+                accumulate,
+                group,
+            )
+            if continued:
+                trainer.restore()
+            else:
+                if group.number:
+                    torch.manual_seed(seed + (group.number << 32))  # dropout of its own
+                if weights is not None:
+                    trainer.start(weights.values, str(init), weights.bits)
+                group.told(partial(begin, folder, config))
+            metrics = trainer.run()
+        return group.told(partial(_finish, trainer, metrics, folder))
+
+
+def _prepared(folder: Path, config: dict[str, Any], resume: bool) -> bool:
+    """Whether the folder holds a run to continue; it can be written."""
     continued = continues(folder, config, resume)
     check_writable(folder)
-    weights = None if init is None or continued else read_weights(init)
-    with telling_memory(chosen.name, chosen.batch, place), ExitStack() as stack:
-        task = chosen.task.open(data, cache, chosen.batch, seed, place)
-        if workers:
-            assert isinstance(chosen.task, MadeSetup)
-            assert isinstance(task, MadeTask)
-            opened = partial(chosen.task.maker, data, chosen.batch, seed)
-            task.workers = stack.enter_context(Workers(opened, workers, task.steps))
-        _seed(seed)
-        trainer = Trainer(chosen, stages, task, folder, place, every_steps, seed, record, evaluate_every, options)
-        if continued:
-            trainer.restore()
-        else:
-            if weights is not None:
-                trainer.start(weights.values, str(init), weights.bits)
-            begin(folder, config)
-        metrics = trainer.run()
+    return continued
+
+
+def _finish(trainer: Trainer, metrics: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
+    """Write and return the result."""
+    metric = trainer.task.metric
     result = {
-        "recipe": chosen.name,
-        "bits": str(spec),
+        "recipe": trainer.recipe.name,
+        "bits": str(trainer.stages[-1].spec),
         "epochs": trainer.epochs,
-        task.metric: metrics[-1][task.metric],
+        metric: metrics[-1][metric],
         "seconds": round(sum(line["seconds"] for line in metrics), 1),
     }
     save_weights(trainer.net.cpu(), folder / "weights.npz")
     write_json(folder / "result.json", result)
     return result
+
+
+def _check_processes(recipe: Recipe, accumulate: int, wire_bits: int, record: bool, float_free: bool) -> None:
+    count = process_count()
+    if accumulate < 1:
+        raise TrainError(f"accumulate: must be at least 1, not {accumulate}")
+    if recipe.batch % (count * accumulate):
+        raise TrainError(
+            f"batch: must be a multiple of {count * accumulate} ({count} processes, {accumulate} parts each), "
+            f"not {recipe.batch}"
+        )
+    if wire_bits not in WIRE_BITS:
+        raise TrainError(f"wire_bits: must be one of {', '.join(map(str, WIRE_BITS))}, not {wire_bits}")
+    if count == 1 and wire_bits != FLOAT:
+        raise TrainError(f"wire_bits: must be {FLOAT} for one process, which sends nothing, not {wire_bits}")
+    if float_free and (count > 1 or accumulate > 1):
+        raise TrainError(
+            f"float_free: must be off for {count} processes, {accumulate} parts; train without --float-free"
+        )
+    if count > 1 and record:
+        raise TrainError(f"record: must be off for {count} processes; train without --record")
 
 
 def _check_workers(recipe: Recipe, workers: int) -> None:

@@ -14,7 +14,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Task", "TaskSetup"]
+__all__ = ["Task", "TaskSetup", "part", "rows_of"]
+
+
+def rows_of(count: int, number: int, parts: int) -> slice:
+    """Return the place of one of so many parts of a batch's samples, as equal as can be."""
+    return slice(count * number // parts, count * (number + 1) // parts)
+
+
+def part(batch: tuple[Tensor, Tensor], number: int, parts: int) -> tuple[Tensor, Tensor]:
+    """Return the samples of one of so many parts of (inputs, targets)."""
+    rows = rows_of(len(batch[0]), number, parts)
+    return batch[0][rows], batch[1][rows]
 
 
 class Task(ABC):
@@ -38,6 +49,10 @@ class Task(ABC):
     @abstractmethod
     def batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """Return (inputs, targets) of a step on the device; they follow from (seed, epoch, step) alone."""
+
+    def share(self, epoch: int, step: int, number: int, count: int) -> tuple[Tensor, Tensor]:
+        """Return the samples of a step's batch that process `number` of `count` learns from."""
+        return part(self.batch(epoch, step), number, count)
 
     @abstractmethod
     def loss(self, net: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Mapping[str, float | Tensor]]:

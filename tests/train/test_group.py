@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs of several processes, as `torchrun` starts them; gloo on this machine."""
+
+import dataclasses
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from bitlens.train import RECIPES, TrainError, run
+from bitlens.train.checkpoint import load_checkpoint
+from bitlens.train.group import Group, process_count, process_number
+
+# What a process of the tests below does: several runs after one another in the same group, for starting torch is slow.
+MEAN = """
+import sys
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from bitlens.quant import dorefa_gradient
+from bitlens.train import run
+from bitlens.train.exchange import Exchange
+from bitlens.train.group import joined
+
+with joined(torch.device("cpu"), 32, 0) as group:
+    for wire_bits in (32, 4):
+        run("digits", out=f"{sys.argv[1]}/wire{wire_bits}", bits="w1a2", epochs=3, threads=1, wire_bits=wire_bits)
+    # One gradient, many draws: what the hook makes of it is the mean, and a sum of rounded ones.
+    net = nn.Linear(5, 3, bias=False)
+    exchange = Exchange(net, 2, seed=1)
+    spread = DistributedDataParallel(net)
+    spread.register_comm_hook(None, exchange.average)
+    x = torch.tensor([[1.0, -2.0, 0.5, 0.0, 3.0]]) * (1 + group.number)
+    found = []
+    for exchange.step in range(400):
+        net.zero_grad()
+        spread(x)[:, 1].sum().backward()
+        found.append(net.weight.grad.clone())
+    gathered = group.gathered(torch.stack(found))
+    if group.leads:
+        torch.save({"found": gathered, "sent": exchange.sent, "float": exchange.sent_float}, f"{sys.argv[1]}/hook.pt")
+"""
+DIES = """
+import os, signal, sys
+from bitlens.cli import main
+from bitlens.train.loop import Trainer
+
+learn = Trainer._train_step
+
+def dying(self, *batch):
+    if self.group.number == 1 and (self.epoch, self.step) == (1, 7) and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return learn(self, *batch)
+
+Trainer._train_step = dying
+sys.exit(main(sys.argv[1:]))
+"""
+FLAGS = "train digits --bits w1a2g6 --epochs 2 --batch 96 --threads 1 --every-steps 5 --wire-bits 4 --accumulate 2 --resume --out"
+
+
+def torchrun(*arguments: str, restarts: int = 0) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    return subprocess.run(
+        [*command, "--max-restarts", str(restarts), *arguments],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"},  # docs/train.md
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def metrics(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def same(a: Any, b: Any) -> bool:
+    """Bit equality of checkpoints, but for measured seconds."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a if key != "seconds")
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    return bool((a == b).all()) if hasattr(a, "all") else bool(a == b)
+
+
+def test_two_processes_learn_what_one_does_and_send_an_eighth(tmp_path: Path) -> None:
+    (tmp_path / "mean.py").write_text(MEAN)
+    done = torchrun(str(tmp_path / "mean.py"), str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("epoch") == 6  # the second process is silent
+    alone = []
+    for seed in range(2):
+        run("digits", out=tmp_path / f"alone{seed}", bits="w1a2", epochs=3, threads=1, seed=seed)
+        alone.append(metrics(tmp_path / f"alone{seed}")[-1]["train_loss"])
+    whole, coded = (metrics(tmp_path / name)[-1] for name in ("wire32", "wire4"))
+    for line in (whole, coded):
+        assert line["train_loss"] == pytest.approx(sum(alone) / 2, abs=0.1), (alone, line)
+        assert line["test_accuracy"] > 0.9
+    parameters = [p for p in load_checkpoint(tmp_path / "wire4" / "checkpoint.pt")["net"].items() if is_learned(p[0])]
+    values, steps = sum(value.numel() for _, value in parameters), 1437 // 32
+    assert whole["wire_bytes"] == whole["wire_bytes_float"] == coded["wire_bytes_float"] == 2 * steps * 4 * values
+    message = 4 * len(parameters) + math.ceil(values / 2)  # float32 scales and packed codes
+    assert coded["wire_bytes"] == 2 * steps * message
+    assert (
+        coded["wire_bytes_float"] / coded["wire_bytes"] > 7.97
+    )  # the scales of 11 small tensors; 7.99 from 30,000 values a tensor on
+    config = json.loads((tmp_path / "wire4" / "config.json").read_text())
+    assert (config["processes"], config["accumulate"], config["wire_bits"]) == (2, 1, 4)
+
+    hook = torch.load(tmp_path / "hook.pt")
+    found = hook["found"][0]
+    assert torch.equal(found, hook["found"][1])  # both processes go on from the same gradients
+    x = torch.tensor([1.0, -2.0, 0.5, 0.0, 3.0])
+    levels = {(a + 2 * b) / 2 for a in (-3, -1, 1, 3) for b in (-3, -1, 1, 3)}  # scales 3 and 6, 2 bits
+    assert {round(value, 4) for value in found.flatten().tolist()} <= levels
+    expected = torch.stack([0 * x, 1.5 * x, 0 * x])
+    assert (found.mean(0) - expected).abs().max() < 5 * 1.25**0.5 / 400**0.5  # five standard errors at most
+    assert hook["float"] == 400 * 4 * 15
+    assert hook["sent"] == 400 * (4 + 4)
+
+
+def is_learned(name: str) -> bool:
+    return not name.endswith(("running_mean", "running_var", "num_batches_tracked"))
+
+
+def test_a_run_whose_worker_was_killed_continues_bit_identically(tmp_path: Path) -> None:
+    (tmp_path / "dies.py").write_text(DIES)
+    whole = torchrun("-m", "bitlens.cli", *FLAGS.split(), str(tmp_path / "whole"))
+    assert whole.returncode == 0, whole.stderr
+    killed = torchrun(str(tmp_path / "dies.py"), *FLAGS.split(), str(tmp_path / "killed"), restarts=1)
+    assert killed.returncode == 0, killed.stderr
+    assert "processes: all must live, not lose one; run the same command with --resume (" in killed.stderr
+    a, b = (load_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("whole", "killed"))
+    assert len(a["others"]) == 1
+    assert not same(a["generators"], a["others"][0]["generators"])  # each process has noise of its own
+    assert same(a, b)
+    with pytest.raises(TrainError) as caught:
+        run("digits", out=tmp_path / "whole", bits="w1a2g6", epochs=2, batch=96, threads=1, accumulate=2, resume=True)
+    assert str(caught.value) == f"{tmp_path / 'whole'}: processes must be 2 to continue this run, not 1"
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a net without batch norms, which would look at one part at a time."""
+    plain = dataclasses.replace(RECIPES["digits"], net=lambda spec: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)))
+    monkeypatch.setitem(RECIPES, "digits", plain)
+    losses = []
+    for accumulate in (1, 4):
+        out = tmp_path / str(accumulate)
+        run("digits", out=out, bits="w1a2", epochs=2, threads=1, accumulate=accumulate)
+        losses.append(metrics(out)[-1]["train_loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_alone_there_is_nobody_to_tell() -> None:
+    group = Group()
+    assert (process_count(), process_number(), group.leads) == (1, 0, True)
+    assert group.told(lambda: 3) == 3
+    assert group.gathered("own") == ["own"]
+    assert group.take_sent() == {}
+
+
+@pytest.mark.parametrize(
+    ("flags", "processes", "sentence"),
+    [
+        ({"accumulate": 0}, 1, "accumulate: must be at least 1, not 0"),
+        ({"accumulate": 5}, 1, "batch: must be a multiple of 5 (1 processes, 5 parts each), not 32"),
+        ({}, 3, "batch: must be a multiple of 3 (3 processes, 1 parts each), not 32"),
+        ({"wire_bits": 3}, 2, "wire_bits: must be one of 1, 2, 4, 8, 32, not 3"),
+        ({"float_free": "on"}, 2, "float_free: must be off for 2 processes, 1 parts; train without --float-free"),
+        ({"wire_bits": 4}, 1, "wire_bits: must be 32 for one process, which sends nothing, not 4"),
+    ],
+)
+def test_mistakes_are_told_before_processes_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: dict[str, Any], processes: int, sentence: str
+) -> None:
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    with pytest.raises(TrainError) as caught:
+        run("digits", out=tmp_path / "run", **flags)
+    assert str(caught.value) == sentence
+    assert not (tmp_path / "run").exists()
