@@ -11,6 +11,7 @@ module addends #(
     parameter IN_BITS = 8,  // two's complement
     parameter OUT_BITS = 8,  // two's complement
     parameter TABLE = "",
+    parameter BEHAVIOURAL = 0,  // 1: what is not valid does not move, which simulates fast
     localparam FOLD = $clog2(FOLDS) > 0 ? $clog2(FOLDS) : 1
 ) (
     input  logic                      clk,
@@ -32,8 +33,10 @@ module addends #(
   logic [LANES*IN_BITS-1:0] data;
   logic valid;
   always_ff @(posedge clk) begin
-    row <= rom[in_fold];
-    data <= in_data;
+    if (BEHAVIOURAL == 0 || in_valid) begin
+      row  <= rom[in_fold];
+      data <= in_data;
+    end
     valid <= in_valid && !rst;
     out_valid <= valid && !rst;
   end
@@ -42,7 +45,8 @@ module addends #(
   generate
     for (lane = 0; lane < LANES; lane = lane + 1) begin : gen_lane
       wire signed [IN_BITS-1:0] number = data[lane*IN_BITS+:IN_BITS];
-      always_ff @(posedge clk) out_data[lane*OUT_BITS+:OUT_BITS] <= OUT_BITS'(number) + row[lane*OUT_BITS+:OUT_BITS];
+      always_ff @(posedge clk)
+        if (BEHAVIOURAL == 0 || valid) out_data[lane*OUT_BITS+:OUT_BITS] <= OUT_BITS'(number) + row[lane*OUT_BITS+:OUT_BITS];
     end
   endgenerate
 endmodule

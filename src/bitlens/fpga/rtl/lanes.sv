@@ -96,85 +96,84 @@ module lanes #(
     all = 32'((word & MF) + ((word >> F) & MF) + ((word >> (2 * F)) & MF) + ((word >> (3 * F)) & MF));
   endfunction
 
+  // everything that belongs to a beat, until its sum is added: then all is done at once, and in other cycles nothing
   wire [ADDRESS-1:0] at;
   delay #(
       .WIDTH (ADDRESS),
-      .CYCLES(READ)
+      .CYCLES(READ + LATENCY - 1)
   ) u_at (
       .clk(clk),
       .in (address),
       .out(at)
   );
+  wire [SIMD*IN_BITS-1:0] late;
+  delay #(
+      .WIDTH (SIMD * IN_BITS),
+      .CYCLES(LATENCY - 1)
+  ) u_late (
+      .clk(clk),
+      .in (numbers),
+      .out(late)
+  );
 
   localparam PIECES = FEW != 0 ? CHUNKS : SIMD;
   localparam PIECE = FEW != 0 ? CHUNK * IN_BITS : IN_BITS;
-  wire [PIECES*PIECE-1:0] padded = (PIECES * PIECE)'(numbers);
+  wire [PIECES*PIECE-1:0] padded = (PIECES * PIECE)'(late);
   logic [63:0] pieces[0:PIECES-1];
-  logic signed [31:0] sums[0:PE-1];
+  logic signed [ACC_BITS-1:0] total[0:PE-1];
   generate
     if (FEW != 0) begin : gen_few
-      always_ff @(posedge clk) begin : gen_sum
-        integer l, d, c, from;
-        logic [63:0] fields;
-        logic signed [31:0] sum, whole;
-        fields = '0;
-        for (c = 0; c < PIECES; c = c + 1) begin
-          pieces[c] = 64'(padded[c*PIECE+:PIECE]);
-          if (ODD != 0) fields = fields + pairs(pieces[c]);
-        end
-        whole = all(fields) * ((1 << WEIGHT_BITS) - 1);
-        from = 32'(at) * ENTRIES;
-        for (l = 0; l < PE; l = l + 1) begin
-          sum = 0;
-          for (d = 0; d < WEIGHT_BITS; d = d + 1) begin
-            fields = '0;
-            for (c = 0; c < PIECES; c = c + 1) fields = fields + pairs(pieces[c] & factors[from+(l*WEIGHT_BITS+d)*CHUNKS+c]);
-            if (ODD == 0 && d == WEIGHT_BITS - 1) sum = sum - (all(fields) << d);
-            else sum = sum + (all(fields) << d);
+      always_ff @(posedge clk)
+        if (valid) begin : gen_sum
+          integer l, d, c, from;
+          logic [63:0] fields;
+          logic signed [31:0] sum, whole;
+          fields = '0;
+          for (c = 0; c < PIECES; c = c + 1) begin
+            pieces[c] = 64'(padded[c*PIECE+:PIECE]);
+            if (ODD != 0) fields = fields + pairs(pieces[c]);
           end
-          sums[l] <= ODD != 0 ? whole - 2 * sum + base[32'(at)*PE+l] : sum;
-        end
-      end
-    end else begin : gen_many
-      always_ff @(posedge clk) begin : gen_sum
-        integer g, k, l, from;
-        logic signed [63:0] sum;
-        logic signed [FIELD-1:0] field;
-        for (k = 0; k < PIECES; k = k + 1) pieces[k] = 64'(padded[k*PIECE+:PIECE]);
-        from = 32'(at) * ENTRIES;
-        for (g = 0; g < GROUPS; g = g + 1) begin
-          sum = '0;
-          for (k = 0; k < SIMD; k = k + 1) sum = sum + $signed(pieces[k] * factors[from+g*SIMD+k]);
-          for (l = 0; l < GROUP; l = l + 1)
-            if (g * GROUP + l < PE) begin
-              field = FIELD'(sum);
-              sum = (sum - 64'(field)) >>> FIELD;
-              sums[g*GROUP+l] <= 32'(field) + base[32'(at)*PE+g*GROUP+l];
+          whole = all(fields) * ((1 << WEIGHT_BITS) - 1);
+          from = 32'(at) * ENTRIES;
+          for (l = 0; l < PE; l = l + 1) begin
+            sum = 0;
+            for (d = 0; d < WEIGHT_BITS; d = d + 1) begin
+              fields = '0;
+              for (c = 0; c < PIECES; c = c + 1) fields = fields + pairs(pieces[c] & factors[from+(l*WEIGHT_BITS+d)*CHUNKS+c]);
+              if (ODD == 0 && d == WEIGHT_BITS - 1) sum = sum - (all(fields) << d);
+              else sum = sum + (all(fields) << d);
             end
+            if (ODD != 0) sum = whole - 2 * sum + base[32'(at)*PE+l];
+            total[l] <= (first ? ACC_BITS'(START) : total[l]) + ACC_BITS'(sum);
+          end
         end
-      end
+    end else begin : gen_many
+      always_ff @(posedge clk)
+        if (valid) begin : gen_sum
+          integer g, k, l, from;
+          logic signed [63:0] sum;
+          logic signed [FIELD-1:0] field;
+          for (k = 0; k < PIECES; k = k + 1) pieces[k] = 64'(padded[k*PIECE+:PIECE]);
+          from = 32'(at) * ENTRIES;
+          for (g = 0; g < GROUPS; g = g + 1) begin
+            sum = '0;
+            for (k = 0; k < SIMD; k = k + 1) sum = sum + $signed(pieces[k] * factors[from+g*SIMD+k]);
+            for (l = 0; l < GROUP; l = l + 1)
+              if (g * GROUP + l < PE) begin
+                field = FIELD'(sum);
+                sum = (sum - 64'(field)) >>> FIELD;
+                total[g*GROUP+l] <= (first ? ACC_BITS'(START) : total[g*GROUP+l])
+                                  + ACC_BITS'(32'(field) + base[32'(at)*PE+g*GROUP+l]);
+              end
+          end
+        end
     end
   endgenerate
 
   genvar n;
   generate
     for (n = 0; n < PE; n = n + 1) begin : gen_lane
-      wire signed [ACC_BITS-1:0] late;
-      logic signed [ACC_BITS-1:0] total;
-      if (LATENCY > 2) begin : gen_wait
-        delay #(
-            .WIDTH (ACC_BITS),
-            .CYCLES(LATENCY - 2)
-        ) u_late (
-            .clk(clk),
-            .in (ACC_BITS'(sums[n])),
-            .out(late)
-        );
-      end else begin : gen_now
-        assign late = ACC_BITS'(sums[n]);
-      end
-      always_ff @(posedge clk) if (valid) total <= (first ? ACC_BITS'(START) : total) + late;
-      assign totals[n*ACC_BITS+:ACC_BITS] = total;
+      assign totals[n*ACC_BITS+:ACC_BITS] = total[n];
     end
   endgenerate
 endmodule

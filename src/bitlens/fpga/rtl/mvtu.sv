@@ -186,7 +186,8 @@ module mvtu #(
           .LEVELS(LEVELS),
           .OUT_BITS(OUT_BITS),
           .TARGET(TARGET),
-          .TABLE(TABLE)
+          .TABLE(TABLE),
+          .BEHAVIOURAL(BEHAVIOURAL)
       ) u_thresholds (
           .clk(clk),
           .rst(rst),
@@ -202,7 +203,8 @@ module mvtu #(
           .FOLDS(OUT_FOLDS),
           .IN_BITS(ACC_BITS),
           .OUT_BITS(OUT_BITS),
-          .TABLE(TABLE)
+          .TABLE(TABLE),
+          .BEHAVIOURAL(BEHAVIOURAL)
       ) u_addends (
           .clk(clk),
           .rst(rst),

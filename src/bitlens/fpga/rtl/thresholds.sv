@@ -14,6 +14,7 @@ module thresholds #(
     parameter OUT_BITS = 2,
     parameter [63:0] TARGET = "generic",  // on ecp5 a comparison is the sign of a difference: a carry leaves its chain slowly
     parameter TABLE = "",
+    parameter BEHAVIOURAL = 0,  // 1: what is not valid does not move, which simulates fast
     localparam FOLD = $clog2(FOLDS) > 0 ? $clog2(FOLDS) : 1
 ) (
     input  logic                      clk,
@@ -37,8 +38,10 @@ module thresholds #(
   logic [LANES*IN_BITS-1:0] data;
   logic [1:0] valid;
   always_ff @(posedge clk) begin
-    row <= rom[in_fold];
-    data <= in_data;
+    if (BEHAVIOURAL == 0 || in_valid) begin
+      row  <= rom[in_fold];
+      data <= in_data;
+    end
     valid <= rst ? '0 : {valid[0], in_valid};
     out_valid <= valid[1] && !rst;
   end
@@ -70,9 +73,11 @@ module thresholds #(
         end
       end
       always_ff @(posedge clk) begin
-        reached <= reach;
-        values <= entry[LEVELS*IN_BITS+:(LEVELS+1)*OUT_BITS];
-        out_data[lane*OUT_BITS+:OUT_BITS] <= value;
+        if (BEHAVIOURAL == 0 || valid[0]) begin
+          reached <= reach;
+          values  <= entry[LEVELS*IN_BITS+:(LEVELS+1)*OUT_BITS];
+        end
+        if (BEHAVIOURAL == 0 || valid[1]) out_data[lane*OUT_BITS+:OUT_BITS] <= value;
       end
     end
   endgenerate
