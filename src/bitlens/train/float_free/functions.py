@@ -143,13 +143,12 @@ def statistics(x: Tensor, kind: str) -> tuple[Tensor, Tensor, Tensor]:
     if kind == "l1":
         scale = shifted(5 * spatial_mean(deviations.abs(), 0), 2)
     else:
-        channels = x.transpose(0, 1).reshape(x.shape[1], -1)  # (C, values)
+        channels = deviations.transpose(0, 1).reshape(x.shape[1], -1)  # (C, values)
         chunks = min(_CHUNKS, max(1, channels.shape[1] // 2))
         size = channels.shape[1] // chunks
         chunked = channels[:, : chunks * size].reshape(-1, chunks, size)
-        reach = (chunked.amax(2) - chunked.amin(2)).sum(1)  # (C,), times the chunks
-        factor = round(range_constant(size) * (1 << MEAN + 8) / chunks)
-        scale = shifted(reach * float(factor), 8)
+        reach = rounded((chunked.amax(2) - chunked.amin(2)).sum(1), float(chunks))  # (C,)
+        scale = shifted(reach * float(round(range_constant(size) * 1024)), 10)
     return mean, scale.clamp(min=float(1 << MEAN)), deviations
 
 

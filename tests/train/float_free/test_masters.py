@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+import re
+
+import pytest
+import torch
+
+from bitlens.train import TrainError
+from bitlens.train.float_free.masters import Masters, power_of_rate
+
+
+def masters(bits: int, noise: bool, elements: int = 4000) -> Masters:
+    real = {"w": torch.zeros(elements), "b": torch.full((2, 3), 0.25)}
+    return Masters(real, {"w": bits, "b": 16}, {"w": bits - 1, "b": 12}, noise)
+
+
+@pytest.mark.parametrize(("rate", "power"), [(1.0, 0), (0.5, 1), (0.002, 9), (0.0007, 10), (0.00068, 11), (1e-12, 40)])
+def test_the_nearest_power_by_ratio(rate: float, power: int) -> None:
+    assert power_of_rate(rate) == power
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_a_stochastic_update_is_right_on_average(bits: int) -> None:
+    torch.manual_seed(0)
+    found = masters(bits, noise=True)
+    found.set_rate(2.0**-9)
+    gradients = {"w": torch.ones(4000).double(), "b": torch.ones(2, 3).double()}
+    steps = 40
+    for _ in range(steps):
+        found.update(gradients)
+    # of equal gradients |g| = 1/2 after the division by the power above the mean; the momentum starts at 0
+    wanted = -sum(0.5 * (1 - 0.875 ** (step + 1)) for step in range(steps)) * 2.0**-9
+    real = found.real()["w"]
+    assert abs(float(real.mean()) - wanted) < 4 * float(real.std()) / 4000**0.5 + 0.01 * abs(wanted)
+    assert wanted < -0.03
+
+
+@pytest.mark.parametrize("bits", [8, 10])
+def test_the_nearest_stalls_where_stochastic_rounding_goes_on(bits: int) -> None:
+    found = {noise: masters(bits, noise) for noise in (True, False)}
+    for one in found.values():
+        one.set_rate(2.0 ** -(bits + 1))  # half a step is an eighth of a master's unit
+        for _ in range(200):
+            one.update({"w": torch.ones(4000).double(), "b": torch.ones(2, 3).double()})
+    assert not found[False].parts["w"].any()
+    assert found[True].parts["w"].mean() < -20
+
+
+def test_the_unit_of_a_gradient_does_not_matter() -> None:
+    values = []
+    for factor in (1.0, 64.0, 2.0**15):
+        torch.manual_seed(3)
+        gradient = torch.randint(-500, 500, (4000,)).double()
+        found = masters(12, noise=True)
+        found.set_rate(2.0**-8)
+        found.update({"w": gradient * factor, "b": torch.zeros(2, 3).double()})
+        values.append(found.value.clone())
+    assert torch.equal(values[0], values[1])
+    assert torch.equal(values[0], values[2])
+
+
+def test_it_saturates_and_zero_gradients_change_nothing() -> None:
+    found = masters(8, noise=True)
+    found.set_rate(2.0**-5)
+    for _ in range(300):
+        found.update({"w": -torch.ones(4000).double(), "b": torch.zeros(2, 3).double()})
+    assert (found.parts["w"] == 127).all()
+    assert torch.equal(found.real()["b"], torch.full((2, 3), 0.25))
+    assert float(found.real()["w"].max()) == 127 / 128
+
+
+def test_a_rate_finer_than_the_noise_still_rounds() -> None:
+    torch.manual_seed(0)
+    found = masters(8, noise=True)
+    found.set_rate(2.0**-60)
+    found.update({"w": torch.ones(4000).double(), "b": torch.ones(2, 3).double()})
+    assert not found.parts["w"].any()
+
+
+def test_a_rate_too_large_is_refused() -> None:
+    sentence = "rate: must be at most 0.125 for these masters, not 0.3"
+    with pytest.raises(TrainError, match=f"^{re.escape(sentence)}$"):
+        masters(16, noise=True).set_rate(0.3)
+    masters(16, noise=True).set_rate(0.125)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from bitlens.models import DigitsNet, ResNet20
+from bitlens.models.layers import Layers
+from bitlens.nn import QuantConv2d
+from bitlens.quant import DoReFaWeight, Spec, UnsignedInput
+from bitlens.train import TrainError
+from bitlens.train.float_free import FloatFree, Options
+from bitlens.train.float_free.twin import make_twin
+
+
+def test_the_net_stays_as_it_is() -> None:
+    net = DigitsNet(Spec.parse("w1a2g4"))
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    twin = make_twin(net, Options())
+    assert type(twin) is type(net)
+    assert {type(module).__name__ for module in net.modules()}.isdisjoint({"TwinLayer", "TwinNorm"})
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("bits", "sentence"),
+    [
+        (
+            "w2a2g4",
+            "conv1: weights must be of 1 bit, uniform (weight=uniform), or 2 to 8 bits at the ends to train without "
+            "float, not DoReFaWeight of 2 bits",
+        ),
+        (
+            "w32a32",
+            "conv0: weights must be of 1 bit, uniform (weight=uniform), or 2 to 8 bits at the ends to train without "
+            "float, not float",
+        ),
+        ("w1a32", "conv1: input must be clip or cabs of 1 to 8 bits to train without float, not float"),
+        (
+            "w1a2,activation=pact",
+            "conv1: input must be clip or cabs of 1 to 8 bits to train without float, not PACTActivation of 2 bits",
+        ),
+    ],
+)
+def test_quantizers_without_an_integer_form_are_refused(bits: str, sentence: str) -> None:
+    with pytest.raises(TrainError, match=f"^{re.escape(sentence)}$"):
+        FloatFree(DigitsNet(Spec.parse(bits)), Options())
+
+
+def test_modules_without_an_integer_form_are_refused() -> None:
+    sentence = (
+        "shuffle: must be a convolution, a batch norm, a max pool or the classifier to train without float, "
+        "not PixelShuffle; train without --float-free"
+    )
+    with pytest.raises(TrainError, match=f"^{re.escape(sentence)}$"):
+        make_twin(nn.ModuleDict({"shuffle": nn.PixelShuffle(2)}), Options())
+    with pytest.raises(TrainError, match=r"to train without float, not \w+"):
+        FloatFree(ResNet20(Spec.parse("w1a2g4")), Options())
+
+
+def test_a_convolution_with_a_bias_is_refused() -> None:
+    conv = QuantConv2d(1, 2, 3, input_quantizer=UnsignedInput(8), weight_quantizer=DoReFaWeight(1))
+    with pytest.raises(TrainError, match=r"^0: a convolution must have no bias to train without float$"):
+        make_twin(nn.Sequential(conv), Options())
+
+
+def test_a_chain_without_batch_norm_is_refused() -> None:
+    layers = Layers(Spec.parse("w1a2g4"))
+    with pytest.raises(TrainError, match=r"^net: must be convolutions, each with a batch norm, and a classifier to"):
+        FloatFree(nn.Sequential(layers.first(1, 2, 3), nn.Flatten(), layers.last(2, 3)), Options())
