@@ -42,7 +42,7 @@ __all__ = ["TwinLayer", "TwinNorm", "make_twin"]
 _ACCUMULATOR = 16  # bits, beside the sign
 _GRADIENT_BITS = 8  # where the spec leaves gradients float
 _RUNNING = 8  # more bits of a running mean
-_KEPT = (nn.MaxPool2d, nn.Flatten, nn.Identity, nn.Sequential, nn.Dropout)
+_KEPT = (nn.MaxPool2d, nn.Flatten, nn.Identity)
 
 
 class TwinLayer(nn.Module):
