@@ -142,6 +142,22 @@ BITLENS_API bitlens_code bitlens_read_states(bitlens_stream* stream, int32_t* co
 BITLENS_API bitlens_code bitlens_write_states(bitlens_stream* stream, const int32_t* const* integers,
                                               bitlens_status* status);
 
+/* A convolution without a program, both sides given as codes, a byte each: what training multiplies with. The integer
+ * of a code c is c on the left, 2c - (2^weight_bits - 1) on the right; padding is the integer 0. */
+typedef struct {
+  const uint8_t* codes;   /* (images, height, width, channels), each below 2^code_bits */
+  const uint8_t* weights; /* (outputs, kernel_h, kernel_w, channels), or that for every image; below 2^weight_bits */
+  int32_t images, height, width, channels, outputs;
+  int32_t code_bits, weight_bits; /* 1 to 8 */
+  int32_t weights_per_image;      /* not 0: image n meets the n-th weights */
+  int32_t kernel_h, kernel_w, stride_h, stride_w;
+  int32_t pad_top, pad_left, pad_bottom, pad_right;
+} bitlens_product;
+
+/* Writes sums, (images, out height, out width, outputs). options: threads and isa count; NULL: the defaults. */
+BITLENS_API bitlens_code bitlens_multiply(const bitlens_product* product, const bitlens_options* options, int32_t* sums,
+                                          bitlens_status* status);
+
 #ifdef __cplusplus
 }
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "program/model.h"
+#include "program/product.h"
 #include "program/stream.h"
 
 struct bitlens_model {
@@ -210,4 +211,12 @@ bitlens_code bitlens_read_states(bitlens_stream* stream, int32_t* const* integer
 
 bitlens_code bitlens_write_states(bitlens_stream* stream, const int32_t* const* integers, bitlens_status* status) {
   return bitlens::guarded(status, [&] { stream->stream.write_states(integers); });
+}
+
+bitlens_code bitlens_multiply(const bitlens_product* product, const bitlens_options* options, int32_t* sums,
+                              bitlens_status* status) {
+  return bitlens::guarded(status, [&] {
+    const uint32_t features = bitlens::features_of(options == nullptr ? nullptr : options->isa);
+    bitlens::multiply(*product, features, bitlens::threads_of(options == nullptr ? 0 : options->threads), sums);
+  });
 }

@@ -14,7 +14,6 @@
 #include "program/program.h"
 
 namespace bitlens {
-namespace {
 
 uint32_t features_of(const char* isa) {
   const char* source = "isa";
@@ -32,6 +31,8 @@ uint32_t features_of(const char* isa) {
   }
   return mask & cpu_features();
 }
+
+namespace {
 
 Target target_of(const bitlens_options& options) {
   if (options.height < 0 || options.width < 0) {
@@ -55,9 +56,13 @@ int64_t elements(const PlanTensor& t) { return int64_t{t.height} * t.width * t.c
 
 }  // namespace
 
+int threads_of(int threads) {
+  if (threads < 0) fail(ErrorCode::kArgument, "threads: must be at least 0, not %d", threads);
+  return threads == 0 ? available_threads() : std::min(threads, kMostThreads);
+}
+
 Model::Model(const uint8_t* bytes, size_t size, const bitlens_options& options) {
-  if (options.threads < 0) fail(ErrorCode::kArgument, "threads: must be at least 0, not %d", options.threads);
-  threads_ = options.threads == 0 ? available_threads() : std::min(options.threads, kMostThreads);
+  threads_ = threads_of(options.threads);
   const Target target = target_of(options);
   memory_limit_ = target.memory_limit;
   plan_ = make_plan(read_program(bytes, size), target);

@@ -13,6 +13,10 @@
 
 namespace bitlens {
 
+// What an option stands for here: processor features of an instruction set's name, a number of threads. Throw Error.
+uint32_t features_of(const char* isa);
+int threads_of(int threads);
+
 class Model {
  public:
   // Throws Error.

@@ -43,6 +43,31 @@ bitlens_view view_of(const Input& input) {
           input.stride(1), input.stride(2)};
 }
 
+using Codes = nb::ndarray<const uint8_t, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
+using Weights = nb::ndarray<const uint8_t, nb::ndim<5>, nb::c_contig, nb::device::cpu>;
+using Numbers = std::vector<int32_t>;
+
+// Shapes have been checked by product.py: codes (N, H, W, C), weights (1 or N, O, kernel h, kernel w, C), sums
+// (N, out h, out w, O); stride (h, w), padding (top, left, bottom, right).
+void multiply(const Codes& codes, int code_bits, const Weights& weights, int weight_bits, const Numbers& stride,
+              const Numbers& pads, const Output& sums, int threads, std::optional<std::string> isa) {
+  const auto size = [](const auto& array, size_t axis) { return static_cast<int32_t>(array.shape(axis)); };
+  const bitlens_product product{
+      codes.data(),     weights.data(), size(codes, 0), size(codes, 1),       size(codes, 2),   size(codes, 3),
+      size(weights, 1), code_bits,      weight_bits,    size(weights, 0) > 1, size(weights, 2), size(weights, 3),
+      stride.at(0),     stride.at(1),   pads.at(0),     pads.at(1),           pads.at(2),       pads.at(3)};
+  bitlens_options options{};
+  options.threads = threads;
+  options.isa = isa ? isa->c_str() : nullptr;
+  bitlens_status status;
+  bitlens_code code;
+  {
+    nb::gil_scoped_release released;
+    code = bitlens_multiply(&product, &options, sums.data(), &status);
+  }
+  check(code, status);
+}
+
 class Model {
  public:
   Model(nb::bytes data, int threads, std::optional<std::string> isa, int height, int width, bool keep) {
@@ -177,6 +202,8 @@ class Stream {
 
 NB_MODULE(_native, m) {
   nb::exception<EngineError>(m, "EngineError");
+  m.def("multiply", &multiply, nb::arg("codes"), nb::arg("code_bits"), nb::arg("weights"), nb::arg("weight_bits"),
+        nb::arg("stride"), nb::arg("pads"), nb::arg("sums"), nb::arg("threads"), nb::arg("isa").none());
   nb::class_<Model>(m, "Model")
       .def(nb::init<nb::bytes, int, std::optional<std::string>, int, int, bool>(), nb::arg("data"), nb::arg("threads"),
            nb::arg("isa").none(), nb::arg("height"), nb::arg("width"), nb::arg("keep"))

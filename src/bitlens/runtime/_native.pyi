@@ -8,6 +8,18 @@ _Layer = tuple[str, str, str, str, str, tuple[int, int, int], tuple[int, int, in
 
 class EngineError(Exception): ...
 
+def multiply(
+    codes: npt.NDArray[np.uint8],
+    code_bits: int,
+    weights: npt.NDArray[np.uint8],
+    weight_bits: int,
+    stride: Sequence[int],
+    pads: Sequence[int],
+    sums: npt.NDArray[np.int32],
+    threads: int,
+    isa: str | None,
+) -> None: ...
+
 class Model:
     def __init__(self, data: bytes, threads: int, isa: str | None, height: int, width: int, keep: bool) -> None: ...
     @property
