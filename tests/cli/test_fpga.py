@@ -42,6 +42,36 @@ def test_make_and_simulate(model: str, tmp_path: Path, capsys: pytest.CaptureFix
     assert json.loads(capsys.readouterr().out)["mismatches"] > 0
 
 
+def test_one_unit_for_all_layers(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(tmp_path / "unit")
+    make = ["fpga", model, "-o", folder, "--device", "xc7z020", "--shape", "unit", "--array", "2x4"]
+    assert main([*make, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["shape"], report["array"]["pe"], len(report["layers"])) == ("unit", 2, 2)
+    assert main(make) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"^200 MHz \(assumed clock\): [0-9,.]+ images/s$", text, re.M)
+    assert text.endswith(f"{folder}: project written; README.md begins it\n")
+    assert main(["fpga", "simulate", folder, "--count", "3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    cycles = report["totals"]["cycles"] + 1
+    assert lines[1].startswith(f"{cycles:,.1f} cycles an image, {cycles:,} predicted without stalls; ")
+    assert lines[-1] == "0 mismatching codes"
+    assert json.loads((tmp_path / "unit" / "report.json").read_text())["simulated"]["predicted_cycles"] == cycles
+    search = tmp_path / "unit" / "rtl" / "unit_search.sv"
+    search.write_text(search.read_text().replace(">= $signed(row", "< $signed(row"))
+    assert main(["fpga", "simulate", folder, "--count", "2", "--stalls", "0.4", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["mismatches"] > 0
+    assert found["cycles"] > cycles
+    (tmp_path / "unit" / "memory.bin").write_bytes(b"")
+    assert main(["fpga", "simulate", folder]) == 2
+    assert (
+        "memory.bin: must hold what bitlens fpga schedules, not others; make the project again"
+        in capsys.readouterr().err
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -49,6 +79,18 @@ def test_make_and_simulate(model: str, tmp_path: Path, capsys: pytest.CaptureFix
         (["M", "D"], "fpga: must be given one program, not also D; the folder goes behind -o"),
         (["M", "--device", "xc7z020"], "fpga: must be told --output to make a project; bitlens fpga --help"),
         (["M", "-o", "D"], "fpga: must be told --device to make a project; bitlens fpga --help"),
+        (
+            ["M", "-o", "D", "--device", "xc7z020", "--array", "4x4"],
+            "--array: must not be given with --shape stream; leave it out",
+        ),
+        (
+            ["M", "-o", "D", "--device", "xc7z020", "--shape", "unit", "--fps", "9"],
+            "--fps: must not be given with --shape unit; leave it out",
+        ),
+        (
+            ["M", "-o", "D", "--device", "xc7z020", "--shape", "unit", "--array", "4"],
+            "--array: must be PExSIMD such as 16x16, not 4",
+        ),
         (["M", "-o", "D", "--device", "xc7z020", "--fps", "0"], "--fps: must be above 0, not 0"),
         (["M", "-o", "D", "--device", "xc7z020", "--clock", "nan"], "--clock: must be above 0, not nan"),
         (

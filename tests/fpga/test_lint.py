@@ -14,7 +14,11 @@ from bitlens.fpga.lower import lower_program
 from bitlens.fpga.network import TARGETS, Network
 from bitlens.fpga.project import write_project
 from bitlens.fpga.synthesis import find_yosys
+from bitlens.fpga.unit.project import UNIT_RTL, unit_sources, write_unit
+from bitlens.fpga.unit.schedule import schedule
+from bitlens.fpga.unit.size import UnitSize
 from bitlens.fpga.verilate import find_verilator
+from unit_programs import small_unit_program
 
 from circuits import branches, orders
 from element_bench import bench_network
@@ -39,9 +43,15 @@ def said(command: list[str], folder: Path, environment: dict[str, str] | None = 
     return f"{done.returncode} {done.stderr}{done.stdout if done.returncode else ''}"
 
 
+def unit(target: str, folder: Path) -> Path:
+    size = UnitSize(pe=2, simd=8, lanes=1, acc_bits=20, weights=256, ring=512, groups=8, target=target)
+    return write_unit(schedule(small_unit_program(), size), folder)
+
+
 @pytest.fixture(params=TARGETS)
 def projects(request: pytest.FixtureRequest, tmp_path: Path) -> list[Path]:
-    return [write_project(make(), tmp_path / str(place)) for place, make in enumerate(circuits(request.param))]
+    made = [write_project(make(), tmp_path / str(place)) for place, make in enumerate(circuits(request.param))]
+    return [*made, unit(request.param, tmp_path / "unit")]
 
 
 def sources(project: Path) -> list[str]:
@@ -67,3 +77,4 @@ def test_nothing_is_left_out(tmp_path: Path) -> None:
         for place, make in enumerate(circuits(target)):
             read |= {path.name for path in write_project(make(), tmp_path / f"{target}{place}").glob("rtl/*.sv")}
     assert read - {"top.sv"} == {path.name for path in (resources.files("bitlens.fpga") / "rtl").iterdir()}
+    assert {path.name for path in UNIT_RTL.iterdir()} <= {path.name for path in unit_sources()}

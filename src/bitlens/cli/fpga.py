@@ -15,6 +15,7 @@ __all__ = ["EXAMPLE", "add_arguments", "run"]
 EXAMPLE = """bitlens fpga m.bitlens -o circuit --device xc7z030              the fastest circuit in 70 % of the lookup tables
   bitlens fpga m.bitlens -o circuit --device xc7z020 --fps 1000   the smallest that reaches 1,000 images/s
   bitlens fpga m.bitlens -o circuit --device lfe5u-85f --luts 50% --clock 100
+  bitlens fpga m.bitlens -o circuit --device xc7z020 --shape unit --array 16x16   one unit runs layer by layer
   bitlens fpga simulate circuit --count 100                       random images; ends with "0 mismatching codes"
   bitlens fpga simulate circuit --images cifar10 --count 1000 --stalls 0.5"""
 
@@ -29,6 +30,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     make = parser.add_argument_group("to make a project")
     make.add_argument("-o", "--output", metavar="DIR", type=Path, help="folder; an older project in it is replaced")
     make.add_argument("--device", metavar="NAME", help=", ".join(device_names()))
+    make.add_argument(
+        "--shape",
+        choices=["stream", "unit"],
+        default="stream",
+        help="stream: a circuit for every layer; unit: one circuit that runs them from memory to memory (default: %(default)s)",
+    )
+    make.add_argument(
+        "--array", metavar="PExSIMD", help="of a unit: output channels by 2-bit products a cycle (default: 16x16)"
+    )
     make.add_argument("--size", metavar="HxW", help="height and width for a program of symbolic size")
     make.add_argument("--fps", metavar="N", type=float, help="goal: images a second at the clock; the smallest circuit")
     make.add_argument(
@@ -70,12 +80,20 @@ def _make(arguments: argparse.Namespace) -> int:
     from bitlens.fpga.devices import load_device
     from bitlens.fpga.export import check_folder, export_project
     from bitlens.fpga.network import FpgaError
-    from bitlens.fpga.plan import plan
+    from bitlens.fpga.plan import plan, target_of
     from bitlens.fpga.report import plan_report, render
     from bitlens.fpga.size import fix_size
+    from bitlens.fpga.unit.export import export_unit
+    from bitlens.fpga.unit.report import render as render_unit
+    from bitlens.fpga.unit.schedule import schedule, smallest_unit
     from bitlens.graph.file import Program
     from bitlens.results.inspect import parse_size
 
+    unit = arguments.shape == "unit"
+    for flag, wrong in (("array", not unit), ("fps", unit), ("luts", unit)):
+        if wrong and getattr(arguments, flag) is not None:
+            raise FpgaError(f"--{flag}: must not be given with --shape {arguments.shape}; leave it out")
+    array = _array(arguments.array)
     size = parse_size(arguments.size)
     device, share = load_device(arguments.device), _share(arguments.luts)
     for name, number in (("fps", arguments.fps), ("clock", arguments.clock)):
@@ -92,15 +110,32 @@ def _make(arguments: argparse.Namespace) -> int:
             bar.update()
 
         bar.set_description("fpga: plan")
-        found = plan(program, device, arguments.fps, share, arguments.clock)
-        export_project(found, program, arguments.output, progress=tell)
-    report = plan_report(found, program)
+        if unit:
+            scheduled = schedule(program, smallest_unit(program, *array, target_of(device)))
+            report = export_unit(scheduled, program, device, arguments.clock, arguments.output, progress=tell)
+        else:
+            found = plan(program, device, arguments.fps, share, arguments.clock)
+            export_project(found, program, arguments.output, progress=tell)
+            report = plan_report(found, program)
     if arguments.json:
         print(json.dumps({"output": str(arguments.output), **report}))
+    elif unit:
+        print(render_unit(report))
+        print(f"{arguments.output}: project written; README.md begins it")
     else:
         print(render(report))
         print(f"{arguments.output}: project written; README.md begins it, report.html shows it")
     return 0
+
+
+def _array(text: str | None) -> tuple[int, int]:
+    """Read "16x16"."""
+    from bitlens.fpga.network import FpgaError
+
+    pe, cross, simd = (text or "16x16").partition("x")
+    if not (cross and pe.isdecimal() and simd.isdecimal()):
+        raise FpgaError(f"--array: must be PExSIMD such as 16x16, not {text}")
+    return int(pe), int(simd)
 
 
 def _share(text: str | None) -> float | None:

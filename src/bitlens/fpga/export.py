@@ -10,7 +10,8 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from bitlens.fpga.testbench import write_testbench
 from bitlens.fpga.tool_scripts import write_tool_scripts
 from bitlens.graph.file import Program
 
-__all__ = ["check_folder", "export_project", "random_images"]
+__all__ = ["check_folder", "export_project", "random_images", "whole_folder"]
 
 _STIMULUS_SEED = 1
 
@@ -39,7 +40,7 @@ def check_folder(folder: str | os.PathLike[str]) -> None:
         FpgaError: it holds something else than a project of ours.
     """
     root = Path(folder)
-    if not root.exists() or (root / "network.json").is_file():
+    if not root.exists() or any((root / name).is_file() for name in ("network.json", "unit.json")):
         return
     if not root.is_dir() or any(root.iterdir()):
         raise FpgaError(
@@ -71,12 +72,8 @@ def export_project(
         FpgaError: the folder holds something else.
         OSError: it cannot be written.
     """
-    check_folder(folder)
     tell = progress or (lambda step: None)
-    root = Path(os.path.realpath(folder))
-    root.parent.mkdir(parents=True, exist_ok=True)
-    partial = root.with_name(f".{secrets.token_hex(8)}.partial")
-    try:
+    with whole_folder(folder) as partial:
         tell("circuit")
         write_project(plan.network, partial)
         write_atomically(partial / "program.bitlens", program.to_bytes())
@@ -90,10 +87,27 @@ def export_project(
         write_atomically(partial / "report.json", json.dumps(report, indent=1).encode())
         write_atomically(partial / "report.html", report_page(report).encode())
         write_atomically(partial / "README.md", driver_note(plan, program).encode())
+    return Path(folder)
+
+
+@contextmanager
+def whole_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """A new folder beside one, which takes its place when all is written.
+
+    Raises:
+        FpgaError: as of `check_folder`.
+        OSError: it cannot be written.
+    """
+    check_folder(folder)
+    root = Path(os.path.realpath(folder))
+    root.parent.mkdir(parents=True, exist_ok=True)
+    partial = root.with_name(f".{secrets.token_hex(8)}.partial")
+    partial.mkdir()
+    try:
+        yield partial
         _replace(partial, root)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return Path(folder)
 
 
 def _replace(new: Path, old: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from bitlens.core.files import cache_folder, write_atomically
 from bitlens.fpga.network import FpgaError, Network
 
-__all__ = ["build_library", "find_verilator"]
+__all__ = ["build_library", "build_unit", "find_verilator"]
 
 _VERILATOR = ["-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "-Wno-fatal", "-Wno-lint"]
 _COMPILER = [
@@ -58,17 +58,39 @@ def build_library(network: Network, root: Path, structural: bool = False) -> Pat
     Raises:
         FpgaError: Verilator or the compiler is missing, or refuses the circuit; the first line of what it says.
     """
+    outputs = range(len(network.outputs))
+    ports = f"#define OUTPUTS {len(outputs)}\n#define EACH_OUTPUT {' '.join(f'OUTPUT({i})' for i in outputs)}\n"
+    return _build(root, network.name, sorted((root / "rtl").glob("*.sv")), "harness.cpp", ports, structural)
+
+
+def build_unit(simd: int, root: Path, structural: bool = False) -> Path:
+    """Compile the execution unit in a folder, unless that is done already.
+
+    Args:
+        simd: of the unit; a word of memory has a quarter of that in bytes.
+        root: of its project, absolute; the build goes into its `build/`.
+        structural: as of `build_library`.
+
+    Returns:
+        The shared library of `unit/harness.cpp` and the unit, named by all it was made of.
+
+    Raises:
+        FpgaError: as of `build_library`.
+    """
+    sources = sorted((root / "rtl").glob("*.*v"))
+    return _build(root, "accelerator", sources, "unit/harness.cpp", f"#define WORD_BYTES {simd // 4}\n", structural)
+
+
+def _build(root: Path, top: str, sources: list[Path], harness_file: str, ports: str, structural: bool) -> Path:
     verilator, environment = find_verilator()
     if shutil.which("c++") is None:
         raise FpgaError("simulation: c++ must be installed; Debian: apt-get install g++")
     headers = environment.get("VERILATOR_ROOT") or _run([*verilator, "--getenv", "VERILATOR_ROOT"], root).strip()
     include = Path(headers) / "include"
     runtime = _key(_run(["c++", "-v"], root), _COMPILER, sorted(include.glob("*.[ch]*")))
-    outputs = range(len(network.outputs))
-    ports = f"#define OUTPUTS {len(outputs)}\n#define EACH_OUTPUT {' '.join(f'OUTPUT({i})' for i in outputs)}\n"
-    sources = sorted((root / "rtl").glob("*.sv")) + sorted((root / "sim").glob("*.sv") if structural else [])
-    harness = (resources.files("bitlens.fpga") / "harness.cpp").read_bytes()
-    arguments = [*_VERILATOR, "--top-module", network.name, f"-GBEHAVIOURAL={int(not structural)}"]
+    sources = [*sources, *sorted((root / "sim").glob("*.sv") if structural else [])]
+    harness = (resources.files("bitlens.fpga") / harness_file).read_bytes()
+    arguments = [*_VERILATOR, "--prefix", "Vtop", "--top-module", top, f"-GBEHAVIOURAL={int(not structural)}"]
     name = "structural" if structural else "simulation"
     library = root / "build" / f"{name}-{_key(runtime, harness, ports, arguments, sources)}.so"
     if library.exists():

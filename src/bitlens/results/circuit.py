@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from bitlens.core.files import write_atomically
 from bitlens.fpga.export import random_images
 from bitlens.fpga.network import FpgaError
 from bitlens.fpga.project import read_network
 from bitlens.fpga.report import add_to_report
 from bitlens.fpga.simulate import Simulator
+from bitlens.fpga.unit.cycles import layer_ends
+from bitlens.fpga.unit.export import read_schedule
+from bitlens.fpga.unit.report import LATENCY_CYCLES
+from bitlens.fpga.unit.simulate import UnitSimulator
 from bitlens.graph.file import Program
 from bitlens.results.forms import open_form, read_array
 
@@ -71,6 +77,8 @@ def simulate_project(
     if count is not None and count < 1:
         raise FpgaError(f"count: must be at least 1, not {count}")
     root = Path(folder)
+    if (root / "unit.json").is_file():
+        return simulate_unit(root, images, count, stalls, seed, backend, progress)
     network, program = read_network(root), Program.load(root / "program.bitlens")
     array = random_images(program, count or _COUNT, seed) if images is None else read_images(images, program, count)
     with _bar(2, "build", progress) as bar:
@@ -88,13 +96,8 @@ def simulate_project(
             progress=lambda done: bar.update(done - bar.n),
         )
     ran = time.monotonic()
-    expected = _expected(str(root / "program.bitlens"), array, backend)
-    first = [line for name in expected for line in _differences(name, found.outputs[name], expected[name])]
     report = {
-        "images": len(array),
-        "codes": sum(codes.size for codes in expected.values()),
-        "mismatches": sum(int((found.outputs[name] != expected[name]).sum()) for name in expected),
-        "first": first[:_SHOWN],
+        **_compared(root, array, found.outputs, backend),
         "cycles": found.interval,
         "latency_cycles": int(found.ends[0]) + 1,
         "circuits": len(found.share),
@@ -102,11 +105,67 @@ def simulate_project(
         "run_seconds": ran - built,
         "images_per_second": len(array) / (ran - built),
         "stalls": stalls,
-        "against": backend,
     }
     if (root / "report.json").is_file():
         add_to_report(root, {key: report[key] for key in _KEPT})
     return report
+
+
+def simulate_unit(
+    root: Path, images: str | None, count: int | None, stalls: float, seed: int, backend: str, progress: bool
+) -> Report:
+    """The same for a project of one unit, whose memory has the latency that the project's report assumes.
+
+    Returns:
+        As of `simulate_project`, and "predicted_cycles", "read_bytes", "written_bytes" of an image.
+    """
+    found, program = read_schedule(root)
+    array = random_images(program, count or _COUNT, seed) if images is None else read_images(images, program, count)
+    with _bar(1, "build", progress) as bar:
+        started = time.monotonic()
+        simulator = UnitSimulator(found.size, root)
+        built = time.monotonic()
+        bar.update()
+    with _bar(len(array), "simulate", progress) as bar:
+        run = simulator.run(
+            found,
+            array,
+            latency=LATENCY_CYCLES,
+            pauses=stalls,
+            seed=seed,
+            progress=lambda done: bar.update(done - bar.n),
+        )
+    ran = time.monotonic()
+    report = {
+        **_compared(root, array, run.outputs, backend),
+        "cycles": float(run.cycles.mean()),
+        "latency_cycles": int(run.cycles[0]),
+        "predicted_cycles": layer_ends(found, LATENCY_CYCLES)[-1] + 1,
+        "read_bytes": run.read * found.size.simd // 4,
+        "written_bytes": run.written * found.size.simd // 4,
+        "circuits": 1,
+        "build_seconds": built - started,
+        "run_seconds": ran - built,
+        "images_per_second": len(array) / (ran - built),
+        "stalls": stalls,
+    }
+    told = json.loads((root / "report.json").read_text())
+    told["simulated"] = {key: report[key] for key in (*_KEPT, "predicted_cycles", "read_bytes", "written_bytes")}
+    write_atomically(root / "report.json", json.dumps(told, indent=1).encode())
+    return report
+
+
+def _compared(root: Path, array: IntArray, outputs: Mapping[str, IntArray], backend: str) -> Report:
+    """What came out beside what the program gives."""
+    expected = _expected(str(root / "program.bitlens"), array, backend)
+    first = [line for name in expected for line in _differences(name, outputs[name], expected[name])]
+    return {
+        "images": len(array),
+        "codes": sum(codes.size for codes in expected.values()),
+        "mismatches": sum(int((outputs[name] != expected[name]).sum()) for name in expected),
+        "first": first[:_SHOWN],
+        "against": backend,
+    }
 
 
 _KEPT = ("images", "codes", "mismatches", "cycles", "latency_cycles", "stalls")
@@ -194,12 +253,21 @@ def _bar(total: int, title: str, progress: bool) -> Iterator[tqdm[Any]]:
         yield bar
 
 
+def _cycles(report: Report) -> str:
+    if "predicted_cycles" in report:
+        return (
+            f"{report['cycles']:,.1f} cycles an image, {report['predicted_cycles']:,} predicted without stalls; "
+            f"{report['read_bytes']:,} bytes read, {report['written_bytes']:,} written"
+        )
+    return f"{report['cycles']:,.1f} cycles from image to image, {report['latency_cycles']:,} to the first result"
+
+
 def render(report: Report) -> str:
     """The report as text; the last line is `N mismatching codes`."""
     stalls = f", both sides pausing {report['stalls'] * 100:g} % of the cycles" if report["stalls"] else ""
     lines = [
         f"{report['images']:,} images, {report['codes']:,} codes, each compared with the {report['against']}'s{stalls}",
-        f"{report['cycles']:,.1f} cycles from image to image, {report['latency_cycles']:,} to the first result",
+        _cycles(report),
         f"built in {report['build_seconds']:.1f} s, simulated in {report['run_seconds']:.1f} s by {report['circuits']} "
         f"circuit{'s' * (report['circuits'] > 1)} at once: {report['images_per_second']:.1f} images/s",
         *report["first"],

@@ -19,7 +19,7 @@ from bitlens.fpga.products import pe_latency
 from bitlens.fpga.wiring import fixed_size
 from bitlens.graph.graph import Node
 
-__all__ = ["lower_conv"]
+__all__ = ["dense_weights", "lower_conv"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -32,7 +32,7 @@ def lower_conv(circuit: Circuit, node: Node) -> None:
     return _lower_dense(circuit, node)
 
 
-def _dense_weights(node: Node) -> npt.NDArray[Any]:
+def dense_weights(node: Node) -> npt.NDArray[Any]:
     """(O, kh, kw, C): filters of groups have zeros for the channels of the others."""
     weights, groups = node.attrs["weights"], node.attrs["groups"]
     outputs, kh, kw, depth = weights.shape
@@ -42,7 +42,7 @@ def _dense_weights(node: Node) -> npt.NDArray[Any]:
 
 
 def _lower_dense(circuit: Circuit, node: Node) -> None:
-    weights = _dense_weights(node)
+    weights = dense_weights(node)
     outputs, kh, kw, depth = weights.shape
     fold = circuit.folding.get(node.name)
     column = fold is not None and depth % fold.simd != 0
