@@ -5,6 +5,8 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -75,37 +77,50 @@ def test_every_device_has_its_flow(tmp_path: Path, name: str) -> None:
     assert json.loads((root / "report.json").read_text())["device"]["name"] == name
 
 
-@pytest.mark.parametrize("pauses", [0, 40])
-def test_the_testbench_passes_and_can_fail(folder: Path, pauses: int) -> None:
-    command, environment = find_verilator()
-    environment["PATH"] = f"{Path(command[0]).parent}:{environment['PATH']}"
-    run = ["bash", str(folder / "testbench" / "run.sh"), "verilator", str(pauses)]
-    done = subprocess.run(run, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"PASS: 2 images, every beat as golden, \d+ cycles", done.stdout)
+@contextmanager
+def a_wrong_bit(folder: Path) -> Iterator[None]:
+    """The last beat that the testbench expects of the second output, with its lowest bit turned."""
     expected = folder / "testbench" / "expected1.hex"
     text = expected.read_text()
     last = text.splitlines()[-1]
+    expected.write_text(text[: -len(last) - 1] + f"{int(last, 16) ^ 1:0{len(last)}x}\n")
     try:
-        expected.write_text(text[: -len(last) - 1] + f"{int(last, 16) ^ 1:0{len(last)}x}\n")
-        binary = [str(folder / "build" / "testbench" / "Vtestbench"), f"+pauses={pauses}"]
-        done = subprocess.run(binary, cwd=folder, capture_output=True, text=True, check=False)
+        yield
     finally:
         expected.write_text(text)
-    assert done.returncode != 0
-    assert re.search(r"m1_axis beat \d+: must be [0-9a-f]+, not [0-9a-f]+", done.stdout)
-    assert "FAIL: 1 beats differ" in done.stdout
 
 
-def test_the_accelerator_is_clean(folder: Path) -> None:
+def run(command: list[str], folder: Path, environment: dict[str, str] | None = None) -> tuple[int, str, str]:
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(("simulator", "pauses"), [("verilator", 0), ("verilator", 40), ("iverilog", 40)])
+def test_the_testbench_passes_and_can_fail(folder: Path, simulator: str, pauses: int) -> None:
     command, environment = find_verilator()
-    files = [
-        *sorted(map(str, [*folder.glob("rtl/*.sv"), *folder.glob("sim/*.sv")])),
-        str(folder / "rtl" / "accelerator.v"),
-    ]
-    arguments = [*command, "--lint-only", "-Wall", "--top-module", "accelerator", *files]
-    done = subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    environment["PATH"] = f"{Path(command[0]).parent}:{environment['PATH']}"
+    code, said, errors = run(["bash", "testbench/run.sh", simulator, str(pauses)], folder, environment)
+    assert code == 0, errors
+    assert re.search(r"PASS: 2 images, every beat as golden, \d+ cycles", said)
+    again = {"verilator": ["build/testbench/Vtestbench"], "iverilog": ["vvp", "-n", "build/testbench.vvp"]}[simulator]
+    with a_wrong_bit(folder):
+        code, said, errors = run([*again, f"+pauses={pauses}"], folder)
+    assert code != 0
+    assert re.search(r"m1_axis beat \d+: must be [0-9a-f]+, not [0-9a-f]+", said)
+    assert "FAIL: 1 beats differ" in said + errors
+
+
+@pytest.mark.parametrize("top", ["accelerator", "testbench"])
+def test_linters_are_silent(folder: Path, top: str) -> None:
+    command, environment = find_verilator()
+    bench = ["testbench/testbench.sv"] if top == "testbench" else []
+    files = [*bench, *(str(path.relative_to(folder)) for path in sorted(folder.glob("rtl/*.*v")))]
+    cells = ["sim/cells.sv"]  # what primitives do
+    lint = [*command, "--lint-only", "-Wall", "--timing", "--top-module", top, *files, *cells]
+    icarus = ["iverilog", "-g2012", "-Wall", "-s", top, "-o", "/dev/null", *files, *cells]
+    for each in (lint, icarus):
+        code, _, errors = run(each, folder, environment)
+        assert (code, errors) == (0, "")
 
 
 def test_folders_of_others_are_left_alone(tmp_path: Path) -> None:

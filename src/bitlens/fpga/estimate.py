@@ -238,28 +238,32 @@ def _mvtu(p: dict[str, int], family: str) -> Cost:
 
 
 def _multiply(p: dict[str, int], _: str) -> Cost:
-    bits = p["A_BITS"] + p["B_BITS"]
-    lut = 0 if bits >= 9 else p["A_BITS"] * p["B_BITS"]
-    return Cost(p["LANES"] * lut + 5, p["LANES"] * p["OUT_BITS"] + 1, 0, p["LANES"] if bits >= 9 else 0)
+    a, b = p["A_BITS"], p["B_BITS"]
+    if a + b >= 9:  # the register is the multiplier's own
+        return Cost(5, 1, 0, p["LANES"])
+    lut = a + b if a + b <= 6 else round(1.5 * a * b)
+    return Cost(p["LANES"] * lut + 5, p["LANES"] * p["OUT_BITS"] + 1)
 
 
 def _argmax(p: dict[str, int], _: str) -> Cost:
     number = p["IN_BITS"] + 1
-    one = _comparison(number, constant=False) + number + p["OUT_BITS"]
-    return Cost(p["LANES"] * one + 12, 2 * (number + p["OUT_BITS"]) + p["OUT_BITS"] + 4)
+    compare = _comparison(number, constant=False)
+    lanes = (p["LANES"] - 1) * (compare + number + p["OUT_BITS"])
+    return Cost(lanes + compare + 10, 2 * (number + p["OUT_BITS"]) + p["OUT_BITS"] + 2)
 
 
 def _lookup(p: dict[str, int], family: str) -> Cost:
-    bits = _bits(p["ROWS"] * p["FOLDS"])
-    return _rom(p["ROWS"] * p["FOLDS"], p["BEAT"], family) + Cost(10 + bits, p["IN_BITS"] + bits + 4)
+    bits, fold = _bits(p["ROWS"] * p["FOLDS"]), _bits(p["FOLDS"]) if p["FOLDS"] > 1 else 0
+    return _rom(p["ROWS"] * p["FOLDS"], p["BEAT"], family) + Cost(2 + 2 * fold, bits + fold + 2)
 
 
 def _reorder(p: dict[str, int], family: str) -> Cost:
     place = _bits(p["TAKES"])
     ram = map_ram(2 << place, p["BEAT"], _RING, family)
-    order = _rom(p["GIVES"], place, family)
-    ff = 2 * place + 2 * _bits(p["GIVES"]) + 6 + (0 if ram.kind == "block" else p["BEAT"])
-    return order + Cost(ram.lut + 20 + 3 * place, ff, ram.blocks)
+    order = _rom(p["GIVES"], place, family, held=True)
+    choose = p["BEAT"] * (ram.deep - 1) if ram.kind == "distributed" else 0
+    ff = place + _bits(p["GIVES"]) + 8 + (0 if ram.kind == "block" else p["BEAT"])
+    return order + Cost(ram.lut + choose + 16, ff, ram.blocks)
 
 
 _FORMULAS: dict[str, Callable[[dict[str, int], str], Cost]] = {

@@ -51,7 +51,7 @@ _REGISTERS = ("FDRE", "FDSE", "FDCE", "FDPE", "TRELLIS_FF", "DFF", "SB_DFF")
 
 _SCRIPTS = {
     "xc7": "synth_xilinx -family xc7 -noiopad -noclkbuf",
-    "ecp5": "synth_ecp5 -noflatten",
+    "ecp5": "synth_ecp5 -noflatten -nowidelut",  # wide tables of few inputs cost up to six times as many
     "gowin": "synth_gowin -noflatten -noiopads",
     "ice40": "synth_ice40 -noflatten -dsp",
 }

@@ -50,7 +50,9 @@ def _xc7(part: str) -> _Part:
 
 
 def _ecp5(size: int) -> _Part:
-    return _Part("synth_ecp5 -noflatten", _EBR_REGISTERS + _FLATTEN, _ECP5.replace("{size}", str(size)), "lpf")
+    return _Part(
+        "synth_ecp5 -noflatten -nowidelut", _EBR_REGISTERS + _FLATTEN, _ECP5.replace("{size}", str(size)), "lpf"
+    )
 
 
 def _ice40(size: str, extra: str = "") -> _Part:
@@ -109,12 +111,17 @@ write_json build/accelerator.json
 
 
 def _place(part: _Part, clock_mhz: float) -> str:
+    tool, rest = part.place.format(clock=f"{clock_mhz:g}").split(" ", 1)
+    wheel = f"yowasp-{tool}{'-gowin' if tool.endswith('himbaechel') else ''}"
     return f"""#!/usr/bin/env bash
 # Place and route what scripts/synthesise.ys made; the achieved clock is in build/timing.json and at the end of the log.
 # Ports without a place in constraints/ get any: fill the template in before a board is programmed.
+# Further options go to nextpnr: bash scripts/place.sh --seed 2
 set -euo pipefail
 cd "$(dirname "$0")/.."
-{part.place.format(clock=f"{clock_mhz:g}")} 2>&1 | tee build/place.log
+tool={tool}
+command -v "$tool" >/dev/null || tool={wheel}  # of pip install {wheel}
+"$tool" {rest} "$@" 2>&1 | tee build/place.log
 """
 
 
@@ -149,25 +156,35 @@ def _cst(clock_mhz: float) -> str:
 _CONSTRAINTS: dict[str, Callable[[float], str]] = {"xdc": _xdc, "lpf": _lpf, "pcf": _pcf, "cst": _cst}
 
 _VIVADO = """# Vivado: vivado -mode batch -source scripts/vivado.tcl
-# Synthesises the accelerator out of context, reports utilisation and timing, and packages it as an IP core with AXI interfaces
-# in build/ip, ready for a block design.
+# Synthesises, places and routes the accelerator out of context, reports utilisation and timing, and packages it as an IP core
+# with AXI interfaces in build/ip, ready for a block design.
 cd [file dirname [file dirname [file normalize [info script]]]]
-file mkdir build
 set part PART
 
+# Vivado finds contents of memories by their base names, in an IP core too: all sources in one folder, paths without memory/.
+file delete -force build/sources
+file mkdir build/sources
+foreach source [glob rtl/*.sv rtl/accelerator.v memory/*.hex] { file copy $source build/sources }
+set top [open build/sources/top.sv]
+set text [string map {memory/ ""} [read $top]]
+close $top
+set top [open build/sources/top.sv w]
+puts -nonewline $top $text
+close $top
+set_msg_config -id {Synth 8-4445} -new_severity ERROR  ;# contents that are not found: else a ROM of zeros
+
 create_project -force accelerator build/vivado -part $part
-add_files [concat [glob rtl/*.sv] rtl/accelerator.v]
-add_files [glob -nocomplain memory/*.hex]
-set_property file_type {Memory Initialization Files} [get_files -quiet *.hex]
+add_files [glob build/sources/*]
+set_property file_type {Memory Initialization Files} [get_files *.hex]
 add_files -fileset constrs_1 constraints/accelerator.xdc
 set_property top accelerator [current_fileset]
 update_compile_order -fileset sources_1
 
 synth_design -top accelerator -part $part -mode out_of_context
-report_utilization -file build/vivado_utilisation.txt
 opt_design
 place_design
 route_design
+report_utilization -hierarchical -file build/vivado_utilisation.txt
 report_timing_summary -file build/vivado_timing.txt
 close_design
 
@@ -179,6 +196,7 @@ foreach bus [ipx::get_bus_interfaces -of_objects $core] {
   set name [get_property NAME $bus]
   if {$name ne "aclk" && $name ne "aresetn"} { ipx::associate_bus_interfaces -busif $name -clock aclk $core }
 }
+ipx::associate_bus_interfaces -clock aclk -reset aresetn $core
 ipx::create_xgui_files $core
 ipx::update_checksums $core
 ipx::save_core $core

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sum of two streams of one shape. Latency 1 cycle, 1 beat a cycle; reset forgets the beat that waits.
+// Sum of two streams of one shape.
 //
 //   out[l] = a[l] + b[l]
+//
+// A beat of each is taken together. Latency 1 cycle, throughput 1 beat a cycle. Reset forgets the beat that waits.
 module add #(
     parameter LANES = 1,
     parameter A_BITS = 8,
@@ -10,17 +12,17 @@ module add #(
     parameter B_SIGNED = 1,
     parameter OUT_BITS = 9
 ) (
-    input  logic                      clk,
-    input  logic                      rst,
-    input  logic [  LANES*A_BITS-1:0] a_data,
-    input  logic                      a_valid,
-    output logic                      a_ready,
-    input  logic [  LANES*B_BITS-1:0] b_data,
-    input  logic                      b_valid,
-    output logic                      b_ready,
-    output logic [LANES*OUT_BITS-1:0] out_data,
-    output logic                      out_valid,
-    input  logic                      out_ready
+    input  logic                      clk,        // rising edge
+    input  logic                      rst,        // synchronous, active high
+    input  logic [  LANES*A_BITS-1:0] a_data,     // a beat, lane 0 lowest
+    input  logic                      a_valid,    // the beat stands there
+    output logic                      a_ready,    // it is taken at the next edge, if valid
+    input  logic [  LANES*B_BITS-1:0] b_data,     // a beat, lane 0 lowest
+    input  logic                      b_valid,    // the beat stands there
+    output logic                      b_ready,    // it is taken at the next edge, if valid
+    output logic [LANES*OUT_BITS-1:0] out_data,   // a beat, lane 0 lowest
+    output logic                      out_valid,  // the beat stands there until it is taken
+    input  logic                      out_ready   // the reader takes it at the next edge, if valid
 );
   wire step = !out_valid || out_ready;
   wire both = a_valid && b_valid;

@@ -13,7 +13,7 @@ module argmax #(
     parameter OUT_BITS = 4  // enough for LANES*FOLDS - 1
 ) (
     input  logic                     clk,
-    input  logic                     rst,       // synchronous, active high
+    input  logic                     rst,        // synchronous, active high
     input  logic [LANES*IN_BITS-1:0] in_data,
     input  logic                     in_valid,
     output logic                     in_ready,

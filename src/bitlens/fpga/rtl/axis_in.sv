@@ -12,7 +12,7 @@ module axis_in #(
     parameter BEATS = 1  // of an image
 ) (
     input  logic                       clk,
-    input  logic                       rst,
+    input  logic                       rst,        // synchronous, active high
     input  logic [LANES*CONTAINER-1:0] s_tdata,
     input  logic                       s_tvalid,
     output logic                       s_tready,
@@ -20,8 +20,8 @@ module axis_in #(
     output logic [     LANES*BITS-1:0] out_data,
     output logic                       out_valid,
     input  logic                       out_ready,
-    output logic                       arriving,  // a beat came in
-    output logic                       taken,     // a whole image came in
+    output logic                       arriving,   // a beat came in
+    output logic                       taken,      // a whole image came in
     output logic                       fault
 );
   localparam COUNT = $clog2(BEATS) > 0 ? $clog2(BEATS) : 1;

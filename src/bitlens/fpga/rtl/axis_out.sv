@@ -12,7 +12,7 @@ module axis_out #(
     parameter BEATS = 1  // of an image
 ) (
     input  logic                       clk,
-    input  logic                       rst,
+    input  logic                       rst,       // synchronous, active high
     input  logic [     LANES*BITS-1:0] in_data,
     input  logic                       in_valid,
     output logic                       in_ready,
@@ -20,7 +20,7 @@ module axis_out #(
     output logic                       m_tvalid,
     input  logic                       m_tready,
     output logic                       m_tlast,
-    output logic                       given     // a whole image went out
+    output logic                       given      // a whole image went out
 );
   localparam COUNT = $clog2(BEATS) > 0 ? $clog2(BEATS) : 1;
   logic [COUNT-1:0] beat;

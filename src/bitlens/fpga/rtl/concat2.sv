@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // Channels of two streams one after the other: A_FOLDS beats of a, then B_FOLDS beats of b, for every pixel.
-// No latency, 1 beat a cycle. Both streams have one width of beats.
+//
+//   out beat i of a pixel = i < A_FOLDS ? a beat i : b beat (i - A_FOLDS)
+//
+// Both streams have one width of beats. No latency, throughput 1 beat a cycle. Reset begins a pixel with a's first beat.
 module concat2 #(
     parameter WIDTH = 8,
     parameter A_FOLDS = 1,
     parameter B_FOLDS = 1
 ) (
-    input  logic             clk,
-    input  logic             rst,
-    input  logic [WIDTH-1:0] a_data,
-    input  logic             a_valid,
-    output logic             a_ready,
-    input  logic [WIDTH-1:0] b_data,
-    input  logic             b_valid,
-    output logic             b_ready,
-    output logic [WIDTH-1:0] out_data,
-    output logic             out_valid,
-    input  logic             out_ready
+    input  logic             clk,        // rising edge
+    input  logic             rst,        // synchronous, active high
+    input  logic [WIDTH-1:0] a_data,     // a beat of the first channels
+    input  logic             a_valid,    // the beat stands there
+    output logic             a_ready,    // it is taken at the next edge, if valid
+    input  logic [WIDTH-1:0] b_data,     // a beat of the last channels
+    input  logic             b_valid,    // the beat stands there
+    output logic             b_ready,    // it is taken at the next edge, if valid
+    output logic [WIDTH-1:0] out_data,   // a beat of either
+    output logic             out_valid,  // the beat stands there until it is taken
+    input  logic             out_ready   // the reader takes it at the next edge, if valid
 );
   localparam FOLD = $clog2(A_FOLDS + B_FOLDS);
   logic [FOLD-1:0] fold;

@@ -119,13 +119,13 @@ module lanes #(
   localparam PIECES = FEW != 0 ? CHUNKS : SIMD;
   localparam PIECE = FEW != 0 ? CHUNK * IN_BITS : IN_BITS;
   wire [PIECES*PIECE-1:0] padded = (PIECES * PIECE)'(late);
-  logic [63:0] pieces[0:PIECES-1];
   logic signed [ACC_BITS-1:0] total[0:PE-1];
   generate
     if (FEW != 0) begin : gen_few
-      always_ff @(posedge clk)
+      always @(posedge clk)  // for always_ff Icarus asks that loops could become logic
         if (valid) begin : gen_sum
           integer l, d, c, from;
+          logic [63:0] pieces[0:PIECES-1];
           logic [63:0] fields;
           logic signed [31:0] sum, whole;
           fields = '0;
@@ -148,9 +148,10 @@ module lanes #(
           end
         end
     end else begin : gen_many
-      always_ff @(posedge clk)
+      always @(posedge clk)  // for always_ff Icarus asks that loops could become logic
         if (valid) begin : gen_sum
           integer g, k, l, from;
+          logic [63:0] pieces[0:PIECES-1];
           logic signed [63:0] sum;
           logic signed [FIELD-1:0] field;
           for (k = 0; k < PIECES; k = k + 1) pieces[k] = 64'(padded[k*PIECE+:PIECE]);

@@ -12,8 +12,8 @@ module lookup #(
     parameter TABLE = "table.hex"  // word of (row, fold)
 ) (
     input  logic               clk,
-    input  logic               rst,       // synchronous, active high
-    input  logic [IN_BITS-1:0] in_data,   // unsigned, below ROWS
+    input  logic               rst,        // synchronous, active high
+    input  logic [IN_BITS-1:0] in_data,    // unsigned, below ROWS
     input  logic               in_valid,
     output logic               in_ready,
     output logic [   BEAT-1:0] out_data,

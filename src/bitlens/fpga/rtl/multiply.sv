@@ -11,7 +11,7 @@ module multiply #(
     parameter OUT_BITS = 16
 ) (
     input  logic                      clk,
-    input  logic                      rst,       // synchronous, active high
+    input  logic                      rst,        // synchronous, active high
     input  logic [  LANES*A_BITS-1:0] a_data,
     input  logic                      a_valid,
     output logic                      a_ready,

@@ -16,7 +16,7 @@ module pool #(
     parameter SUM = 0  // 1: sum, 0: max
 ) (
     input  logic                      clk,
-    input  logic                      rst,
+    input  logic                      rst,        // synchronous, active high
     input  logic [ LANES*IN_BITS-1:0] in_data,
     input  logic                      in_valid,
     output logic                      in_ready,

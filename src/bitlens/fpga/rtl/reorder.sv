@@ -12,7 +12,7 @@ module reorder #(
     parameter ORDER = "order.hex"  // word of a beat out: the number of the beat in
 ) (
     input  logic            clk,
-    input  logic            rst,       // synchronous, active high
+    input  logic            rst,        // synchronous, active high
     input  logic [BEAT-1:0] in_data,
     input  logic            in_valid,
     output logic            in_ready,

@@ -19,7 +19,7 @@ module rescale #(
     parameter TABLE = "table.hex"
 ) (
     input  logic                      clk,
-    input  logic                      rst,
+    input  logic                      rst,        // synchronous, active high
     input  logic [ LANES*IN_BITS-1:0] in_data,
     input  logic                      in_valid,
     output logic                      in_ready,

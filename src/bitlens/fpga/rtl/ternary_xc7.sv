@@ -14,7 +14,7 @@ module ternary_xc7 #(
     parameter FORM = 0,
     parameter [POSITIONS-1:0] START = '0
 ) (
-    input  logic [4*POSITIONS-1:0] inputs,     // I0 to I3 of position 0, of position 1, ...
+    input  logic [4*POSITIONS-1:0] inputs,    // I0 to I3 of position 0, of position 1, ...
     input  logic                   carry_in,
     output logic [  POSITIONS-1:0] sum,
     output logic                   carry_out

@@ -20,7 +20,7 @@ module upsample #(
     parameter OUT_WIDTH = 8
 ) (
     input  logic            clk,
-    input  logic            rst,
+    input  logic            rst,        // synchronous, active high
     input  logic [BEAT-1:0] in_data,
     input  logic            in_valid,
     output logic            in_ready,

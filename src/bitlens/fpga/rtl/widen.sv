@@ -9,7 +9,7 @@ module widen #(
     parameter FACTOR = 2   // at least 2
 ) (
     input  logic                    clk,
-    input  logic                    rst,
+    input  logic                    rst,        // synchronous, active high
     input  logic [       WIDTH-1:0] in_data,
     input  logic                    in_valid,
     output logic                    in_ready,
