@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bitlens.core.grid import Grid
 from bitlens.fpga.network import FpgaError
+from bitlens.fpga.size import fix_size
 from bitlens.fpga.unit.cycles import layer_ends, traffic
 from bitlens.fpga.unit.project import write_unit
 from bitlens.fpga.unit.schedule import schedule, smallest_unit
@@ -23,7 +24,8 @@ from unit_programs import all_ways, small_unit_program, unit_program
 
 from programs import Builder, random_inputs
 
-SIZE = UnitSize(pe=4, simd=8, lanes=2, acc_bits=24, weights=1024, ring=2048, groups=16)
+SIZE = UnitSize(pe=4, simd=8, lanes=2, acc_bits=24, weights=8192, ring=2048, groups=64)
+BITFCN = Path(__file__).parents[3] / "docs" / "results" / "camvid" / "w2a2g32" / "bitfcn_w2a2.bitlens"
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +34,8 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> UnitSimulator:
     return UnitSimulator(SIZE, write_unit(found, tmp_path_factory.mktemp("unit")))
 
 
-def check(simulator: UnitSimulator, program: Program, seed: int, latency: int, pauses: float = 0.0) -> None:
-    images = random_inputs(program, 2, seed)[program.graph.inputs[0]]
+def check(simulator: UnitSimulator, program: Program, seed: int, latency: int, pauses: float, count: int = 2) -> None:
+    images = random_inputs(program, count, seed)[program.graph.inputs[0]]
     ring = smallest_unit(program, simulator.size.pe, simulator.size.simd).ring  # rows wait for one another
     found = schedule(program, replace(simulator.size, ring=ring))
     run = simulator.run(found, images, latency=latency, pauses=pauses, seed=seed)
@@ -44,8 +46,8 @@ def check(simulator: UnitSimulator, program: Program, seed: int, latency: int, p
     if pauses:
         assert run.cycles.min() > ends[-1] + 1
     else:
-        assert run.ends.tolist() == [ends, ends]
-        assert run.cycles.tolist() == [ends[-1] + 1] * 2
+        assert run.ends.tolist() == [ends] * count
+        assert run.cycles.tolist() == [ends[-1] + 1] * count
 
 
 @pytest.mark.parametrize(("latency", "pauses"), [(1, 0.0), (9, 0.0), (3, 0.5)])
@@ -58,6 +60,12 @@ def test_every_way(simulator: UnitSimulator, make: type[Program], latency: int, 
 @given(st.integers(0, 1 << 30), st.integers(1, 40), st.sampled_from([0.0, 0.0, 0.3]))
 def test_random_programs(simulator: UnitSimulator, seed: int, latency: int, pauses: float) -> None:
     check(simulator, unit_program(seed), seed, latency, pauses)
+
+
+@pytest.mark.parametrize("pauses", [0.0, 0.3])
+def test_a_trained_bit_fully_convolutional_net(simulator: UnitSimulator, pauses: float) -> None:
+    """2-bit convolutions with dilation, 8-bit ends and shortcuts, adds, zero insertion: 40 layers."""
+    check(simulator, fix_size(Program.load(BITFCN), (8, 16)), 1, 8, pauses, 1)
 
 
 def test_a_small_ring_is_used_again_and_again(simulator: UnitSimulator) -> None:
