@@ -99,6 +99,18 @@ def test_switches() -> None:
     assert "scale" not in str(Spec.parse("w2a2,scale=free"))
 
 
+def test_layers_with_bits_of_their_own() -> None:
+    text = "w8a8g4,first=w8a8g32,last=w8a8g32,weight=dorefa,activation=clip,layers=w4a4/w1a2"
+    spec = Spec.parse(text)
+    assert str(spec) == text
+    assert [spec.bits_of(number) for number in range(2)] == [Bits(4, 4, 4), Bits(1, 2, 4)]
+    assert spec.weight_quantizer(spec.bits_of(1)).bits == 1
+    with pytest.raises(QuantError) as caught:
+        spec.bits_of(2)
+    assert str(caught.value) == "layers: must name the bits of every middle layer of the net, not of 2 only"
+    assert Spec.parse("w2a2").bits_of(99) == Spec.parse("w2a2").middle
+
+
 def test_a_float_spec_makes_none() -> None:
     spec = Spec.parse("w32a32")
     assert spec.weight_quantizer() is None
@@ -116,7 +128,10 @@ def test_a_float_spec_makes_none() -> None:
         ("w1a17", "bits: a must be 1 to 16 or 32, not 17"),
         ("w1a2g0", "bits: g must be 1 to 16 or 32, not 0"),
         ("w1a2,first=8", 'first: must look like w1a2g6, not "8"'),
-        ("w1a2,middle=w1", "bits: key must be one of first, last, weight, activation, scale, noise, join, not middle"),
+        (
+            "w1a2,middle=w1",
+            "bits: key must be one of first, last, weight, activation, scale, noise, join, layers, not middle",
+        ),
         ("w1a2,cabs", 'bits: every part after the first must be key=value, not "cabs"'),
         (
             "w1a2,weight=xnor",
@@ -130,6 +145,10 @@ def test_a_float_spec_makes_none() -> None:
         ("w1a2,weight=ternary", "weight=ternary: bits must be 2, not 1"),
         ("w2a2,weight=bipolar", "weight=bipolar: bits must be 1, not 2"),
         ("w1a2,weight=lsq", "weight=lsq: bits must be 2 to 8, not 1"),
+        ("w2a2,weight=lsq,layers=w2a2/w1a2", "weight=lsq: bits must be 2 to 8, not 1"),
+        ("w2a2,layers=w2a2,w1a2", 'bits: every part after the first must be key=value, not "w1a2"'),
+        ("w2a2,layers=w2a2/", 'layers: must look like w1a2g6, not ""'),
+        ("w2a2,layers=w2a2g4", 'layers: bits must look like w4a4, gradients are those of the whole net, not "w2a2g4"'),
     ],
 )
 def test_mistakes_are_told(text: str, sentence: str) -> None:

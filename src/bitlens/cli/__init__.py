@@ -18,6 +18,7 @@ __all__ = ["main"]
 
 COMMANDS = {
     "train": "train a recipe's net",
+    "sweep": "choose bits for every layer of a trained run under a budget",
     "export": "write a trained run as QONNX",
     "compile": "turn a QONNX model into an integer program",
     "run": "run a program on images or arrays",

@@ -13,6 +13,7 @@ EXAMPLE = """bitlens plot filters runs/w1a2 -o filters.png
   bitlens plot histograms runs/w2a2 --layer conv3 --bits 2 -o histograms.png
   bitlens plot curves runs/w1a2 runs/w1a2g6 --figures train_loss,test_accuracy -o curves.png
   bitlens plot segments runs/bitfcn --data camvid --images 0,40,90 -o segments.png
+  bitlens plot pareto sweep.json -o pareto.png
   bitlens plot quantizers --of weights --bits 2 -o weights.png
   bitlens plot entropy -o entropy.png"""
 
@@ -21,6 +22,7 @@ PICTURES = {
     "histograms": "a layer's weights: float, equalized, quantized with and without equalization",
     "curves": "figures of training over the epochs, of one or several runs",
     "segments": "image, truth and result of a segmentation",
+    "pareto": "loss against cost of sweeps over the bits of layers; files of `bitlens sweep`",
     "quantizers": "every quantizer's curve and gradient; no run",
     "entropy": "how many of its bits each weight quantizer uses, with the table; no run",
 }
@@ -37,7 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             name, help=text, description=text[0].upper() + text[1:] + ".", epilog=f"example: {example.strip()}"
         )
         if name not in OF_NO_RUN:
-            child.add_argument("runs", metavar="RUN", nargs="+", help="folder of a trained run")
+            sweeps = name == "pareto"
+            child.add_argument(
+                "runs",
+                metavar="SWEEP.json" if sweeps else "RUN",
+                nargs="+",
+                help="file of `bitlens sweep -o`" if sweeps else "folder of a trained run",
+            )
         child.add_argument("-o", "--output", metavar="FILE", required=True, help="ends in .png, .svg or .pdf")
     for name in ("filters", "histograms"):
         added[name].add_argument("--layer", metavar="NAME", help="which; default: first of fewest bits")
@@ -57,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Draw and write the picture."""
     from bitlens.plots.canvas import PlotError, save_figure
 
-    single = arguments.picture not in ("curves", *OF_NO_RUN)
+    single = arguments.picture not in ("curves", "pareto", *OF_NO_RUN)
     if single and len(arguments.runs) > 1:
         raise PlotError(f"plot: {arguments.picture} must have one run, not {len(arguments.runs)}")
     if not Path(arguments.output).absolute().parent.is_dir():
@@ -102,6 +110,13 @@ def _segments(arguments: argparse.Namespace) -> Any:
     return draw_segments(*segments_of(arguments.runs[0], arguments.data, chosen, arguments.cache))
 
 
+def _pareto(arguments: argparse.Namespace) -> Any:
+    from bitlens.plots.pareto import draw_pareto
+    from bitlens.results.pictures import sweeps_of
+
+    return draw_pareto(sweeps_of(arguments.runs))
+
+
 def _quantizers(arguments: argparse.Namespace) -> Any:
     from bitlens.plots.quantizers import draw_quantizers
     from bitlens.results.quantizers import activation_curves, gradient_curves, weight_curves
@@ -128,6 +143,7 @@ _DRAWN = {
     "histograms": _histograms,
     "curves": _curves,
     "segments": _segments,
+    "pareto": _pareto,
     "quantizers": _quantizers,
     "entropy": _entropy,
 }

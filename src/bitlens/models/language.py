@@ -36,10 +36,14 @@ def check_language(owner: str, spec: Spec) -> None:
         spec: of the model.
 
     Raises:
-        QuantError: the spec quantizes gradients or learns activation scales.
+        QuantError: the spec quantizes gradients, learns activation scales or has layers with bits of their own.
     """
     if spec.activation not in ("clip", "cabs"):
         raise QuantError(f"{owner}: activation must be clip or cabs, not {spec.activation}")
+    if spec.layers:
+        raise QuantError(
+            f"{owner}: layers must have the bits of the whole net, not {len(spec.layers)} bits of their own"
+        )
     if spec.middle.gradient != FLOAT:
         raise QuantError(f"{owner}: gradient bits must be {FLOAT} (float), not {spec.middle.gradient}")
 

@@ -43,6 +43,7 @@ class Layers:
         self.spec = spec
         self.eps = eps
         self._seeds = count()
+        self._middles = count()
 
     def first(self, inputs: int, outputs: int, kernel: int, **options: Any) -> QuantConv2d:
         """The convolution of images, without bias; options as of `QuantConv2d`."""
@@ -51,7 +52,10 @@ class Layers:
 
     def conv(self, inputs: int, outputs: int, kernel: int, **options: Any) -> QuantConv2d:
         """A convolution of the middle, without bias; options as of `QuantConv2d`."""
-        return QuantConv2d(inputs, outputs, kernel, bias=False, **self._middle(), **options)
+        number = next(self._middles)
+        layer = QuantConv2d(inputs, outputs, kernel, bias=False, **self._middle(number), **options)
+        layer.number = number
+        return layer
 
     def shortcut(self, inputs: int, outputs: int, stride: int) -> QuantConv2d:
         """A 1x1 convolution of a stream with both signs: weights as the first layer's, input on a join's grid."""
@@ -60,7 +64,10 @@ class Layers:
 
     def up(self, inputs: int, outputs: int) -> QuantConvTranspose2d:
         """Zero insertion and a 3x3 convolution of the middle, without bias: twice the height and width."""
-        return QuantConvTranspose2d(inputs, outputs, 3, **_TWICE, bias=False, **self._middle())
+        number = next(self._middles)
+        layer = QuantConvTranspose2d(inputs, outputs, 3, **_TWICE, bias=False, **self._middle(number))
+        layer.number = number
+        return layer
 
     def last(self, inputs: int, classes: int) -> QuantLinear:
         """The classifier of a vector."""
@@ -118,10 +125,11 @@ class Layers:
             "gradient_quantizer": self.spec.gradient_quantizer(self.spec.first, next(self._seeds)),
         }
 
-    def _middle(self) -> dict[str, Any]:
+    def _middle(self, number: int) -> dict[str, Any]:
+        bits = self.spec.bits_of(number)
         return {
-            "input_quantizer": self.spec.activation_quantizer(),
-            "weight_quantizer": self.spec.weight_quantizer(),
+            "input_quantizer": self.spec.activation_quantizer(bits.activation),
+            "weight_quantizer": self.spec.weight_quantizer(bits),
             "gradient_quantizer": self.spec.gradient_quantizer(self.spec.middle, next(self._seeds)),
         }
 

@@ -35,7 +35,12 @@ class QuantLayer(nn.Module):
         bias_quantizer: `AccumulatorBias`, or None for a float bias added after the scale.
 
     A frozen layer holds the buffers weight_integers (int32), weight_scale and bias_integers (int32).
+
+    Attributes:
+        number: of a net's middle layers, the place of its bits in a spec's `layers`; None elsewhere.
     """
+
+    number: int | None = None
 
     weight: Tensor
     bias: Tensor | None

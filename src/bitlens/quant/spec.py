@@ -4,14 +4,15 @@
     >>> Spec.parse("w1a2g6,first=w8a8,last=w8a8,weight=dorefa,activation=clip").weight_bits
     1
 
-32 bits mean float. Nets ask a spec for fresh quantizers, so a net's file never names a family.
+32 bits mean float. `layers=w4a4/w2a2/w1a2` names the bits of every middle layer, in the order of the net. Nets ask a spec for
+fresh quantizers, so a net's file never names a family.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
@@ -96,6 +97,8 @@ class Spec:
         scale: "pow2" moves the middle's scales to powers of two; activations must then be learned.
         noise: "off" rounds gradients to the nearest.
         join: "float" adds branches of residual nets as they are: to measure what the shared grid costs, not to compile.
+        layers: bits of each middle layer, in the order in which the net makes them, gradients as the middle's; () for the
+            middle's. Concatenated branches have the middle's bits.
     """
 
     middle: Bits
@@ -106,6 +109,7 @@ class Spec:
     scale: str = "free"
     noise: str = "on"
     join: str = "shared"
+    layers: tuple[Bits, ...] = ()
 
     @classmethod
     def parse(cls, text: str, **keys: str) -> Spec:
@@ -123,7 +127,7 @@ class Spec:
             found[name.strip()] = value.strip()
         found |= keys
         choices = {"weight": (*_WEIGHTS,), "activation": (*_ACTIVATIONS,), **_SWITCHES}
-        allowed = ("first", "last", *choices)
+        allowed = ("first", "last", *choices, "layers")
         for name in found:
             if name not in allowed:
                 raise QuantError(f"bits: key must be one of {', '.join(allowed)}, not {name}")
@@ -133,7 +137,8 @@ class Spec:
             if name in found and found[name] not in names:
                 raise QuantError(f"bits: {name} must be one of {', '.join(names)}, not {found[name]}")
         first, last = (Bits.parse(end, found.get(end, ends)) for end in ("first", "last"))
-        spec = cls(middle, first, last, **{name: found[name] for name in choices if name in found})
+        layers = tuple(_layer(part, middle) for part in found["layers"].split("/")) if "layers" in found else ()
+        spec = cls(middle, first, last, **{name: found[name] for name in choices if name in found}, layers=layers)
         spec._check()
         return spec
 
@@ -144,7 +149,8 @@ class Spec:
                 f"bits: activation must be one of {', '.join(_LEARNED)} for scale=pow2, not {self.activation}"
             )
         try:
-            self.weight_quantizer()
+            for bits in (self.middle, *self.layers):
+                self.weight_quantizer(bits)
         except QuantError as error:
             rule = str(error).partition(": ")[2]  # without the class's name
             raise QuantError(f"weight={self.weight}: {rule}") from error
@@ -155,7 +161,21 @@ class Spec:
             f",{name}={getattr(self, name)}" for name, (usual, _) in _SWITCHES.items() if getattr(self, name) != usual
         ]
         ends = f"first={self.first},last={self.last}"
+        if self.layers:
+            switches.append(",layers=" + "/".join(f"w{bits.weight}a{bits.activation}" for bits in self.layers))
         return f"{self.middle},{ends},weight={self.weight},activation={self.activation}" + "".join(switches)
+
+    def bits_of(self, number: int) -> Bits:
+        """Return the bits of a middle layer, counted from 0.
+
+        Raises:
+            QuantError: `layers` names fewer.
+        """
+        if self.layers and number >= len(self.layers):
+            raise QuantError(
+                f"layers: must name the bits of every middle layer of the net, not of {len(self.layers)} only"
+            )
+        return self.layers[number] if self.layers else self.middle
 
     def input_quantizer(self) -> Quantizer | None:
         """A quantizer of the images, or None for float."""
@@ -170,11 +190,16 @@ class Spec:
         bits = self.middle.activation if bits is None else bits
         return nn.ReLU() if bits == FLOAT else _ACTIVATIONS[self.activation](bits, self.scale == "pow2")
 
-    def weight_quantizer(self) -> Quantizer | None:
-        """A quantizer of a middle layer's weights, or None for float."""
-        if self.middle.weight == FLOAT:
+    def weight_quantizer(self, bits: Bits | None = None) -> Quantizer | None:
+        """A quantizer of a middle layer's weights, or None for float.
+
+        Args:
+            bits: of this layer; the middle's when None.
+        """
+        bits = self.middle if bits is None else bits
+        if bits.weight == FLOAT:
             return None
-        family = _WEIGHTS[self.weight](self.middle.weight)
+        family = _WEIGHTS[self.weight](bits.weight)
         return PowerOfTwoWeight(family) if self.scale == "pow2" else family
 
     def end_weight_quantizer(self, end: Bits) -> Quantizer | None:
@@ -191,3 +216,11 @@ class Spec:
         """A quantizer of the last layer's bias, or None when that layer is float."""
         whole = self.last.weight != FLOAT and self.last.activation != FLOAT
         return AccumulatorBias() if whole else None
+
+
+def _layer(text: str, middle: Bits) -> Bits:
+    """Read the bits of one layer; its gradients have the middle's."""
+    bits = Bits.parse("layers", text)
+    if "g" in text:
+        raise QuantError(f'layers: bits must look like w4a4, gradients are those of the whole net, not "{text}"')
+    return replace(bits, gradient=middle.gradient)

@@ -18,7 +18,7 @@ from bitlens.quant import BalancedWeight, UniformMaxWeight, balanced_groups
 from bitlens.quant.spec import FLOAT
 from bitlens.train import TrainError, load_run
 
-__all__ = ["filters_of", "histograms_of", "metrics_of"]
+__all__ = ["filters_of", "histograms_of", "metrics_of", "sweeps_of"]
 
 
 def filters_of(run: str | Path, layer: str | None) -> tuple[str, npt.NDArray[np.int32]]:
@@ -92,6 +92,25 @@ def metrics_of(runs: list[str]) -> dict[str, list[dict[str, Any]]]:
         if not lines or not all(isinstance(line, dict) for line in lines):
             raise TrainError(f"{path}: must hold one JSON object an epoch, not {'others' if lines else 'nothing'}")
         found[Path(run).name] = lines
+    return found
+
+
+def sweeps_of(files: list[str]) -> dict[str, dict[str, Any]]:
+    """Return what `bitlens sweep` has written, by the names of the files.
+
+    Raises:
+        PlotError: a file is no sweep.
+        OSError: it cannot be read.
+    """
+    found = {}
+    for file in files:
+        try:
+            sweep = json.loads(Path(file).read_text())
+        except ValueError as error:
+            raise PlotError(f"{file}: must be a file of bitlens sweep, not damaged: {error}") from error
+        if not isinstance(sweep, dict) or not {"cost", "path", "uniform", "chosen"} <= sweep.keys():
+            raise PlotError(f"{file}: must be a file of bitlens sweep, not of something else")
+        found[Path(file).stem] = sweep
     return found
 
 

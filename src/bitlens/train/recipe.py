@@ -11,7 +11,8 @@ from typing import Literal
 import torch
 from torch import nn
 
-from bitlens.quant import Spec
+from bitlens.nn.layer import QuantLayer
+from bitlens.quant import QuantError, Spec
 from bitlens.train.task import TaskSetup
 
 __all__ = ["Recipe", "TrainError"]
@@ -57,8 +58,17 @@ class Recipe:
     check: Callable[[str, Spec], None] = lambda name, spec: None
 
     def fresh(self, spec: Spec, device: torch.device | str = "cpu") -> nn.Module:
-        """Return a fresh net, its filters channels last, which torch's CPU convolutions like best."""
+        """Return a fresh net, its filters channels last, which torch's CPU convolutions like best.
+
+        Raises:
+            QuantError: the spec's `layers` are not as many as the net's.
+        """
         net = self.net(spec).to(device)
+        count = sum(isinstance(layer, QuantLayer) and layer.number is not None for layer in net.modules())
+        if spec.layers and len(spec.layers) != count:
+            raise QuantError(
+                f"layers: must name the bits of {count} middle layers for {self.name}, not {len(spec.layers)}"
+            )
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return net
 

@@ -76,5 +76,5 @@ def _spec(spec: Spec, middle: Bits) -> Spec:
     if middle == spec.middle:
         return spec
     if middle.weight == FLOAT and middle.activation == FLOAT:
-        return replace(spec, middle=middle, first=Bits(FLOAT), last=Bits(FLOAT))
-    return replace(spec, middle=middle)
+        return replace(spec, middle=middle, first=Bits(FLOAT), last=Bits(FLOAT), layers=())
+    return replace(spec, middle=middle, layers=())

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+import dataclasses
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from bitlens.compiler import compile
+from bitlens.data import Dataset, Split, digits
+from bitlens.models import DigitsNet
+from bitlens.quant import Bits, QuantError, Spec
+from bitlens.results.compare import compare_net, compare_runs
+from bitlens.results.forms import open_form
+from bitlens.results.line import export_run, frozen_run
+from bitlens.train import RECIPES, Classification, TrainError, run
+from bitlens.train.checkpoint import load_checkpoint
+from bitlens.train.sweep import assign, layer_sizes, sweep
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny() -> Any:
+    """A recipe named digits on 200 images."""
+    part = Split(digits().train.images[:200], digits().train.labels[:200])
+    dataset = Dataset(part, part, tuple("0123456789"))
+    task = Classification(lambda *_: dataset, size=8, flip=False, channels=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(RECIPES, "digits", dataclasses.replace(RECIPES["digits"], task=task, epochs=2))
+        yield
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "w8a8"
+    run("digits", out=folder, bits="w8a8g6", threads=1)
+    return folder
+
+
+@given(st.data(), st.integers(1, 5), st.integers(2, 4))
+def test_every_step_costs_the_least_loss_for_what_it_saves(data: st.DataObject, layers: int, levels: int) -> None:
+    number = st.floats(0.1, 100, allow_nan=False)
+    costs = [sorted(data.draw(st.sets(number, min_size=levels, max_size=levels)), reverse=True) for _ in range(layers)]
+    losses = [data.draw(st.lists(number, min_size=levels, max_size=levels)) for _ in range(layers)]
+    path = assign(costs, losses)
+    assert path[0] == (0,) * layers
+    assert path[-1] == (levels - 1,) * layers
+    assert len(path) == layers * (levels - 1) + 1
+    for before, after in itertools.pairwise(path):
+        (moved,) = [i for i in range(layers) if before[i] != after[i]]
+        assert after[moved] == before[moved] + 1
+
+        def ratio(i: int, at: tuple[int, ...] = before) -> float:
+            return (losses[i][at[i] + 1] - losses[i][at[i]]) / (costs[i][at[i]] - costs[i][at[i] + 1])
+
+        assert ratio(moved) == min(ratio(i) for i in range(layers) if before[i] + 1 < levels)
+
+
+def test_products_and_weights_of_every_layer() -> None:
+    middle, ends = layer_sizes(RECIPES["digits"], Spec.parse("w2a2"))
+    assert middle == {"conv1": (64 * 32 * 9 * 16, 32 * 9 * 16), "conv2": (16 * 64 * 9 * 32, 64 * 9 * 32)}
+    assert ends == [((64 * 16 * 9, 16 * 9), Bits(8, 8)), ((256 * 10, 256 * 10), Bits(8, 8))]
+    middle, _ = layer_sizes(RECIPES["bitfcn_camvid"], Spec.parse("w2a2"))  # transposed ones among them
+    assert all(products % weights == 0 for products, weights in middle.values())
+
+
+def test_a_sweep_chooses_within_its_budget(trained: Path) -> None:
+    report = sweep(trained, budget="30%", candidates="w8a8,w4a4,w1a2", batches=2, threads=1)
+    ends = 64 * (64 * 16 * 9 + 256 * 10)
+    most = ends + 64 * 2 * 64 * 32 * 9 * 16
+    assert report["budget"] == pytest.approx(0.3 * most)
+    assert report["path"][0]["cost"] == report["uniform"][0]["cost"] == most
+    assert [point["layers"] for point in report["uniform"]] == ["w8a8/w8a8", "w4a4/w4a4", "w1a2/w1a2"]
+    costs, place = [point["cost"] for point in report["path"]], report["chosen"]
+    assert costs == sorted(costs, reverse=True)
+    assert costs[place] <= report["budget"] < costs[place - 1]
+    spec = Spec.parse(report["bits"])
+    assert spec.middle == Bits(8, 8, 6)
+    assert all(bits.gradient == 6 for bits in spec.layers)
+    assert "/".join(f"w{bits.weight}a{bits.activation}" for bits in spec.layers) == report["path"][place]["layers"]
+    for layer in report["layers"]:
+        assert layer["loss"]["w8a8"] == pytest.approx(report["path"][0]["loss"], abs=1e-6)
+        assert layer["loss"]["w1a2"] > layer["loss"]["w8a8"]
+    again = sweep(trained, budget="30%", candidates="w8a8,w4a4,w1a2", batches=2, threads=1)
+    assert again == report
+
+
+@pytest.mark.parametrize("layers", ["w8a8/w8a8", "w1a2/w8a8", "w1a2/w1a2"])
+def test_a_points_loss_is_that_of_the_net_with_these_bits(trained: Path, layers: str) -> None:
+    report = sweep(trained, candidates="w8a8,w4a4,w1a2", batches=3, threads=1)
+    measured = {point["layers"]: point["loss"] for point in (*report["path"], *report["uniform"])}
+    measured |= {f"{bits}/w8a8": loss for bits, loss in report["layers"][0]["loss"].items()}
+    net = DigitsNet(Spec.parse(f"w8a8,layers={layers}"))
+    net.load_state_dict(load_checkpoint(trained / "checkpoint.pt")["net"])
+    task = RECIPES["digits"].task.open(None, None, 32, 0, torch.device("cpu"))
+    losses = []
+    for step in range(3):
+        images, labels = task.batch(0, step)
+        with torch.no_grad():
+            losses.append(nn.functional.cross_entropy(net.train()(images), labels).item())  # of a batch's statistics
+    assert measured[layers] == pytest.approx(np.mean(losses), abs=1e-4)  # in another layout of memory
+
+
+def test_a_mixed_net_trains_compiles_and_equals_the_engine(trained: Path, tmp_path: Path) -> None:
+    bits = "w8a8,layers=w4a3/w1a2"
+    run("digits", out=tmp_path / "mixed", bits=bits, epochs=1, init=trained, threads=1)
+    assert json.loads((tmp_path / "mixed" / "config.json").read_text())["bits"].endswith(",layers=w4a3/w1a2")
+    (tmp_path / "m.onnx").write_bytes(export_run(tmp_path / "mixed").SerializeToString())
+    program = compile(str(tmp_path / "m.onnx"))
+    program.save(tmp_path / "m.bitlens")
+    grids = [str(node.attrs["weight_grid"]) for node in program.graph if node.op == "conv"]
+    assert grids[1:3] == ["odd 4", "bipolar"]
+    images = digits().test.images[:50]
+    layers = compare_net(frozen_run(tmp_path / "mixed"), program, images)
+    assert layers["differing"] == layers["ties"]
+    path = str(tmp_path / "m.bitlens")
+    assert compare_runs(open_form(path, backend="golden"), open_form(path), images)["differing"] == 0
+
+
+def test_mistakes_are_told_in_one_line(trained: Path, tmp_path: Path) -> None:
+    def told(**arguments: Any) -> str:
+        with pytest.raises((TrainError, QuantError)) as caught:
+            sweep(**({"run": trained, "candidates": "w8a8,w4a4"} | arguments))
+        return str(caught.value)
+
+    assert told(cost="watts") == "cost: must be one of bit-operations, bytes, not watts"
+    assert told(batches=0) == "batches: must be at least 1, not 0"
+    assert told(threads=0) == "threads: must be at least 1, not 0"
+    assert told(budget="half") == "budget: must be a number or a share such as 40%, not half"
+    assert told(budget="nan") == ("budget: must be at least 10190848 (26.5%), every layer at its narrowest, not nan")
+    assert (
+        told(candidates="w8a8")
+        == "candidates: must be at least two, each of less bit-operations than the one before, not w8a8"
+    )
+    assert told(candidates="w4a2,w2a4").startswith("candidates: must be at least two, each of less bit-operations")
+    assert told(candidates="w4a4,w4a2", cost="bytes").startswith("candidates: must be at least two, each of less bytes")
+    assert told(candidates="w32a32,w4a4") == (
+        "candidates: must be bits of weights and activations such as w4a4, not w32a32,w4a4"
+    )
+    assert told(candidates="w9a4,w4a4") == "candidates: w must be 1 to 8 or 32, not 9"
+    assert told(run=tmp_path) == f"{tmp_path}: must be a run's folder with config.json, not without"
+    with pytest.raises(QuantError) as caught:
+        run("digits", out=tmp_path / "run", bits="w2a2,layers=w2a2/w2a2/w1a2")
+    assert str(caught.value) == "layers: must name the bits of 2 middle layers for digits, not 3"
+    with pytest.raises(QuantError) as caught:
+        run("digits", out=tmp_path / "run", bits="w2a2,layers=w2a2")
+    assert str(caught.value) == "layers: must name the bits of every middle layer of the net, not of 1 only"
+    assert not (tmp_path / "run").exists()
