@@ -7,7 +7,7 @@ from torch import nn
 
 from bitlens.models import DigitsNet, ResNet20
 from bitlens.models.layers import Layers
-from bitlens.nn import QuantConv2d
+from bitlens.nn import BatchNorm2d, QuantConv2d
 from bitlens.quant import DoReFaWeight, Spec, UnsignedInput
 from bitlens.train import TrainError
 from bitlens.train.float_free import FloatFree, Options
@@ -59,6 +59,32 @@ def test_modules_without_an_integer_form_are_refused() -> None:
         FloatFree(ResNet20(Spec.parse("w1a2g4")), Options())
 
 
+def test_layers_called_in_another_order_are_refused() -> None:
+    class Turned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            layers = Layers(Spec.parse("w1a2g4"))
+            self.conv0, self.conv1 = layers.first(1, 2, 3), layers.conv(2, 2, 3)
+            self.bn1, self.bn0 = layers.norm(2), layers.norm(2)
+            self.fc = layers.last(2, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(self.bn1(self.conv1(self.bn0(self.conv0(x)))).flatten(1))
+
+    free = FloatFree(Turned(), Options())
+    sentence = (
+        "net: must be convolutions, each with a batch norm, and a classifier, defined in the order of their calls, to "
+        "train without float; train without --float-free"
+    )
+    with pytest.raises(TrainError, match=f"^{re.escape(sentence)}$"):
+        free.step(torch.randint(0, 256, (4, 1, 5, 5)).double(), torch.arange(4) % 3)
+
+
+def test_batch_norm_without_slope_is_refused() -> None:
+    with pytest.raises(TrainError, match=r"^0: must be a convolution, a batch norm, .* not BatchNorm2d;"):
+        make_twin(nn.Sequential(BatchNorm2d(3, affine=False)), Options())
+
+
 def test_a_convolution_with_a_bias_is_refused() -> None:
     conv = QuantConv2d(1, 2, 3, input_quantizer=UnsignedInput(8), weight_quantizer=DoReFaWeight(1))
     with pytest.raises(TrainError, match=r"^0: a convolution must have no bias to train without float$"):
@@ -67,5 +93,7 @@ def test_a_convolution_with_a_bias_is_refused() -> None:
 
 def test_a_chain_without_batch_norm_is_refused() -> None:
     layers = Layers(Spec.parse("w1a2g4"))
-    with pytest.raises(TrainError, match=r"^net: must be convolutions, each with a batch norm, and a classifier to"):
+    with pytest.raises(
+        TrainError, match=r"^net: must be convolutions, each with a batch norm, and a classifier, defined"
+    ):
         FloatFree(nn.Sequential(layers.first(1, 2, 3), nn.Flatten(), layers.last(2, 3)), Options())

@@ -43,9 +43,9 @@ def narrow(x: Tensor, bits: int) -> Tensor:
     return torch.floor(x * unit + 0.5)
 
 
-def draw(like: Tensor, below: int) -> Tensor:
-    """Return uniform integers 0..below-1 of the shape of `like`, from torch's generator of its device."""
-    return torch.empty_like(like).random_(0, below)
+def draw(like: Tensor, count: int) -> Tensor:
+    """Return uniform integers 0..count-1 of the shape of `like`, from torch's generator of its device."""
+    return torch.empty_like(like).random_(0, count)
 
 
 def below(limit: int, x: Tensor) -> Tensor:

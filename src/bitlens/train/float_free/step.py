@@ -49,10 +49,9 @@ class FloatFree:
         self.norms = {n: m for n, m in self.twin.named_modules() if isinstance(m, TwinNorm)}
         names = [*self.layers]
         if not names or len(names) != len(self.norms) + 1 or self.layers[names[-1]].convolution is not None:
-            raise TrainError(
-                "net: must be convolutions, each with a batch norm, and a classifier to train without float; "
-                "train without --float-free"
-            )
+            raise _no_chain()
+        self.order: list[nn.Module] = []  # in which the first step has called them
+        self.watches = [m.register_forward_hook(self._called) for m in (*self.layers.values(), *self.norms.values())]
         self.last_name, self.last = [*self.layers.items()][-1]
         weights = [f"{name}.weight" for name in self.layers]
         real = {name: parameter.detach() for name, parameter in net.named_parameters()}
@@ -91,6 +90,8 @@ class FloatFree:
             slope, intercept = f"{name}.weight", f"{name}.bias"
             leaves[slope], leaves[intercept] = norm.prepare(parts[slope], parts[intercept])
         sums = self.twin(codes)  # (N, classes)
+        if self.watches:
+            self._check_order()
         with torch.no_grad():
             scores = self._scores(sums.detach())
             losses, gradient = self.softmax(scores, targets)
@@ -103,6 +104,18 @@ class FloatFree:
             mean = rounded(loss * float(1 << LOSS), float(len(targets))) * 2.0**-LOSS
             right = (scores.argmax(1) == targets).sum()
         return mean, {"loss": loss, "right": right, "seen": len(targets)}
+
+    def _called(self, module: nn.Module, inputs: object, output: object) -> None:
+        self.order.append(module)
+
+    def _check_order(self) -> None:
+        """Raise where a batch norm does not follow the convolution that `write` takes it to follow."""
+        for watch in self.watches:
+            watch.remove()
+        self.watches = []
+        chain = [m for pair in zip(self.layers.values(), self.norms.values(), strict=False) for m in pair]
+        if self.order != [*chain, self.last]:
+            raise _no_chain()
 
     def _scores(self, sums: Tensor) -> Tensor:
         """Real scores, `SCORE` bits behind the point: sums times the weights' unit, plus the bias.
@@ -157,3 +170,10 @@ class FloatFree:
             mean, scale = state["norms"][name]
             norm.mean.copy_(mean)
             norm.scale.copy_(scale)
+
+
+def _no_chain() -> TrainError:
+    return TrainError(
+        "net: must be convolutions, each with a batch norm, and a classifier, defined in the order of their calls, to "
+        "train without float; train without --float-free"
+    )

@@ -145,7 +145,7 @@ def make_twin(net: nn.Module, options: Options) -> nn.Module:
         if isinstance(module, QuantConv2d | QuantLinear):
             made[name] = TwinLayer(module, name, options)
             inside += (f"{name}.",)
-        elif isinstance(module, BatchNorm2d):
+        elif isinstance(module, BatchNorm2d) and module.affine:
             made[name] = TwinNorm(module, options)
         elif not isinstance(module, _KEPT) and not [*module.children()]:
             raise TrainError(
