@@ -61,6 +61,13 @@ def test_a_trained_run_is_not_trained_again(table: None, tmp_path: Path, monkeyp
     assert picture.read_text().count("<svg") == 1
 
 
+def test_what_is_not_trained_may_be_left_out(table: None, tmp_path: Path) -> None:
+    out, runs = tmp_path / "balanced.json", tmp_path / "runs"
+    reproduce("balanced", out, row="float", runs=runs)
+    assert [r["row"] for r in reproduce("balanced", out, runs=runs, train=False)] == ["float"]
+    assert not (runs / "balanced" / "short_seed0").exists()
+
+
 def test_the_entropy_of_codes_is_told_where_families_are_compared(table: None, tmp_path: Path) -> None:
     rows = reproduce("balanced", tmp_path / "balanced.json", row="balanced", runs=tmp_path / "runs")
     (entropy,) = [r["measured"] for r in rows if r["metric"].startswith("entropy")]

@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=Path("runs"),
         help="folder of trained runs; default: runs. What is trained already is not trained again",
     )
+    parser.add_argument("--trained", action="store_true", help="leave out what is not trained yet")
     parser.add_argument("--row", metavar="NAME", help="this row alone; a wrong name lists all")
     parser.add_argument("--again", action="store_true", help="measure rows, too, that the file holds")
     parser.add_argument(
@@ -58,7 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(paths) if arguments.json else "\n".join(paths))
         return 0
     out = arguments.output or Path(f"{arguments.table}.json")
-    rows = reproduce(arguments.table, out, arguments.data, arguments.row, arguments.again, arguments.runs)
+    rows = reproduce(
+        arguments.table, out, arguments.data, arguments.row, arguments.again, arguments.runs, not arguments.trained
+    )
     if arguments.json:
         print(json.dumps(rows))
         return 0

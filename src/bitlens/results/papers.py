@@ -30,17 +30,18 @@ _LOGS = ("config.json", "metrics.jsonl", "result.json")
 Row = dict[str, Any]
 
 
-def measures(table: str, runs: Path, logs: Path) -> dict[str, Callable[[Path | None], list[Row]]]:
+def measures(table: str, runs: Path, logs: Path, train: bool = True) -> dict[str, Callable[[Path | None], list[Row]]]:
     """Return how each row of a table is measured, by its name.
 
     Args:
         table: name out of `TRAININGS`.
         runs: folder of all tables' runs, each in TABLE/FOLDER.
         logs: folder that configurations, logs and results are copied to, in TABLE/FOLDER.
+        train: runs without a result; they are left out otherwise.
     """
     trainings = TRAININGS[table]
     return {
-        name: partial(_measure_all, [t for t in trainings if t.row == name], runs / table, logs / table)
+        name: partial(_measure_all, [t for t in trainings if t.row == name], runs / table, logs / table, train)
         for name in dict.fromkeys(t.row for t in trainings)
     }
 
@@ -72,8 +73,9 @@ def code_entropy(program: Program, bits: int) -> float:
     return float(np.average([entropy_bits(w) for w in layers], weights=[w.size for w in layers]))
 
 
-def _measure_all(trainings: list[Training], runs: Path, logs: Path, data: Path | None) -> list[Row]:
-    return [line for training in trainings for line in _measure(training, runs, logs, data)]
+def _measure_all(trainings: list[Training], runs: Path, logs: Path, train: bool, data: Path | None) -> list[Row]:
+    wanted = [training for training in trainings if train or (runs / training.folder / "result.json").is_file()]
+    return [line for training in wanted for line in _measure(training, runs, logs, data)]
 
 
 def _measure(training: Training, runs: Path, logs: Path, data: Path | None) -> list[Row]:

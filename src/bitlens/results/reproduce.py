@@ -44,6 +44,7 @@ def reproduce(
     row: str | None = None,
     again: bool = False,
     runs: Path = Path("runs"),
+    train: bool = True,
 ) -> list[Row]:
     """Measure the rows of a table that a file does not hold yet.
 
@@ -54,6 +55,7 @@ def reproduce(
         row: this row alone.
         again: measure rows, too, that the file holds; runs that have a result are not trained again.
         runs: folder of the runs of the papers' tables.
+        train: what is not trained yet; otherwise it is left out.
 
     Returns:
         All rows of the file, one for each figure: {"row", "metric", "measured", "command", "seconds", "machine", "date"},
@@ -63,7 +65,7 @@ def reproduce(
     Raises:
         ReproduceError: there is no such table or row, or the file holds something else.
     """
-    measures = _measures(table, out, runs)
+    measures = _measures(table, out, runs, train)
     if row is not None and row not in measures:
         raise ReproduceError(f"row: must be one of {'; '.join(measures)}, not {row}")
     known = _read(out)
@@ -113,11 +115,11 @@ def draw_pictures(table: str, out: Path, data: Path | None = None, file: Path | 
     return found
 
 
-def _measures(table: str, out: Path, runs: Path) -> dict[str, Measure]:
+def _measures(table: str, out: Path, runs: Path, train: bool) -> dict[str, Measure]:
     if table in TRAININGS:
         from bitlens.results.papers import measures
 
-        return {**measures(table, runs, out.parent)}
+        return {**measures(table, runs, out.parent, train)}
     rows: dict[str, Measure] = _module(table).ROWS
     return rows
 

@@ -199,8 +199,12 @@ def _statements(name: str, found: Sequence[dict[str, Any]]) -> str:
     def points(value: float | None) -> str:
         return DASH if value is None else f"{factor * value:+.2f}{unit}"
 
+    def holds(verdict: Verdict) -> str:
+        alone = verdict.spread is None and verdict.gap is not None and isinstance(verdict.statement.worse, str)
+        return f"{verdict.found}, of one seed" if alone else verdict.found
+
     body = [
-        [_sentence(v.statement, kind), v.statement.source, points(v.gap), points(v.spread).lstrip("+"), v.found]
+        [_sentence(v.statement, kind), v.statement.source, points(v.gap), points(v.spread).lstrip("+"), holds(v)]
         for v in _verdicts(name, found)
     ]
     return rows(["statement", "whose", "better by", "spread over seeds", "holds"], body)
@@ -222,10 +226,12 @@ def _best(name: str, found: Sequence[dict[str, Any]]) -> str:
     values = seeds_of(found, _figure(name))
     row = next((wanted for wanted in _TOLD[name] if wanted in values), next(iter(values)))
     mean = sum(values[row]) / len(values[row])
-    published = next((line["published"] for line in found if line["row"] == row and line.get("published")), None)
+    lines = [line for line in found if line["row"] == row and line.get("published") and name in _SAME_DATA]
+    published = lines[0]["published"] if lines else None
     return f"{row}: {kind} {_shown(mean, kind)}" + (f" (published {_shown(published, kind)})" if published else "")
 
 
+_SAME_DATA = ("recurrent", "beyond")  # what is published is of the same data set
 _TOLD = {
     "recurrent": ("LSTM 2/2 balanced",),
     "fcn": ("2/2, with decay", "2/2, without decay"),
@@ -234,6 +240,7 @@ _TOLD = {
     "pretrained": ("C 1/2, from wider bits",),
     "joins": ("ResNet-20 2/2, shared grid",),
     "beyond": ("VGG-small 1/2", "ResNet-20 2/2"),
+    "floatfree": ("C 1-2-8 without float, 12-bit masters",),
 }
 
 

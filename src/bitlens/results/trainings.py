@@ -57,8 +57,8 @@ _TALK = "talk on Smart Embedded Vision, 2017 (PTB)"
 _XU = "Xu et al., ICLR 2018, arXiv 1802.00150, table 3, of Balanced Quantization (PTB)"
 _LQ = "LQ-Nets, arXiv 1807.10029 (CIFAR-10)"
 _VOC = "talk on Smart Embedded Vision, 2017, table 5 (mean IoU, VOC 2012)"
-_PTB_EPOCHS, _DOREFA_EPOCHS, _RESNET_EPOCHS, _LONG_EPOCHS = 24, 30, 40, 80
-_FCN_EPOCHS, _GOOGLENET_EPOCHS = 60, 20
+_PTB_EPOCHS, _DOREFA_EPOCHS, _RESNET_EPOCHS, _LONG_EPOCHS, _VGG_EPOCHS = 12, 12, 16, 32, 16
+_FCN_EPOCHS, _GOOGLENET_EPOCHS = 24, 8
 
 
 def _dorefa(size: str, bits: str, published: float | None) -> Training:
@@ -222,9 +222,9 @@ _BEYOND = (
         "ResNet-20 4/4", _RESNET, "w4a4", _LONG_EPOCHS, published=0.908, source="PACT, by K. An's repository (CIFAR-10)"
     ),
     Training("ResNet-20 1/1", _RESNET, "w1a1", _LONG_EPOCHS),
-    Training("VGG-small 1/2", _VGG, "w1a2", _RESNET_EPOCHS, published=0.934, source=_LQ),
-    Training("VGG-small 2/2", _VGG, "w2a2", _RESNET_EPOCHS, published=0.935, source=_LQ),
-    Training("VGG-small 1/1", _VGG, "w1a1", _RESNET_EPOCHS, published=0.899, source="BNN, arXiv 1602.02830 (CIFAR-10)"),
+    Training("VGG-small 1/2", _VGG, "w1a2", _VGG_EPOCHS, published=0.934, source=_LQ),
+    Training("VGG-small 2/2", _VGG, "w2a2", _VGG_EPOCHS, published=0.935, source=_LQ),
+    Training("VGG-small 1/1", _VGG, "w1a1", _VGG_EPOCHS, published=0.899, source="BNN, arXiv 1602.02830 (CIFAR-10)"),
 )
 
 _FLOAT_FREE = _seeds(
