@@ -50,20 +50,28 @@ with joined(torch.device("cpu"), 32, 0) as group:
 """
 DIES = """
 import os, signal, sys
+import torch
 from bitlens.cli import main
+from bitlens.train.group import joined
 from bitlens.train.loop import Trainer
 
 learn = Trainer._train_step
 
 def dying(self, *batch):
-    if self.group.number == 1 and (self.epoch, self.step) == (1, 7) and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+    if self.group.number == 1 and (self.epoch, self.step) == (1, 7):
         os.kill(os.getpid(), signal.SIGKILL)
     return learn(self, *batch)
 
-Trainer._train_step = dying
-sys.exit(main(sys.argv[1:]))
+whole, killed, *flags = sys.argv[1:]
+with joined(torch.device("cpu"), 32, 0):
+    if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+        assert main([*flags, "--out", whole]) == 0
+        Trainer._train_step = dying
+    sys.exit(main([*flags, "--out", killed]))
 """
-FLAGS = "train digits --bits w1a2g6 --epochs 2 --batch 96 --threads 1 --every-steps 5 --wire-bits 4 --accumulate 2 --resume --out"
+FLAGS = (
+    "train digits --bits w1a2g6 --epochs 2 --batch 96 --threads 1 --every-steps 5 --wire-bits 4 --accumulate 2 --resume"
+)
 
 
 def torchrun(*arguments: str, restarts: int = 0) -> "subprocess.CompletedProcess[str]":
@@ -134,11 +142,10 @@ def is_learned(name: str) -> bool:
 
 def test_a_run_whose_worker_was_killed_continues_bit_identically(tmp_path: Path) -> None:
     (tmp_path / "dies.py").write_text(DIES)
-    whole = torchrun("-m", "bitlens.cli", *FLAGS.split(), str(tmp_path / "whole"))
-    assert whole.returncode == 0, whole.stderr
-    killed = torchrun(str(tmp_path / "dies.py"), *FLAGS.split(), str(tmp_path / "killed"), restarts=1)
-    assert killed.returncode == 0, killed.stderr
-    assert "processes: all must live, not lose one; run the same command with --resume (" in killed.stderr
+    places = [str(tmp_path / name) for name in ("whole", "killed")]
+    done = torchrun(str(tmp_path / "dies.py"), *places, *FLAGS.split(), restarts=1)
+    assert done.returncode == 0, done.stderr
+    assert "processes: all must live, not lose one; run the same command with --resume (" in done.stderr
     a, b = (load_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("whole", "killed"))
     assert len(a["others"]) == 1
     assert not same(a["generators"], a["others"][0]["generators"])  # each process has noise of its own
