@@ -94,6 +94,8 @@ def out_bits(element: Element) -> int:
             return p["WIDTH"] * p["FACTOR"]
         case "window":
             return p["BEAT"] * (p["KERNEL_H"] if p["COLUMN"] else 1)
+        case "slide":
+            return p["BEAT"] * p["KERNEL"]
         case "upsample" | "reorder" | "lookup":
             return p["BEAT"]
         case "argmax":

@@ -80,6 +80,9 @@ def some_elements(rng: np.random.Generator) -> list[Element]:
     folds = number(1, 3)
     table = pack_fields((rng.integers(0, 1 << 5, ((1 << WIDTH) * folds, 1)), 5))
     made.append(element("lookup", {"TABLE": table}, IN_BITS=WIDTH, ROWS=1 << WIDTH, FOLDS=folds, BEAT=5))
+    kernel, stride, dilation = number(1, 4), number(1, 3), number(1, 3)
+    columns = stride * number(0, 4) + dilation * (kernel - 1) + 1
+    made.append(element("slide", BEAT=WIDTH, COLUMNS=columns, KERNEL=kernel, STRIDE=stride, DILATION=dilation))
     return [*made, _window(rng, 0), _window(rng, 1), _window(rng, 0), _upsample(rng), _upsample(rng)]
 
 

@@ -89,7 +89,7 @@ def test_no_fold_is_better(program: Program, place: float) -> None:
     network = lower_program(program, choice.folding)
     assert network.bottleneck.cycles <= best
     assert cost_without_queues(network) == choice.cost
-    assert choice.cost.lut <= min(cost.lut for cycles, cost in found if cycles <= pace)
+    assert all(choice.cost.lut <= cost.lut for cycles, cost in found if cycles <= pace)
 
 
 def test_nothing_is_faster_than_its_widest_layer() -> None:
@@ -100,4 +100,20 @@ def test_nothing_is_faster_than_its_widest_layer() -> None:
     assert search.least(15) is None
     found = search.least(16)
     assert found is not None
-    assert found.folding == {"conv0": Fold(4, 2)}
+    assert found.folding == {"conv0": Fold(4, 2, "hard")}
+
+
+def test_constants_are_for_a_pixel_a_cycle() -> None:
+    rng = np.random.default_rng(0)
+    b = Builder()
+    x = b.input((9, 10, 2), Grid.unsigned(2))
+    y = b.steps(b.conv(x, rng, 8, Grid.odd(2), (3, 3)), rng, Grid.unsigned(2), kind="rising")
+    program = b.program(b.conv(y, rng, 4, Grid.odd(2), (1, 1)))
+    search = Search(program, DEVICE, "xc7")
+    found = search.least(90)  # 9 x 10 pixels in, 7 rows of 10 columns read
+    assert found is not None
+    assert found.folding["conv0"] == Fold(8, 18, "hard")
+    slow = search.least(3 * 7 * 8)
+    assert slow is not None
+    assert slow.folding["conv0"].kernel != "hard"
+    assert Search(program, DEVICE, "xc7", ("fold", "lutrom")).least(90) is None

@@ -14,10 +14,11 @@ from math import ceil
 from bitlens.fpga.cost import Cost, total_cost
 from bitlens.fpga.devices import Device
 from bitlens.fpga.estimate_pe import pe_cost
+from bitlens.fpga.hardwired import Hardwired
 from bitlens.fpga.network import Element, Network
 from bitlens.fpga.ram import Use, map_ram
 
-__all__ = ["element_cost", "layer_costs", "network_cost"]
+__all__ = ["element_cost", "layer_costs", "network_cost", "sums_cost"]
 
 _RING = Use(written=True)
 _QUEUE = Use(written=True, read_register=False)
@@ -47,9 +48,17 @@ def element_cost(element: Element, device: Device) -> Cost:
     if element.module == "mvtu" and weights is not None and weights.depth <= _SHALLOW:
         numbers["COLUMNS"] = weights.columns
     cost = _FORMULAS[element.module](numbers, device.family)
+    if element.sums is not None:
+        cost += sums_cost(element.sums[0], device.family)
     if not device.dsp:  # products of logic
         cost = Cost(cost.lut + _PRODUCT_LUT * cost.dsp, cost.ff, cost.bram)
     return cost
+
+
+def sums_cost(adders: Hardwired, family: str) -> Cost:
+    """The adders of a hard-wired layer, as they are built."""
+    found = adders.cost
+    return Cost(found.lut * (2 if family == "ecp5" else 1), found.ff)
 
 
 def _bits(number: int) -> int:
@@ -237,6 +246,23 @@ def _mvtu(p: dict[str, int], family: str) -> Cost:
     return weights + many + kept + ends + queue + control
 
 
+def _hard(p: dict[str, int], family: str) -> Cost:
+    """The ends of a hard-wired unit."""
+    pe, width, levels = p["PE"], p["PE"] * p["OUT_BITS"], p["LEVELS"]
+    if levels:  # breakpoints and values are constants
+        lane = levels * (p["ACC_BITS"] + p["OUT_BITS"]) / 2
+        ends = Cost(round(pe * lane), pe * (p["ACC_BITS"] + p["OUT_BITS"] + levels) + 3)
+    else:
+        ends = Cost(round(0.65 * width), pe * p["ACC_BITS"] + width)
+    queue = _credit_queue(width, p["LATENCY"] + 7, family)
+    return ends + queue + Cost(6, p["SIMD"] * p["IN_BITS"] + p["LATENCY"] + 3)
+
+
+def _slide(p: dict[str, int], _: str) -> Cost:
+    counters = _bits(p["COLUMNS"]) + (_bits(p["STRIDE"]) if p["STRIDE"] > 1 else 0)
+    return Cost(2 + counters, p["DILATION"] * (p["KERNEL"] - 1) * p["BEAT"] + counters)
+
+
 def _multiply(p: dict[str, int], _: str) -> Cost:
     a, b = p["A_BITS"], p["B_BITS"]
     if a + b >= 9:  # the register is the multiplier's own
@@ -274,6 +300,7 @@ _FORMULAS: dict[str, Callable[[dict[str, int], str], Cost]] = {
     "extend": _nothing,
     "fifo": _fifo,
     "fork2": _fork2,
+    "hard": _hard,
     "lookup": _lookup,
     "multiply": _multiply,
     "mvtu": _mvtu,
@@ -282,6 +309,7 @@ _FORMULAS: dict[str, Callable[[dict[str, int], str], Cost]] = {
     "reorder": _reorder,
     "rescale": _rescale,
     "sink": _nothing,
+    "slide": _slide,
     "steps": _steps,
     "upsample": _upsample,
     "widen": _widen,

@@ -103,6 +103,11 @@ def _window(p: Parameters) -> Flow:
     return Flow({"in": p["HEIGHT"] * row}, {"in": np.repeat(rows * row, beats)})
 
 
+def _slide(p: Parameters) -> Flow:
+    reach = p["DILATION"] * (p["KERNEL"] - 1)
+    return Flow({"in": p["COLUMNS"]}, {"in": np.arange(reach + 1, p["COLUMNS"] + 1, p["STRIDE"])})
+
+
 def _upsample(p: Parameters) -> Flow:
     row = p["WIDTH"] * p["FOLDS"]
     line = (np.arange(p["OUT_HEIGHT"]) - p["PAD_TOP"]) // p["FACTOR_H"]
@@ -122,6 +127,7 @@ _FLOWS: dict[str, Callable[[Parameters], Flow]] = {
     "reorder": _reorder,
     "lookup": _lookup,
     "argmax": _argmax,
+    "slide": _slide,
     "window": _window,
     "upsample": _upsample,
 }

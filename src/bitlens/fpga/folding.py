@@ -9,7 +9,7 @@ from bitlens.graph.file import Program
 
 __all__ = ["KERNELS", "Fold", "default_folding", "largest_divisor"]
 
-KERNELS = ("fold", "lutrom")
+KERNELS = ("fold", "lutrom", "hard")
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class Fold:
         pe: output channels computed at once; divides the output channels.
         simd: inputs taken at once: channels of one tap, which it divides, or else channels of a whole column of taps, then a
             divisor of the channels times the kernel's height. Counts for dense convolutions only.
-        kernel: where the weights lie, one of `KERNELS`: in block RAM with output registers, or in a shallow ROM of LUTs.
+        kernel: where the weights lie, one of `KERNELS`: in block RAM with output registers, in a shallow ROM of LUTs, or nowhere:
+            a hard-wired layer has adders made for its weights, and takes all channels and whole windows at once.
     """
 
     pe: int

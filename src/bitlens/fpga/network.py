@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bitlens.core.grid import Grid
+from bitlens.fpga.hardwired import Hardwired
 from bitlens.fpga.memory import Memory
+from bitlens.fpga.products import Products
 from bitlens.graph.graph import GraphError
 
 __all__ = ["TARGETS", "Element", "FpgaError", "Network", "Stream", "integer_bits"]
@@ -68,6 +70,7 @@ class Element:
         layer: the program's layer it belongs to.
         cycles: how many cycles an image takes at least.
         modes: parameters that are words.
+        sums: adders of a hard-wired layer, and the products they stand for.
     """
 
     name: str
@@ -79,6 +82,7 @@ class Element:
     layer: str = ""
     cycles: int = 0
     modes: dict[str, str] = field(default_factory=dict)
+    sums: tuple[Hardwired, Products] | None = None
 
 
 @dataclass

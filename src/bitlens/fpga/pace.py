@@ -22,7 +22,7 @@ from bitlens.fpga.network import Element, FpgaError, Network
 __all__ = ["Pace", "predict_pace"]
 
 _FRAMES = 5
-_PIPES = {"steps": 4, "rescale": 4, "extend": 0, "fork2": 0}  # cycles from a beat in to the beat out
+_PIPES = {"steps": 4, "rescale": 4, "extend": 0, "fork2": 0, "slide": 0}  # cycles from a beat in to the beat out
 
 
 @dataclass(frozen=True)
@@ -330,7 +330,8 @@ def _line(
         _extend(chain, p["FACTOR"], max(1, beats // rows), 0, 1)
         wires[element.outputs["out"]] = (chain, rows, out)
     else:
-        flow, pipe = flow_of(element), _PIPES.get(module, 2)
+        flow = flow_of(element)
+        pipe = p["LATENCY"] + 5 if module == "hard" else _PIPES.get(module, 2)
         out = beats // flow.takes["in"] * flow.gives
         head = int(next(iter(flow.needs.values()))[0]) - 1 + pipe
         _extend(chain, head, max(1, max(beats, out) // rows), 0, pipe)

@@ -175,15 +175,16 @@ def _describe(program: Program, device: Device, folding: dict[str, Fold], networ
     ops = {node.name: node for node in program.graph}
     for layer, cost in costs.items():
         busy = max(element.cycles for element in network.elements if element.layer == layer)
-        units = [
-            element.parameters for element in network.elements if element.layer == layer and element.module == "mvtu"
-        ]
-        macs, bits = 0, (0, 0)
-        for p in units:
-            macs, bits = busy * p["PE"] * p["SIMD"], (p["WEIGHT_BITS"], p["IN_BITS"])
+        macs, bits, efficiency = 0, (0, 0), 0.0
+        for element in network.elements:
+            if element.layer != layer or element.module not in ("mvtu", "hard"):
+                continue
+            p = element.parameters
+            weight_bits = p["WEIGHT_BITS"] if element.sums is None else element.sums[1].weight_bits
+            macs, bits = element.cycles * p["PE"] * p["SIMD"], (weight_bits, p["IN_BITS"])
             if max(bits) <= 4:
                 products, multipliers = products + macs, multipliers + p["PE"] * p["SIMD"]
-        efficiency = busy / cycles if macs else 0.0
+            efficiency = element.cycles / cycles
         op = ops[layer].op if layer else ""
         rows.append(Row(layer, op, folding.get(layer), busy, cost, macs, bits, efficiency))
     cost = network_cost(network, device)

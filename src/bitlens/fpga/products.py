@@ -6,12 +6,14 @@ The equations and their letters are those of `rtl/pe.sv`: M = 2^in_bits - 1, N =
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from bitlens.fpga.hardwired import Hardwired, hardwire
 
 __all__ = ["Products", "pe_latency"]
 
@@ -33,6 +35,7 @@ class Products:
     weights: IntArray
     in_bits: int
     in_signed: bool
+    _adders: dict[int, Hardwired] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def odd(self) -> bool:
@@ -62,6 +65,13 @@ class Products:
         most, half = (1 << self.in_bits) - 1, 1 << (self.in_bits - 1)
         shifted = half * self.weights.sum(axis=1) if self.in_signed else np.zeros(len(self.weights), np.int64)
         return np.asarray(shifted + most * self.stored.sum(axis=1) if self.odd else shifted)
+
+    def hardwired(self, target: str) -> Hardwired:
+        """Adders made for the weights, for a family of devices."""
+        radix = 3 if target == "xc7" else 2
+        if radix not in self._adders:
+            self._adders[radix] = hardwire(self.weights, self.in_bits, self.in_signed, radix)
+        return self._adders[radix]
 
     def sums(self, inputs: npt.NDArray[Any]) -> IntArray:
         """The model: (..., inputs) -> (..., outputs), sums of the products."""

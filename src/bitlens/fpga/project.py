@@ -14,7 +14,8 @@ from bitlens.core.files import write_atomically
 from bitlens.fpga.memory import Memory
 from bitlens.fpga.network import Element, FpgaError, Network, Stream
 from bitlens.fpga.shell import SHELL_MODULES, shell
-from bitlens.fpga.top import memory_file, top_level
+from bitlens.fpga.sums_module import sums_module
+from bitlens.fpga.top import memory_file, sums_name, top_level
 
 __all__ = ["CELLS", "RTL", "read_network", "write_project"]
 
@@ -22,6 +23,7 @@ _PACKAGE = resources.files("bitlens.fpga")
 RTL = _PACKAGE / "rtl"
 CELLS = _PACKAGE / "sim" / "cells.sv"  # what the primitives of devices do
 _NEEDS = {
+    "hard": ("tables", "adder", "lanes", "delay", "thresholds", "addends", "credit_queue"),
     "mvtu": ("rom", "pe", "lanes", "delay", "thresholds", "addends", "credit_queue"),
     "pe": ("dot", "delay", "digit_sum", "accumulate"),
     "digit_sum": ("leaf",),
@@ -29,8 +31,8 @@ _NEEDS = {
     "credit_queue": ("fifo",),
 }
 _NEEDS_OF: dict[str, dict[str, tuple[str, ...]]] = {  # by target
-    "xc7": {"pe": ("ternary_xc7", "carry_xc7")},
-    "ecp5": {"pe": ("add_ecp5",)},
+    "xc7": {"pe": ("ternary_xc7", "carry_xc7"), "hard": ("ternary_xc7", "carry_xc7")},
+    "ecp5": {"pe": ("add_ecp5",), "hard": ("add_ecp5",)},
 }
 
 
@@ -53,6 +55,10 @@ def write_project(network: Network, folder: str | os.PathLike[str]) -> Path:
     for element in network.elements:
         for parameter, memory in element.memories.items():
             write_atomically(root / memory_file(element, parameter), _hex(memory))
+        if element.sums is not None:
+            name = sums_name(element)
+            text = sums_module(name, *element.sums, network.target)
+            write_atomically(root / "rtl" / f"{name}.sv", text.encode())
     write_atomically(root / "rtl" / "top.sv", top_level(network).encode())
     write_atomically(root / "rtl" / "accelerator.v", shell(network).encode())
     write_atomically(root / "network.json", json.dumps(_description(network), indent=1).encode())
@@ -81,7 +87,7 @@ def _description(network: Network) -> dict[str, object]:
         "outputs": {name: vars(stream) for name, stream in network.outputs.items()},
         "wires": network.wires,
         "target": network.target,
-        "elements": [{**vars(element), "memories": [*element.memories]} for element in network.elements],
+        "elements": [{**vars(element), "memories": [*element.memories], "sums": None} for element in network.elements],
     }
 
 

@@ -16,7 +16,7 @@ from functools import cache, cached_property
 from bitlens.fpga.cost import Cost, total_cost
 from bitlens.fpga.devices import Device
 from bitlens.fpga.estimate import element_cost
-from bitlens.fpga.folding import Fold
+from bitlens.fpga.folding import KERNELS, Fold
 from bitlens.fpga.lower.circuit import Circuit
 from bitlens.fpga.lower.program import lower_node
 from bitlens.fpga.lower.windows import has_windows
@@ -30,6 +30,9 @@ __all__ = ["MOST_STATES", "Found", "Search"]
 MOST_STATES = 80  # combinations of lanes kept after a layer
 _MOST_FOUND = 12  # choices kept of a combination
 _FEW_FOLDS = 30  # of a layer that are all tried
+_SHALLOW = 64  # words of a ROM that takes one lookup table a bit
+_MOST_CONSTANTS = 1 << 15  # weights of a hard-wired layer
+_HARD_PACE = 1.5  # cycles of an image in those of a hard-wired layer, above which too much of it would idle
 
 _Streams = tuple[tuple[str, Stream], ...]  # of tensors still to be read, without wires
 
@@ -75,10 +78,10 @@ class Search:
         kernels: where weights may lie.
     """
 
-    def __init__(self, program: Program, device: Device, target: str, kernels: tuple[str, ...] = ("fold",)) -> None:
+    def __init__(self, program: Program, device: Device, target: str, kernels: tuple[str, ...] = KERNELS) -> None:
         self.graph, self.device, self.target, self.kernels = program.graph, device, target, kernels
         self.nodes = list(program.graph)
-        self._products: dict[tuple[str, int, bool], tuple[Products, tuple[int, int]]] = {}
+        self._products: dict[tuple[str, int, bool, str], tuple[Products, tuple[int, int]]] = {}
         self._all_folds: dict[str, list[Fold | None]] = {}
         self._readers: dict[tuple[str, frozenset[str]], set[str]] = {}
         self._parts: dict[tuple[str, Fold | None, tuple[Stream, ...]], _Part] = {}
@@ -113,6 +116,9 @@ class Search:
             for fold in self._folds(node):
                 if fold is not None and _is_dense(node):
                     found.add(_busy(node, fold, height * width))
+            if _is_dense(node):  # columns of a hard-wired layer
+                wide, stride, dilation = (node.attrs[name][1] for name in ("kernel", "stride", "dilation"))
+                found.add(height * ((width - 1) * stride + (wide - 1) * dilation + 1))
         (name,) = self.graph.inputs
         height, width, _ = _shape(self.graph.value(name).shape)
         return sorted({*found, height * width})
@@ -195,10 +201,30 @@ class Search:
         inputs = set(_divisors(depth))
         if has_windows(node, *_shape(self.graph.value(node.inputs[0]).shape)[:2]):
             inputs |= {high * lanes for lanes in _divisors(depth)}
+        every = [(pe, simd) for pe in _divisors(outputs) for simd in sorted(inputs)]
         folds: list[Fold | None] = []
-        for kernel in self.kernels:
-            folds += [Fold(pe, simd, kernel) for pe in _divisors(outputs) for simd in sorted(inputs)]
+        if "fold" in self.kernels:
+            folds += [Fold(pe, simd) for pe, simd in every]
+        if "lutrom" in self.kernels:
+            taps = high * node.attrs["weights"].shape[2]
+            words = {(pe, simd): outputs // pe * (taps * depth // simd) for pe, simd in every}
+            folds += [Fold(pe, simd, "lutrom") for pe, simd in every if words[pe, simd] <= _SHALLOW]
         return folds
+
+    def _hard(self, node: Node, pace: int) -> list[Fold]:
+        """The hard-wired form, where the pace asks for most of a layer's products at once, or for more than any fold gives."""
+        outputs, high, wide, depth = node.attrs["weights"].shape
+        height, width, _ = _shape(self.graph.value(node.inputs[0]).shape)
+        rows, columns, _ = _shape(self.graph.value(node.output).shape)
+        if "hard" not in self.kernels or outputs * high * wide * depth > _MOST_CONSTANTS:
+            return []
+        if not has_windows(node, height, width) and high * wide > 1:
+            return []
+        stride, dilation = node.attrs["stride"][1], node.attrs["dilation"][1]
+        busy = max(height * width, rows * ((columns - 1) * stride + (wide - 1) * dilation + 1))
+        folded = min((_busy(node, fold, rows * columns) for fold in self._folds(node) if fold is not None), default=0)
+        asked = busy <= pace and (pace <= _HARD_PACE * busy or pace < folded)
+        return [Fold(outputs, high * wide * depth, "hard")] if asked else []
 
     def _fast(self, node: Node, inputs: tuple[Stream, ...], pace: int) -> Iterator[Fold | None]:
         """Folds that keep the pace: all of a small layer, those of at most twice the multipliers it takes of a large one."""
@@ -215,6 +241,7 @@ class Search:
             most = 2 * min((fold.pe * fold.simd for fold in fast), default=0)
             fast = [fold for fold in fast if fold.pe * fold.simd <= most]
         yield from fast
+        yield from self._hard(node, pace)
 
     def _part(self, node: Node, fold: Fold | None, inputs: tuple[Stream, ...]) -> _Part:
         key = (node.name, fold, inputs)

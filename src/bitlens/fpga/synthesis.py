@@ -130,7 +130,9 @@ def synthesise(
 
 
 def _assignment(name: str, value: int | str) -> str:
-    return f"-chparam {name} {value}" if isinstance(value, int) else f'-chparam {name} "{value}"'
+    if isinstance(value, str):  # as a number of 8 bits a letter: Yosys takes no string here
+        return f"-chparam {name} {8 * len(value)}'h{value.encode().hex()}"
+    return f"-chparam {name} {value}"
 
 
 def count_cells(cells: Mapping[str, int]) -> Cost:

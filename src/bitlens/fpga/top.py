@@ -6,15 +6,20 @@ from __future__ import annotations
 from bitlens.fpga.network import Element, Network
 from bitlens.fpga.verilog import instance, module_head
 
-__all__ = ["BODIES", "memory_file", "top_level"]
+__all__ = ["BODIES", "memory_file", "sums_name", "top_level"]
 
-_STRUCTURAL = ("mvtu",)  # modules with a body for each target
+_STRUCTURAL = ("mvtu", "hard")  # modules with a body for each target
 BODIES = ["parameter BEHAVIOURAL = 0  // 1: bodies that simulate fast, the same in every cycle"]
 
 
 def memory_file(element: Element, parameter: str) -> str:
     """The file of a ROM's contents, named from the project's folder."""
     return f"memory/{element.name}.{parameter.lower()}.hex"
+
+
+def sums_name(element: Element) -> str:
+    """The module of a hard-wired layer's adders."""
+    return f"{element.name}_sums"
 
 
 def top_level(network: Network) -> str:
@@ -49,12 +54,27 @@ def _element(element: Element) -> list[str]:
     parameters: dict[str, object] = {name: _number(name, value, element) for name, value in element.parameters.items()}
     parameters |= {name: f'"{memory_file(element, name)}"' for name in element.memories}
     parameters |= {name: f'"{word}"' for name, word in element.modes.items()}
-    if element.module in _STRUCTURAL:
-        parameters["BEHAVIOURAL"] = "BEHAVIOURAL"
     ports = {"clk": "clk", "rst": "rst"}
     for port, wire in (*element.inputs.items(), *element.outputs.items()):
         ports |= {f"{port}_{end}": f"{wire}_{end}" for end in ("data", "valid", "ready")}
+    if element.sums is not None:
+        return _hard(element, parameters, ports)
+    if element.module in _STRUCTURAL:
+        parameters["BEHAVIOURAL"] = "BEHAVIOURAL"
     return instance(element.module, f"u_{element.name}", parameters, ports)
+
+
+def _hard(element: Element, parameters: dict[str, object], ports: dict[str, str]) -> list[str]:
+    """A hard-wired layer: its ends, its adders and the wires between."""
+    p, name = element.parameters, sums_name(element)
+    bodies = {"WEIGHTS": parameters.pop("WEIGHTS"), "BEHAVIOURAL": "BEHAVIOURAL"}
+    between = {"numbers": f"{name}_numbers", "totals": f"{name}_totals"}
+    return [
+        f"  wire [{p['SIMD'] * p['IN_BITS'] - 1}:0] {between['numbers']};",
+        f"  wire [{p['PE'] * p['ACC_BITS'] - 1}:0] {between['totals']};",
+        *instance(element.module, f"u_{element.name}", parameters, ports | between),
+        *instance(name, f"u_{name}", bodies, {"clk": "clk"} | between),
+    ]
 
 
 def _number(name: str, value: int, element: Element) -> str:

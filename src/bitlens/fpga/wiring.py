@@ -7,8 +7,10 @@ from dataclasses import replace
 from math import gcd
 from typing import Any
 
+from bitlens.fpga.hardwired import Hardwired
 from bitlens.fpga.memory import Memory
 from bitlens.fpga.network import Element, FpgaError, Stream, integer_bits
+from bitlens.fpga.products import Products
 from bitlens.graph.graph import Graph, Node
 
 __all__ = ["Wiring", "fixed_size"]
@@ -91,6 +93,7 @@ class Wiring:
         cycles: int | None = None,
         memories: dict[str, Memory] | None = None,
         modes: dict[str, str] | None = None,
+        sums: tuple[Hardwired, Products] | None = None,
         **changes: Any,
     ) -> Stream:
         """Add an element of one input and one output; returns its result."""
@@ -108,6 +111,7 @@ class Wiring:
                 layer,
                 busy,
                 modes or {},
+                sums,
             )
         )
         return result

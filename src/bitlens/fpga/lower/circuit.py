@@ -37,7 +37,7 @@ class Circuit(Wiring):
         graph: Graph,
         folding: Mapping[str, Fold],
         target: str,
-        products: dict[tuple[str, int, bool], tuple[Products, tuple[int, int]]] | None = None,
+        products: dict[tuple[str, int, bool, str], tuple[Products, tuple[int, int]]] | None = None,
     ) -> None:
         super().__init__(graph)
         self.folding, self.target = folding, target
@@ -50,9 +50,15 @@ class Circuit(Wiring):
         assert grid is not None
         return grid
 
-    def products(self, node: Node, weights: npt.NDArray[Any], stream: Stream) -> tuple[Products, tuple[int, int]]:
-        """How a convolution of dense weights (O, kh, kw, C) multiplies what a stream brings, and bounds of its sums."""
-        key = (node.name, stream.bits, stream.signed)
+    def products(
+        self, node: Node, weights: npt.NDArray[Any], stream: Stream, order: str = ""
+    ) -> tuple[Products, tuple[int, int]]:
+        """How a convolution of dense weights (O, ...) multiplies what a stream brings, and bounds of its sums.
+
+        Args:
+            order: name of the order of the weights' last axes.
+        """
+        key = (node.name, stream.bits, stream.signed, order)
         if key not in self._products:
             grid = self.grid(node.inputs[0])
             products = Products(weights.reshape(len(weights), -1).astype(np.int64), stream.bits, stream.signed)

@@ -8,7 +8,7 @@ from bitlens.fpga.network import Stream
 from bitlens.fpga.wiring import fixed_size
 from bitlens.graph.graph import Node
 
-__all__ = ["add_windows", "has_windows"]
+__all__ = ["add_whole_windows", "add_windows", "has_windows"]
 
 
 def has_windows(node: Node, height: int, width: int) -> bool:
@@ -26,13 +26,31 @@ def add_windows(circuit: Circuit, node: Node, stream: Stream, fill: int, *, colu
         column: all taps of a column in one beat, which then is as many times wider as the kernel is high; the channels of
             the result are ordered (kernel width, folds, kernel height, lanes).
     """
-    attrs = node.attrs
-    (kh, kw), (sh, sw), (dh, dw) = attrs["kernel"], attrs["stride"], attrs["dilation"]
-    top, left, _, _ = attrs["pads"]
-    height, width, channels = stream.shape
-    out = fixed_size(node.name, circuit.graph.value(node.output).shape)
+    height, width, _ = stream.shape
     if not has_windows(node, height, width):
         return stream
+    attrs = node.attrs
+    out = fixed_size(node.name, circuit.graph.value(node.output).shape)
+    return _window(
+        circuit, node, stream, fill, attrs["kernel"], (attrs["stride"][1], attrs["dilation"][1]), out[:2], column
+    )
+
+
+def _window(
+    circuit: Circuit,
+    node: Node,
+    stream: Stream,
+    fill: int,
+    kernel: tuple[int, int],
+    side: tuple[int, int],
+    out: tuple[int, int],
+    column: bool,
+) -> Stream:
+    """The element: so many windows, with a stride and a dilation to the side."""
+    attrs = node.attrs
+    (kh, kw), (sw, dw), sh, dh = kernel, side, attrs["stride"][0], attrs["dilation"][0]
+    top, left, _, _ = attrs["pads"]
+    height, width, channels = stream.shape
     mask = (1 << stream.bits) - 1
     parameters = {
         "HEIGHT": height,
@@ -56,3 +74,28 @@ def add_windows(circuit: Circuit, node: Node, stream: Stream, fill: int, *, colu
     shape = (out[0], out[1], kh * kw * channels)
     lanes = stream.lanes * (kh if column else 1)
     return circuit.add("window", node.name, parameters, stream, layer=node.name, shape=shape, lanes=lanes)
+
+
+def add_whole_windows(circuit: Circuit, node: Node, stream: Stream, fill: int) -> Stream:
+    """Windows of an image, each in one beat; no element where each is one pixel.
+
+    Args:
+        stream: whole pixels.
+        fill: the integer that stands outside the image.
+
+    Returns:
+        Beats ordered (kernel width, kernel height, channels).
+    """
+    height, width, channels = stream.shape
+    if not has_windows(node, height, width):
+        return stream
+    (kh, kw), (_, sw), (_, dw) = node.attrs["kernel"], node.attrs["stride"], node.attrs["dilation"]
+    out = fixed_size(node.name, circuit.graph.value(node.output).shape)
+    columns = (out[1] - 1) * sw + (kw - 1) * dw + 1  # that a row of windows reads
+    stream = _window(circuit, node, stream, fill, (kh, 1), (1, 1), (out[0], columns), column=True)
+    parameters = {"BEAT": stream.width, "COLUMNS": columns, "KERNEL": kw, "STRIDE": sw, "DILATION": dw}
+    shape = (out[0], out[1], kh * kw * channels)
+    cycles = out[0] * columns
+    return circuit.add(
+        "slide", node.name, parameters, stream, layer=node.name, shape=shape, lanes=shape[2], cycles=cycles
+    )

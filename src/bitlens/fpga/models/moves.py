@@ -8,7 +8,7 @@ import numpy as np
 from bitlens.fpga.memory import Memory
 from bitlens.fpga.models.lanes import IntArray, join_lanes, split_lanes
 
-__all__ = ["concat2", "extend", "narrow", "reorder", "same", "upsample", "widen", "window"]
+__all__ = ["concat2", "extend", "narrow", "reorder", "same", "slide", "upsample", "widen", "window"]
 
 Parameters = dict[str, int]
 Memories = dict[str, Memory]
@@ -63,6 +63,14 @@ def window(p: Parameters, memories: Memories, beats: IntArray) -> IntArray:
     if not p["COLUMN"]:
         return every.ravel()
     return join_lanes(every.transpose(0, 2, 3, 1).reshape(-1, p["KERNEL_H"]), p["BEAT"])
+
+
+def slide(p: Parameters, memories: Memories, beats: IntArray) -> IntArray:
+    """Windows of every row of columns, the first column lowest."""
+    rows = beats.reshape(-1, p["COLUMNS"])
+    reach = p["DILATION"] * (p["KERNEL"] - 1)
+    windows = [rows[:, x : x + reach + 1 : p["DILATION"]] for x in range(0, p["COLUMNS"] - reach, p["STRIDE"])]
+    return join_lanes(np.stack(windows, axis=1).reshape(-1, p["KERNEL"]), p["BEAT"])
 
 
 def upsample(p: Parameters, memories: Memories, beats: IntArray) -> IntArray:

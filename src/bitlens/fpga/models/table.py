@@ -25,6 +25,7 @@ MODELS: dict[str, Callable[..., IntArray]] = {
     "pool": sums.pool,
     "reorder": moves.reorder,
     "rescale": tables.rescale,
+    "slide": moves.slide,
     "steps": tables.steps,
     "upsample": moves.upsample,
     "widen": moves.widen,

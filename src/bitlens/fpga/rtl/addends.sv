@@ -45,6 +45,7 @@ module addends #(
   generate
     for (lane = 0; lane < LANES; lane = lane + 1) begin : gen_lane
       wire signed [IN_BITS-1:0] number = data[lane*IN_BITS+:IN_BITS];
+      wire unused = &{1'b0, number};  // upper bits, where there are more than OUT_BITS
       always_ff @(posedge clk)
         if (BEHAVIOURAL == 0 || valid) out_data[lane*OUT_BITS+:OUT_BITS] <= OUT_BITS'(number) + row[lane*OUT_BITS+:OUT_BITS];
     end

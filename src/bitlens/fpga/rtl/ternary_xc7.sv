@@ -9,26 +9,30 @@
 //   0: A = I0, B = I1, C = I2
 //   1: an accumulator: A = I3 ? START[i] : I0, B = I1, C = I2
 //   2, 3: as 0, 1 with C inverted: with carry_in = 1 that subtracts it
+// A_INVERT, B_INVERT and C_INVERT invert I0, I1 and I2 of single positions.
 module ternary_xc7 #(
     parameter POSITIONS = 4,
     parameter FORM = 0,
-    parameter [POSITIONS-1:0] START = '0
+    parameter [POSITIONS-1:0] START = '0,
+    parameter [POSITIONS-1:0] A_INVERT = '0,
+    parameter [POSITIONS-1:0] B_INVERT = '0,
+    parameter [POSITIONS-1:0] C_INVERT = '0
 ) (
     input  logic [4*POSITIONS-1:0] inputs,    // I0 to I3 of position 0, of position 1, ...
     input  logic                   carry_in,
     output logic [  POSITIONS-1:0] sum,
     output logic                   carry_out
 );
-  function automatic [63:0] contents(input integer form, input start);
+  function automatic [63:0] contents(input integer form, input start, input [2:0] invert);
     integer i;
     logic a, b, c, below;
     contents = '0;
     for (i = 0; i < 32; i = i + 1) begin
-      a = i[0];
-      b = i[1];
-      c = i[2];
+      a = i[0] ^ invert[0];
+      b = i[1] ^ invert[1];
+      c = i[2] ^ invert[2];
       below = i[4];
-      if (form == 1 || form == 3) a = i[3] ? start : i[0];
+      if (form == 1 || form == 3) a = i[3] ? start : a;
       if (form >= 2) c = !c;
       contents[i] = (a && b) || (a && c) || (b && c);
       contents[32+i] = a ^ b ^ c ^ below;
@@ -42,7 +46,7 @@ module ternary_xc7 #(
   generate
     for (i = 0; i < POSITIONS; i = i + 1) begin : gen_position
       LUT6_2 #(
-          .INIT(contents(FORM, START[i]))
+          .INIT(contents(FORM, START[i], {C_INVERT[i], B_INVERT[i], A_INVERT[i]}))
       ) u_lut (
           .I0(inputs[4*i]),
           .I1(inputs[4*i+1]),
