@@ -114,30 +114,32 @@ def test_sharing_pays() -> None:
 
 @pytest.mark.parametrize("target", ["xc7", "ecp5", "gowin"])
 def test_adders_equal_the_form_that_simulates_fast(target: str, tmp_path: Path) -> None:
-    assert _differing(target, tmp_path, CELLS.read_text()) == [0] * len(KINDS)
+    assert _differing(target, tmp_path, CELLS.read_text(), KINDS) == [0] * len(KINDS)
 
 
 def test_a_difference_would_be_seen(tmp_path: Path) -> None:
     broken = CELLS.read_text().replace("wire c4 = S[3] ? c3 : DI[3];", "wire c4 = DI[3];")
-    assert max(_differing("xc7", tmp_path, broken)) > 0
+    assert _differing("xc7", tmp_path, broken, KINDS[:1], 2000)[0] > 0
 
 
-def _differing(target: str, folder: Path, cells: str, count: int = 10_000) -> list[int]:
+def _differing(
+    target: str, folder: Path, cells: str, kinds: list[tuple[Grid, int, bool, int, int]], count: int = 10_000
+) -> list[int]:
     """How many of `count` vectors each kind's two forms differ in."""
     for part in ("rtl", "sim", "memory"):
         (folder / part).mkdir()
     for path in RTL.iterdir():
         (folder / "rtl" / path.name).write_bytes(path.read_bytes())
     (folder / "sim" / "cells.sv").write_text(cells)
-    width = max(bits * inputs for _, bits, _, _, inputs in KINDS)
+    width = max(bits * inputs for _, bits, _, _, inputs in kinds)
     lines = [
         "module top #(parameter BEHAVIOURAL = 0) (",
         f"input logic clk, input logic rst, input logic [{width - 1}:0] s_data, input logic s_valid, output logic s_ready,",
-        f"output logic [{len(KINDS) - 1}:0] m0_data, output logic m0_valid, input logic m0_ready);",
+        f"output logic [{len(kinds) - 1}:0] m0_data, output logic m0_valid, input logic m0_ready);",
         "assign s_ready = 1'b1; assign m0_valid = s_valid; logic [4:0] age;",
         "always_ff @(posedge clk) age <= rst ? 0 : age == 31 ? 31 : age + 1;",  # until the pipelines are full
     ]
-    for place, (grid, bits, signed, outputs, inputs) in enumerate(KINDS):
+    for place, (grid, bits, signed, outputs, inputs) in enumerate(kinds):
         products = Products(weights_of(grid, outputs, inputs, place), bits, signed)
         made, name = products.hardwired(target), f"k{place}_sums"
         (folder / "rtl" / f"{name}.sv").write_text(sums_module(name, made, products, target))
@@ -152,9 +154,9 @@ def _differing(target: str, folder: Path, cells: str, count: int = 10_000) -> li
             )
     (folder / "rtl" / "top.sv").write_text("\n".join([*lines, "endmodule", ""]))
     source = Stream("s", (1, 1, width), 1, False, width)
-    result = Stream("m0", (1, 1, len(KINDS)), 1, False, len(KINDS))
+    result = Stream("m0", (1, 1, len(kinds)), 1, False, len(kinds))
     bench = Element("bench", "top", {}, {}, {}, cycles=1)
-    network = Network("top", [bench], {"s": width, "m0": len(KINDS)}, source, {"differs": result}, target)
+    network = Network("top", [bench], {"s": width, "m0": len(kinds)}, source, {"differs": result}, target)
     beats = np.random.default_rng(0).integers(0, 2, (count, 1, 1, width))
     beats[:20], beats[20:40] = 0, 1
     return [int(n) for n in Simulator(network, folder, structural=True).run(beats).outputs["differs"].sum((0, 1, 2))]
@@ -165,7 +167,9 @@ def program_of(kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple
     rng = np.random.default_rng(0)
     b = Builder()
     x = b.input((7, 9, 3), Grid.unsigned(2))
-    y = b.conv(x, rng, 8, Grid.odd(2), kernel, stride=stride, pads=(1, 1, 1, 1), dilation=dilation)
+    y = b.conv(
+        x, rng, 8, Grid.odd(2), kernel, stride=stride, pads=(kernel[0] // 2, 1, kernel[0] // 2, 1), dilation=dilation
+    )
     z = b.steps(y, rng, Grid.unsigned(2), kind="rising")
     return b.program(b.conv(z, rng, 5, Grid.ternary(), (1, 1)))
 
@@ -179,9 +183,7 @@ def all_hard(program: Program) -> dict[str, Fold]:
     return folds
 
 
-@pytest.mark.parametrize(
-    ("kernel", "stride", "dilation"), [((3, 3), (1, 1), (1, 1)), ((3, 2), (2, 2), (1, 1)), ((1, 3), (1, 3), (1, 2))]
-)
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), [((3, 3), (1, 1), (1, 1)), ((1, 3), (1, 3), (1, 2))])
 def test_a_hard_circuit_is_golden_with_pauses(
     kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int], tmp_path: Path
 ) -> None:

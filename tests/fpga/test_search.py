@@ -12,7 +12,7 @@ from bitlens.core.grid import Grid
 from bitlens.fpga.cost import Cost, total_cost
 from bitlens.fpga.devices import load_device
 from bitlens.fpga.estimate import element_cost
-from bitlens.fpga.folding import Fold
+from bitlens.fpga.folding import KERNELS, Fold
 from bitlens.fpga.lower import lower_program
 from bitlens.fpga.lower.windows import has_windows
 from bitlens.fpga.network import Network
@@ -100,7 +100,7 @@ def test_nothing_is_faster_than_its_widest_layer() -> None:
     assert search.least(15) is None
     found = search.least(16)
     assert found is not None
-    assert found.folding == {"conv0": Fold(4, 2, "hard")}
+    assert found.folding == {"conv0": Fold(4, 2)}
 
 
 def test_constants_are_for_a_pixel_a_cycle() -> None:
@@ -109,7 +109,7 @@ def test_constants_are_for_a_pixel_a_cycle() -> None:
     x = b.input((9, 10, 2), Grid.unsigned(2))
     y = b.steps(b.conv(x, rng, 8, Grid.odd(2), (3, 3)), rng, Grid.unsigned(2), kind="rising")
     program = b.program(b.conv(y, rng, 4, Grid.odd(2), (1, 1)))
-    search = Search(program, DEVICE, "xc7")
+    search = Search(program, DEVICE, "xc7", KERNELS)
     found = search.least(90)  # 9 x 10 pixels in, 7 rows of 10 columns read
     assert found is not None
     assert found.folding["conv0"] == Fold(8, 18, "hard")

@@ -44,6 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     make.add_argument(
         "--luts", metavar="P%", help="share of the device's lookup tables (default: 70%%; with --fps 100%%)"
     )
+    make.add_argument(
+        "--kernels",
+        metavar="K",
+        nargs="+",
+        choices=["fold", "lutrom", "hard"],
+        help="where weights may lie: fold (block RAM; default), lutrom (lookup tables), hard (adders made for them)",
+    )
     make.add_argument("--clock", metavar="MHz", type=float, default=200.0, help="assumed (default: %(default)g)")
     simulate = parser.add_argument_group("to simulate one")
     simulate.add_argument(
@@ -90,7 +97,7 @@ def _make(arguments: argparse.Namespace) -> int:
     from bitlens.results.inspect import parse_size
 
     unit = arguments.shape == "unit"
-    for flag, wrong in (("array", not unit), ("fps", unit), ("luts", unit)):
+    for flag, wrong in (("array", not unit), ("fps", unit), ("luts", unit), ("kernels", unit)):
         if wrong and getattr(arguments, flag) is not None:
             raise FpgaError(f"--{flag}: must not be given with --shape {arguments.shape}; leave it out")
     array = _array(arguments.array)
@@ -114,7 +121,7 @@ def _make(arguments: argparse.Namespace) -> int:
             scheduled = schedule(program, smallest_unit(program, *array, target_of(device)))
             report = export_unit(scheduled, program, device, arguments.clock, arguments.output, progress=tell)
         else:
-            found = plan(program, device, arguments.fps, share, arguments.clock)
+            found = plan(program, device, arguments.fps, share, arguments.clock, tuple(arguments.kernels or ["fold"]))
             export_project(found, program, arguments.output, progress=tell)
             report = plan_report(found, program)
     if arguments.json:

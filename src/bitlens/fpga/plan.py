@@ -100,6 +100,7 @@ def plan(
     frames_per_second: float | None = None,
     lut_share: float | None = None,
     clock_mhz: float = 200,
+    kernels: tuple[str, ...] = ("fold",),
 ) -> Plan:
     """Choose folds.
 
@@ -109,13 +110,14 @@ def plan(
         frames_per_second: goal; then the smallest circuit that reaches it. Without: the fastest circuit that fits.
         lut_share: of the device's lookup tables that may be used, 0 to 1; 0.7 without a goal, else 1.
         clock_mhz: assumed.
+        kernels: where weights may lie, of `folding.KERNELS`.
 
     Raises:
         FpgaError: nothing fits; says by how much, and what would.
     """
     share = lut_share if lut_share is not None else 0.7 if frames_per_second is None else 1.0
     most = Cost(int(share * device.lut), device.ff, device.bram.count, device.dsp)
-    search = Search(program, device, target_of(device))
+    search = Search(program, device, target_of(device), kernels)
     wanted = limit = None if frames_per_second is None else int(clock_mhz * 1e6 / frames_per_second)
     queues = Cost()  # what queues take beyond two beats: they are sized in the whole circuit only
     for _ in range(_MOST_TRIES):

@@ -16,7 +16,7 @@ from functools import cache, cached_property
 from bitlens.fpga.cost import Cost, total_cost
 from bitlens.fpga.devices import Device
 from bitlens.fpga.estimate import element_cost
-from bitlens.fpga.folding import KERNELS, Fold
+from bitlens.fpga.folding import Fold
 from bitlens.fpga.lower.circuit import Circuit
 from bitlens.fpga.lower.program import lower_node
 from bitlens.fpga.lower.windows import has_windows
@@ -78,7 +78,7 @@ class Search:
         kernels: where weights may lie.
     """
 
-    def __init__(self, program: Program, device: Device, target: str, kernels: tuple[str, ...] = KERNELS) -> None:
+    def __init__(self, program: Program, device: Device, target: str, kernels: tuple[str, ...] = ("fold",)) -> None:
         self.graph, self.device, self.target, self.kernels = program.graph, device, target, kernels
         self.nodes = list(program.graph)
         self._products: dict[tuple[str, int, bool, str], tuple[Products, tuple[int, int]]] = {}

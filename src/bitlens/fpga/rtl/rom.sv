@@ -40,7 +40,7 @@ module rom #(
         always_ff @(posedge clk) word <= read;
       end
     end else begin : gen_luts
-      (* rom_style = "distributed", ram_style = "distributed", syn_romstyle = "logic" *)
+      (* syn_romstyle = "logic" *)  // Yosys refuses rom_style = "distributed", Vivado puts so few words in LUTs by itself
       logic [WIDTH-1:0] words[0:DEPTH-1];
       if (CONTENTS != "") begin : gen_contents
         initial $readmemh(CONTENTS, words);
