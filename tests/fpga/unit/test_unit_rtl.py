@@ -57,7 +57,7 @@ def test_every_way(simulator: UnitSimulator, make: type[Program], latency: int, 
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 1 << 30), st.integers(1, 40), st.sampled_from([0.0, 0.0, 0.3]))
+@given(st.integers(0, 1 << 30), st.integers(1, 40), st.sampled_from([0.0, 0.0, 0.3, 0.9]))
 def test_random_programs(simulator: UnitSimulator, seed: int, latency: int, pauses: float) -> None:
     check(simulator, unit_program(seed), seed, latency, pauses)
 

@@ -255,6 +255,14 @@ def _rows(layer: Layer) -> tuple[int, int]:
     return min(reach // up + 2, core.views[0].height), layer.pool_stride[0] * core.stride[0] // up + 1
 
 
+def _wanted_rows(layer: Layer) -> int:
+    """Rows up to the last one that a window sees: the loader must not be at work when the layer ends."""
+    core, first = layer.core, layer.core.views[0]
+    sums = (layer.out[0] - 1) * layer.pool_stride[0] + layer.pool[0]  # rows of sums that are pooled
+    bottom = (sums - 1) * core.stride[0] + (core.weights.shape[1] - 1) * core.dilation[0] - core.pads[0]
+    return int(max(1, min(first.height, bottom // first.up[0] + 1)))
+
+
 def _weights(draft: _Draft, size: UnitSize) -> Words:
     folds = tuple(-(-view.channels // size.simd) for view in draft.layer.core.views)
     return weight_words(draft.layer.core, draft.digits, draft.zero, size, folds)
@@ -295,7 +303,7 @@ def _fields(
         "pitch2": tensors[second.tensor].shape[1] * planes * folds2 if second else 0,
         "words1": first.width * planes * folds1,
         "words2": first.width * planes * folds2,
-        "height": first.height,
+        "height": _wanted_rows(layer),
         "width": first.width,
         "folds1": folds1,
         "folds2": folds2,

@@ -5,7 +5,8 @@
 //
 // with folds = folds1 + folds2: the concatenation costs nothing but this order. Rows come in order, a burst for each source; row r
 // may come as soon as r < held + slots. Latency of a read 2 cycles, throughput 1 read and 1 word in a cycle. Reset forgets
-// the layer; `start` begins one, with all that describes it standing still until the next.
+// the layer; `start` begins one, with all that describes it standing still until the next. `height` counts rows up to the last
+// one that is wanted: a layer must not end while a row is on the way.
 module unit_rows #(
     parameter WORD = 32,
     parameter DEPTH = 1024,  // words of the ring
