@@ -28,9 +28,10 @@ from bitlens.graph.graph import GraphError
 from broken_models import damage, mutate_bytes
 from exactness import assert_engine, assert_exact
 from onnx_runtime import assert_operators
+from random_circuits import check_circuit, check_elements
 from random_models import random_model
 
-__all__ = ["check_bytes", "check_graph", "check_model", "check_requantized"]
+__all__ = ["check_bytes", "check_circuit", "check_elements", "check_graph", "check_model", "check_requantized"]
 
 _MOST_SECONDS, _MOST_BYTES = 60, 8 << 30  # of the processor for one check, of the process
 
@@ -103,6 +104,8 @@ _CHECKS: dict[str, Callable[[int], str]] = {
     "requantized": check_requantized,
     "graphs": check_graph,
     "bytes": check_bytes,
+    "circuits": check_circuit,
+    "elements": check_elements,
 }
 
 
