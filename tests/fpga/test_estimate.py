@@ -12,12 +12,12 @@ from netlists import close, estimated, synthesised, unit, window
 
 NETLISTS = json.loads(
     (Path(__file__).parent / "netlists.json").read_text()
-)  # Yosys 0.70, synth_xilinx, without content; steps with words by chance
+)  # Yosys 0.70, synth_xilinx or synth_ecp5, without content; steps with words by chance
 
 
-@pytest.mark.parametrize("row", NETLISTS, ids=lambda row: row["module"])
+@pytest.mark.parametrize("row", NETLISTS, ids=lambda row: f"{row.get('family', 'xc7')}-{row['module']}")
 def test_points_of_calibration(row: dict[str, Any]) -> None:
-    said = estimated((row["module"], row["parameters"], row["modes"]))
+    said = estimated((row["module"], row["parameters"], row["modes"]), row.get("family", "xc7"))
     bram = said.bram if row["bram"] is None else row["bram"]  # a shallow ROM: columns that are constant by chance
     few = 20 if row["module"] in ("fifo", "rescale", "steps", "upsample") else 15
     assert abs(said.lut - row["lut"]) <= max(0.1 * row["lut"], few)

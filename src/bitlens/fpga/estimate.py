@@ -3,20 +3,21 @@
 
 The formulas count what the modules say: an adder of n bits takes n lookup tables, a table of 4 inputs and 4 outputs two, a
 memory what `ram.py` finds. Constants stand for control logic; they were read off netlists of Yosys 0.70 for xc7
-(`tests/fpga/test_estimate.py`). Families of 4-input tables take more of them, by one factor a kind of logic.
+and ECP5 (`tests/fpga/test_estimate.py`). Gowin and iCE40 have no netlists there yet: their control counts as on xc7.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import ceil
 
 from bitlens.fpga.cost import Cost, total_cost
 from bitlens.fpga.devices import Device
-from bitlens.fpga.estimate_pe import pe_cost
+from bitlens.fpga.estimate_pe import chain_luts, pe_cost
 from bitlens.fpga.hardwired import Hardwired
 from bitlens.fpga.network import Element, Network
-from bitlens.fpga.ram import Use, map_ram
+from bitlens.fpga.ram import Ram, Use, map_ram
 
 __all__ = ["element_cost", "layer_costs", "network_cost", "sums_cost"]
 
@@ -105,7 +106,9 @@ def _concat2(p: dict[str, int], _: str) -> Cost:
     return Cost(p["WIDTH"] + 5, _bits(p["A_FOLDS"] + p["B_FOLDS"]))
 
 
-def _add(p: dict[str, int], _: str) -> Cost:
+def _add(p: dict[str, int], family: str) -> Cost:
+    if family == "ecp5":
+        return Cost(p["LANES"] * chain_luts(p["OUT_BITS"]) + 5, p["LANES"] * p["OUT_BITS"] + 1)
     shorter = "A" if p["A_BITS"] < p["B_BITS"] else "B"
     sums = (max if p[f"{shorter}_SIGNED"] else min)(
         p["A_BITS"], p["B_BITS"]
@@ -120,12 +123,24 @@ def _nothing(_: dict[str, int], __: str) -> Cost:
 def _fifo(p: dict[str, int], family: str) -> Cost:
     depth, width = p["DEPTH"], p["WIDTH"]
     bits, ram = _bits(depth), map_ram(depth, width, _QUEUE, family)
+    if family == "ecp5":
+        return _fifo_ecp5(depth, width, bits, ram)
     if ram.kind == "block":  # what is written while it is read goes around the memory
         return Cost(round(5.5 * bits) + width, 4 * bits + 2 + width, ram.blocks)
     if ram.kind == "distributed":
         control = 5 + 3.6 * bits + (1.3 * width * (ram.deep - 1) if ram.deep > 1 else 0)
         return Cost(round(control) + ram.lut, 4 * bits + 1)
     return Cost(9 + 3 * (bits - 1) + depth * width // 2, 3 * bits + 2 + depth * width)
+
+
+def _fifo_ecp5(depth: int, width: int, bits: int, ram: Ram) -> Cost:
+    """Counters of carry chains, comparisons in tables of 4 inputs."""
+    if ram.kind == "block":
+        return Cost(10 * bits + width + (0 if _is_power(depth) else 20), 3 * bits + 2 + width, ram.blocks)
+    if ram.kind == "distributed":
+        control = 6 + 5 * bits if bits <= 3 else 4 + 8 * bits + (0 if _is_power(depth) else 6)
+        return Cost(round(control + 1.3 * width * (ram.deep - 1)) + ram.lut, 4 * bits + 1)
+    return Cost(12 + 7 * (bits - 1) + depth * width // 2, 3 * bits + 2 + depth * width)
 
 
 def _window(p: dict[str, int], family: str) -> Cost:
@@ -140,8 +155,13 @@ def _window(p: dict[str, int], family: str) -> Cost:
     ff = 3 * line + 2 * side + _bits(depth) + _bits(row) + _bits(p["OUT_HEIGHT"] + 1) + _bits(p["OUT_WIDTH"] + 1)
     ff += _bits(p["KERNEL_H"] + 1) + _bits(p["KERNEL_W"] + 1) + (_bits(p["FOLDS"]) if p["FOLDS"] > 1 else 0)
     ff += _bits(p["ROWS"]) + 2 + (0 if ram.kind == "block" else p["BEAT"] * banks)
-    lut = 54 + 4.75 * (line + side) + (0 if _is_power(p["ROWS"]) else 26) + (0 if _is_power(row) else 24)
-    lut += p["BEAT"] * banks * (0 if ram.deep == 1 else ceil(ram.deep / 4)) + ram.lut * banks
+    if family == "ecp5":
+        lut = 62 + 14.0 * (line + side) + (0 if _is_power(p["ROWS"]) else 40) + (0 if _is_power(row) else 36)
+        lut += 1.3 * p["BEAT"] * banks * (ram.deep - 1) + ram.lut * banks
+        ff += 2 * p["BEAT"] + 11 if ram.kind == "block" else 0  # a word that is written while it is read goes around
+    else:
+        lut = 54 + 4.75 * (line + side) + (0 if _is_power(p["ROWS"]) else 26) + (0 if _is_power(row) else 24)
+        lut += p["BEAT"] * banks * (0 if ram.deep == 1 else ceil(ram.deep / 4)) + ram.lut * banks
     lut += p["BEAT"] * taps  # what stands outside the image
     if column:
         lut += (taps - 1) * 22 + p["BEAT"] * taps * ceil((banks - 1) / 3) - 20
@@ -158,7 +178,8 @@ def _thresholds(lanes: int, depth: int, bits: int, levels: int, out_bits: int, f
     values = 1  # columns of a lane's codes: all channels rise, or fall
     rom = _rom(depth, lanes * (levels * bits + values), family)
     choose = levels * out_bits / 1.5 if levels <= 3 else 10 * levels
-    compare = levels * _comparison(bits, constant=depth == 1)
+    one = chain_luts(bits + 1) if family == "ecp5" else _comparison(bits, constant=depth == 1)
+    compare = levels * one
     return rom + Cost(round(lanes * (compare + choose)), lanes * (bits + out_bits + levels) + 3)
 
 
@@ -188,13 +209,15 @@ def _rescale(p: dict[str, int], family: str) -> Cost:
 def _pool(p: dict[str, int], family: str) -> Cost:
     lanes, bits, folds = p["LANES"], p["OUT_BITS"], p["FOLDS"]
     lane = 2 * bits if p["SUM"] else bits + (0 if bits <= 2 else ceil(0.8 * bits))
+    if family == "ecp5" and not p["SUM"]:
+        lane += 3 if bits <= 2 else 2
     kept = _kept(folds, lanes * bits, family)
     return kept + Cost(lanes * lane + (6 if folds == 1 else 12), lanes * bits + 3 + 2 * _bits(folds) + _bits(p["TAPS"]))
 
 
-def _kept(depth: int, width: int, family: str) -> Cost:
+def _kept(depth: int, width: int, family: str, style: str = "") -> Cost:
     """A small memory of numbers that are read again."""
-    ram = map_ram(depth, width, _QUEUE, family)
+    ram = map_ram(depth, width, replace(_QUEUE, style=style), family)
     if ram.kind == "logic":
         return Cost(depth * width if depth > 1 else 0, depth * width)
     return Cost(ram.lut + (width if ram.kind == "block" else 0), 0, ram.blocks)
@@ -214,15 +237,16 @@ def _upsample(p: dict[str, int], family: str) -> Cost:
     row = p["WIDTH"] * p["FOLDS"]
     ram = map_ram(2 * row, p["BEAT"], _RING, family)
     bits = sum(_bits(number) for number in (p["HEIGHT"] + p["OUT_HEIGHT"], p["WIDTH"] + p["OUT_WIDTH"], row))
+    control = 54 if family == "ecp5" else 30
     return Cost(
-        30 + 3 * bits + p["BEAT"] + ram.lut, 20 + 2 * bits + (0 if ram.kind == "block" else p["BEAT"]), ram.blocks
+        control + 3 * bits + p["BEAT"] + ram.lut, 20 + 2 * bits + (0 if ram.kind == "block" else p["BEAT"]), ram.blocks
     )
 
 
 def _weights(depth: int, width: int, family: str) -> Cost:
-    """Block RAM with a register behind its own."""
+    """Block RAM with a register behind its own; on ECP5 that is the block RAM's too."""
     ram = map_ram(depth, width, _BLOCK_ROM, family) if width else None
-    return Cost(ff=width, bram=ram.blocks if ram else 0)
+    return Cost(ff=0 if family == "ecp5" else width, bram=ram.blocks if ram else 0)
 
 
 def _mvtu(p: dict[str, int], family: str) -> Cost:
@@ -232,7 +256,8 @@ def _mvtu(p: dict[str, int], family: str) -> Cost:
     word = p.get("COLUMNS", word)
     weights = _rom(inner * outer, word, family, _ROM) if p["LUTROM"] else _weights(inner * outer, word, family)
     elements = pe_cost(simd, p["IN_BITS"], p["WEIGHT_BITS"], p["ACC_BITS"], p["PE_LATENCY"], family)
-    kept = _kept(inner, beat, family) if outer > 1 else Cost()
+    luts = family == "ecp5" and inner <= 64  # as mvtu.sv asks
+    kept = _kept(inner, beat, family, "distributed" if luts else "") if outer > 1 else Cost()
     if p["LEVELS"]:
         ends = _thresholds(pe, outer, p["ACC_BITS"], p["LEVELS"], p["OUT_BITS"], family)
     else:
@@ -263,8 +288,10 @@ def _slide(p: dict[str, int], _: str) -> Cost:
     return Cost(2 + counters, p["DILATION"] * (p["KERNEL"] - 1) * p["BEAT"] + counters)
 
 
-def _multiply(p: dict[str, int], _: str) -> Cost:
+def _multiply(p: dict[str, int], family: str) -> Cost:
     a, b = p["A_BITS"], p["B_BITS"]
+    if family == "ecp5" and a + b >= 8:
+        return Cost(5, p["LANES"] * p["OUT_BITS"] + 1, 0, p["LANES"])
     if a + b >= 9:  # the register is the multiplier's own
         return Cost(5, 1, 0, p["LANES"])
     lut = a + b if a + b <= 6 else round(1.5 * a * b)

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from math import ceil
 
 from bitlens.fpga.cost import Cost
 
-__all__ = ["pe_cost"]
+__all__ = ["chain_luts", "pe_cost"]
 
 _MOST_PLANES = 8  # bits of number and weight together; above them are multipliers
 
@@ -35,13 +36,13 @@ def pe_cost(simd: int, in_bits: int, weight_bits: int, acc_bits: int, latency: i
     digits = weight_bits if planes else 1
     leaf = 2 if planes else 1 if multiply or bits > 2 else 3 if xc7 else 2
     most = (1 << bits) - 1 if multiply else ((1 << in_bits) - 1) * ((1 << (1 if planes else weight_bits)) - 1)
-    position = 1 if family != "ecp5" else 2  # lookup tables of a bit of an adder
-    sums = _Tree(simd, leaf, most, radix, left if digits == 1 else 1)
+    chain: Callable[[int], int] = chain_luts if family == "ecp5" else int  # lookup tables of an adder of so many bits
+    sums = _Tree(simd, leaf, most, radix, left if digits == 1 else 1, chain)
     outs, sum_bits = sums.outs, most.bit_length() if simd == 1 else (simd * most).bit_length()
-    lut, ff = sums.adder_bits * position, sums.register_bits
+    lut, ff = sums.adder_luts, sums.register_bits
     leaf_bits = [(min(leaf, simd - first) * most).bit_length() for first in range(0, simd, leaf)]
     if planes:
-        lut += sum((in_bits + (0 if xc7 else 1)) * position for _ in range(simd // 2)) + (simd % 2) * in_bits
+        lut += simd // 2 * chain(in_bits + (0 if xc7 else 1)) + (simd % 2) * in_bits
     elif table:
         lut += sum(ceil(b / 2) if xc7 and leaf * bits <= 5 else b for b in leaf_bits)
     else:
@@ -50,10 +51,15 @@ def pe_cost(simd: int, in_bits: int, weight_bits: int, acc_bits: int, latency: i
     parts, part_bits = digits * outs, sum_bits + (weight_bits if planes else 0) + 1
     while parts > left:
         full, rest = divmod(parts, radix)
-        lut += (full + (1 if rest > 1 else 0)) * part_bits * position
+        lut += (full + (1 if rest > 1 else 0)) * chain(part_bits)
         parts = full + (1 if rest else 0)
         ff += parts * part_bits
-    return Cost(lut + acc_bits * position, ff + acc_bits, 0, simd if multiply else 0)
+    return Cost(lut + chain(acc_bits), ff + acc_bits, 0, simd if multiply else 0)
+
+
+def chain_luts(bits: int) -> int:
+    """Lookup tables of a carry chain on ECP5, where a cell holds two positions."""
+    return 2 * ceil(bits / 2)
 
 
 class _Tree:
@@ -61,13 +67,13 @@ class _Tree:
 
     Attributes:
         outs: numbers left.
-        adder_bits: positions of all carry chains.
+        adder_luts: of all carry chains.
         register_bits: registers of all levels, the leaves' included.
     """
 
-    def __init__(self, simd: int, leaf: int, most: int, radix: int, left: int) -> None:
+    def __init__(self, simd: int, leaf: int, most: int, radix: int, left: int, chain: Callable[[int], int]) -> None:
         counts = [min(leaf, simd - first) for first in range(0, simd, leaf)]
-        self.adder_bits, self.register_bits = 0, sum((count * most).bit_length() for count in counts)
+        self.adder_luts, self.register_bits = 0, sum((count * most).bit_length() for count in counts)
         while len(counts) > left:
             above = []
             for first in range(0, len(counts), radix):
@@ -76,7 +82,7 @@ class _Tree:
                 result = (sum(several) * most).bit_length()
                 if len(several) > 1:
                     below = (several[0] * most).bit_length()
-                    self.adder_bits += min(below + 1, result) if radix == 3 else result
+                    self.adder_luts += chain(min(below + 1, result) if radix == 3 else result)
                 self.register_bits += result
             counts = above
         self.outs = len(counts)

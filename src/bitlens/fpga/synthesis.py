@@ -20,7 +20,7 @@ from pathlib import Path
 from bitlens.fpga.cost import Cost
 from bitlens.fpga.network import FpgaError
 
-__all__ = ["Synthesis", "count_cells", "find_yosys", "synthesise"]
+__all__ = ["SCRIPTS", "Synthesis", "count_cells", "find_yosys", "synthesise"]
 
 # Lookup tables (or block RAMs, multipliers) that a cell stands for. Multiplexers behind lookup tables and carry chains are free.
 _LUTS = {
@@ -49,7 +49,7 @@ _BRAMS = {
 _DSPS = {"DSP48E1": 1, "MULT18X18D": 1, "MULT18X18": 1, "MULT9X9": 1, "SB_MAC16": 1}
 _REGISTERS = ("FDRE", "FDSE", "FDCE", "FDPE", "TRELLIS_FF", "DFF", "SB_DFF")
 
-_SCRIPTS = {
+SCRIPTS = {
     "xc7": "synth_xilinx -family xc7 -noiopad -noclkbuf",
     "ecp5": "synth_ecp5 -noflatten -nowidelut",  # wide tables of few inputs cost up to six times as many
     "gowin": "synth_gowin -noflatten -noiopads",
@@ -114,7 +114,7 @@ def synthesise(
         report, script = work / "cells.json", work / "script.ys"
         lines = [f"read_verilog -defer -sv {' '.join(str(path.relative_to(root)) for path in copies)}"]
         given = " ".join(_assignment(*item) for item in (parameters or {}).items())
-        lines += [f"hierarchy -top {top} {given}", f"{_SCRIPTS[family]} -top {top}"]
+        lines += [f"hierarchy -top {top} {given}", f"{SCRIPTS[family]} -top {top}"]
         lines.append(f"tee -q -o {report.relative_to(root)} stat -json")
         script.write_text("\n".join(lines) + "\n")
         command = [find_yosys(), "-q", "-s", str(script.relative_to(root))]

@@ -13,7 +13,7 @@ module credit_queue #(
 ) (
     input  logic             clk,
     input  logic             rst,           // synchronous, active high
-    output logic             may_start,
+    output logic             may_start,     // there is a credit: a register, for it decides much in its cycle
     input  logic             start,         // only when may_start
     input  logic [WIDTH-1:0] result,
     input  logic             result_valid,
@@ -24,11 +24,17 @@ module credit_queue #(
   localparam CREDIT = $clog2(DEPTH + 1);
   logic [CREDIT-1:0] credits;
   wire leaves = out_valid && out_ready;
-  assign may_start = credits != '0;
   always_ff @(posedge clk) begin
-    if (rst) credits <= CREDIT'(DEPTH);
-    else if (start && !leaves) credits <= credits - 1'b1;
-    else if (leaves && !start) credits <= credits + 1'b1;
+    if (rst) begin
+      credits   <= CREDIT'(DEPTH);
+      may_start <= 1'b1;
+    end else if (start && !leaves) begin
+      credits   <= credits - 1'b1;
+      may_start <= credits != CREDIT'(1);
+    end else if (leaves && !start) begin
+      credits   <= credits + 1'b1;
+      may_start <= 1'b1;
+    end
   end
 
   wire room;  // always, by the credits

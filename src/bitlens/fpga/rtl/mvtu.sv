@@ -74,8 +74,19 @@ module mvtu #(
   end
 
   // operands
-  logic [SIMD*IN_BITS-1:0] kept[0:IN_FOLDS-1];
-  always_ff @(posedge clk) if (issue && first_pass) kept[in_fold] <= in_data;
+  wire [SIMD*IN_BITS-1:0] again;  // what the first pass kept
+  generate
+    if (TARGET == "ecp5" && IN_FOLDS <= 64) begin : gen_kept_ecp5  // its block RAM gives a word 6 ns after the clock
+      (* ram_style = "distributed", syn_ramstyle = "distributed" *)
+      logic [SIMD*IN_BITS-1:0] kept[0:IN_FOLDS-1];
+      always_ff @(posedge clk) if (issue && first_pass) kept[in_fold] <= in_data;
+      assign again = kept[in_fold];
+    end else begin : gen_kept
+      logic [SIMD*IN_BITS-1:0] kept[0:IN_FOLDS-1];
+      always_ff @(posedge clk) if (issue && first_pass) kept[in_fold] <= in_data;
+      assign again = kept[in_fold];
+    end
+  endgenerate
   wire [SIMD*IN_BITS-1:0] vector;
   wire [SIMD*IN_BITS-1:0] numbers = IN_SIGNED != 0 ? vector ^ {SIMD{IN_BITS'(1 << (IN_BITS - 1))}} : vector;
   delay #(
@@ -83,7 +94,7 @@ module mvtu #(
       .CYCLES(READ)
   ) u_vector (
       .clk(clk),
-      .in (first_pass ? in_data : kept[in_fold]),
+      .in (first_pass ? in_data : again),
       .out(vector)
   );
 

@@ -30,7 +30,7 @@ module window #(
     localparam TAPS = COLUMN != 0 ? KERNEL_H : 1  // in a beat
 ) (
     input  logic            clk,
-    input  logic            rst,
+    input  logic            rst,            // synchronous, active high
     input  logic [BEAT-1:0] in_data,
     input  logic            in_valid,
     output logic            in_ready,
@@ -116,6 +116,14 @@ module window #(
     slot_behind = SLOT'(((LINE + 1)'(from) + (LINE + 1)'(distance)) % (LINE + 1)'(ROWS));
   endfunction
 
+  function automatic [ADDRESS-1:0] beginning_of(input [SLOT-1:0] slot);  // slot * ROW: a table, where tools take a multiplier
+    integer r;
+    begin
+      beginning_of = '0;
+      for (r = 1; r < ROWS; r = r + 1) if (slot == SLOT'(r)) beginning_of = ADDRESS'(r * ROW);
+    end
+  endfunction
+
   wire [ADDRESS-1:0] place = side_there ? ADDRESS'(side) * ADDRESS'(FOLDS) + ADDRESS'(fold) : '0;  // in the row
   wire [BANKS*BEAT-1:0] words;
   wire [TAPS-1:0] in_image;
@@ -128,7 +136,7 @@ module window #(
       if (COLUMN != 0) begin : gen_row
         assign read_at = place;
       end else begin : gen_ring
-        assign read_at = in_image[0] ? ADDRESS'(slots) * ADDRESS'(ROW) + place : '0;
+        assign read_at = in_image[0] ? beginning_of(slots) + place : '0;
       end
       logic [BEAT-1:0] ring[0:DEPTH-1];
       logic [BEAT-1:0] word;
