@@ -32,7 +32,7 @@ from bitlens.train.group import joined
 
 with joined(torch.device("cpu"), 32, 0) as group:
     for wire_bits in (32, 4):
-        run("digits", out=f"{sys.argv[1]}/wire{wire_bits}", bits="w1a2", epochs=3, threads=1, wire_bits=wire_bits)
+        run("digits", out=f"{sys.argv[1]}/wire{wire_bits}", bits="w1a2", epochs=3, batch=64, threads=1, wire_bits=wire_bits)
     # One gradient, many draws: what the hook makes of it is the mean, and a sum of rounded ones.
     net = nn.Linear(5, 3, bias=False)
     exchange = Exchange(net, 2, seed=1)
@@ -40,7 +40,7 @@ with joined(torch.device("cpu"), 32, 0) as group:
     spread.register_comm_hook(None, exchange.average)
     x = torch.tensor([[1.0, -2.0, 0.5, 0.0, 3.0]]) * (1 + group.number)
     found = []
-    for exchange.step in range(400):
+    for exchange.step in range(200):
         net.zero_grad()
         spread(x)[:, 1].sum().backward()
         found.append(net.weight.grad.clone())
@@ -58,7 +58,7 @@ from bitlens.train.loop import Trainer
 learn = Trainer._train_step
 
 def dying(self, *batch):
-    if self.group.number == 1 and (self.epoch, self.step) == (1, 7):
+    if self.group.number == 1 and (self.epoch, self.step) == (1, 6):
         os.kill(os.getpid(), signal.SIGKILL)
     return learn(self, *batch)
 
@@ -69,9 +69,7 @@ with joined(torch.device("cpu"), 32, 0):
         Trainer._train_step = dying
     sys.exit(main([*flags, "--out", killed]))
 """
-FLAGS = (
-    "train digits --bits w1a2g6 --epochs 2 --batch 96 --threads 1 --every-steps 5 --wire-bits 4 --accumulate 2 --resume"
-)
+FLAGS = "train digits --bits w1a2g6 --epochs 2 --batch 192 --threads 1 --every-steps 5 --wire-bits 4 --accumulate 2 --resume"
 
 
 def torchrun(*arguments: str, restarts: int = 0) -> "subprocess.CompletedProcess[str]":
@@ -107,20 +105,18 @@ def test_two_processes_learn_what_one_does_and_send_an_eighth(tmp_path: Path) ->
     assert done.stdout.count("epoch") == 6  # the second process is silent
     alone = []
     for seed in range(2):
-        run("digits", out=tmp_path / f"alone{seed}", bits="w1a2", epochs=3, threads=1, seed=seed)
+        run("digits", out=tmp_path / f"alone{seed}", bits="w1a2", epochs=3, batch=64, threads=1, seed=seed)
         alone.append(metrics(tmp_path / f"alone{seed}")[-1]["train_loss"])
     whole, coded = (metrics(tmp_path / name)[-1] for name in ("wire32", "wire4"))
     for line in (whole, coded):
         assert line["train_loss"] == pytest.approx(sum(alone) / 2, abs=0.1), (alone, line)
         assert line["test_accuracy"] > 0.9
     parameters = [p for p in load_checkpoint(tmp_path / "wire4" / "checkpoint.pt")["net"].items() if is_learned(p[0])]
-    values, steps = sum(value.numel() for _, value in parameters), 1437 // 32
+    values, steps = sum(value.numel() for _, value in parameters), 1437 // 64
     assert whole["wire_bytes"] == whole["wire_bytes_float"] == coded["wire_bytes_float"] == 2 * steps * 4 * values
     message = 4 * len(parameters) + math.ceil(values / 2)  # float32 scales and packed codes
     assert coded["wire_bytes"] == 2 * steps * message
-    assert (
-        coded["wire_bytes_float"] / coded["wire_bytes"] > 7.97
-    )  # the scales of 11 small tensors; 7.99 from 30,000 values a tensor on
+    assert coded["wire_bytes_float"] / coded["wire_bytes"] > 7.97  # not 8: a scale is 8 codes long, the net small
     config = json.loads((tmp_path / "wire4" / "config.json").read_text())
     assert (config["processes"], config["accumulate"], config["wire_bits"]) == (2, 1, 4)
 
@@ -131,9 +127,9 @@ def test_two_processes_learn_what_one_does_and_send_an_eighth(tmp_path: Path) ->
     levels = {(a + 2 * b) / 2 for a in (-3, -1, 1, 3) for b in (-3, -1, 1, 3)}  # scales 3 and 6, 2 bits
     assert {round(value, 4) for value in found.flatten().tolist()} <= levels
     expected = torch.stack([0 * x, 1.5 * x, 0 * x])
-    assert (found.mean(0) - expected).abs().max() < 5 * 1.25**0.5 / 400**0.5  # five standard errors at most
-    assert hook["float"] == 400 * 4 * 15
-    assert hook["sent"] == 400 * (4 + 4)
+    assert (found.mean(0) - expected).abs().max() < 5 * 1.25**0.5 / 200**0.5  # five standard errors at most
+    assert hook["float"] == 200 * 4 * 15
+    assert hook["sent"] == 200 * (4 + 4)
 
 
 def is_learned(name: str) -> bool:
@@ -151,7 +147,7 @@ def test_a_run_whose_worker_was_killed_continues_bit_identically(tmp_path: Path)
     assert not same(a["generators"], a["others"][0]["generators"])  # each process has noise of its own
     assert same(a, b)
     with pytest.raises(TrainError) as caught:
-        run("digits", out=tmp_path / "whole", bits="w1a2g6", epochs=2, batch=96, threads=1, accumulate=2, resume=True)
+        run("digits", out=tmp_path / "whole", bits="w1a2g6", epochs=2, batch=192, threads=1, accumulate=2, resume=True)
     assert str(caught.value) == f"{tmp_path / 'whole'}: processes must be 2 to continue this run, not 1"
 
 
