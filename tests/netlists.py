@@ -52,8 +52,11 @@ def synthesised(points: list[Point], family: str = "xc7") -> list[Cost]:
             words |= {name: f'"{value}"' for name, value in modes.items()}
             for name, depth, width in _roms(module, parameters):
                 numbers = random.Random(f"{i}{name}")
-                (work / f"{i}{name}.hex").write_text("".join(f"{numbers.getrandbits(width):x}\n" for _ in range(depth)))
-                words[name] = f'"{i}{name}.hex"'
+                ones = module == "rescale" and parameters["MULTIPLIER_BITS"] == 2  # what only clamps
+                text = "".join(f"{1 if ones else numbers.getrandbits(width):x}\n" for _ in range(depth))
+                (work / f"{i}{name}.hex").write_text(text)
+                parameter, _, several = name.partition(".")
+                words[parameter] = f'"{i}{parameter}"' if several else f'"{i}{name}.hex"'
             given = ", ".join(f".{name}({value})" for name, value in words.items())
             lines.append(f"(* keep_hierarchy *) module w{i}; (* keep *) {module} #({given}) u (); endmodule")
         (work / "top.sv").write_text("\n".join(lines))
@@ -78,6 +81,17 @@ def synthesised(points: list[Point], family: str = "xc7") -> list[Cost]:
 
 
 def _roms(module: str, p: dict[str, int]) -> list[tuple[str, int, int]]:
+    """Parameter, words and bits of a word."""
+    if module == "rescale":
+        return [("TABLE", p["ROWS"], p["LANES"] * (p["MULTIPLIER_BITS"] + p["ADDEND_BITS"]))]
+    if module == "bisect":
+        stages = [(stage, p["IN_BITS"]) for stage in range(p["STAGES"])]
+        stages += [] if p["COUNTS"] else [(p["STAGES"], p["OUT_BITS"])]
+        return [
+            (f"TABLE.{lane:02}.{stage:02}", p["ROWS"] << stage, bits)
+            for lane in range(p["LANES"])
+            for stage, bits in stages
+        ]
     if module != "mvtu":
         return []
     lane = p["LEVELS"] * p["ACC_BITS"] + (p["LEVELS"] + 1) * p["OUT_BITS"] if p["LEVELS"] else p["OUT_BITS"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bitlens.fpga.bisection import bisection, stages_of
 from bitlens.fpga.memory import Memory, pack_fields, rescale_table, step_table
 from bitlens.fpga.network import Element
 
@@ -72,7 +73,9 @@ def some_elements(rng: np.random.Generator) -> list[Element]:
             OUT_BITS=max(1, (count * folds - 1).bit_length()),
         )
     )
-    made += [_steps(rng, *lanes()[:2], number(1, 3), number(0, 1)), _rescale(rng, *lanes(), number(1, 3), number(0, 1))]
+    made += [_steps(rng, *lanes()[:2], number(1, 3), number(0, 1))]
+    made += [_rescale(rng, *lanes(), number(1, 3), number(0, 1), limits) for limits in ((-13, 15), (-16, 15), (0, 31))]
+    made += [_bisect(rng, *lanes()[:2], number(1, 3), same) for same in (0, 1)]
     takes, gives = number(1, 6), number(1, 7)
     order = rng.integers(0, takes, (gives, 1))
     memories = {"ORDER": pack_fields((order, max(1, (takes - 1).bit_length())))}
@@ -97,16 +100,29 @@ def _steps(rng: np.random.Generator, lanes: int, bits: int, folds: int, same: in
     return Element("", "steps", sizes, {}, {}, {"TABLE": table})
 
 
-def _rescale(rng: np.random.Generator, lanes: int, bits: int, signed: int, folds: int, same: int) -> Element:
+def _bisect(rng: np.random.Generator, lanes: int, bits: int, folds: int, same: int) -> Element:
+    levels, out, rows = int(rng.integers(1, 27)), 5, 1 if same else folds
+    breakpoints = np.sort(rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), (rows * lanes, levels)), axis=1)
+    values = rng.integers(0, 1 << out, (rows * lanes, levels + 1))
+    if same:
+        values[:] = 5 + np.arange(levels + 1)
+    memories, first = bisection(breakpoints, values, rows * lanes, lanes, bits, out)
+    sizes = {"LANES": lanes, "FOLDS": folds, "ROWS": rows, "IN_BITS": bits, "OUT_BITS": out}
+    sizes |= {"STAGES": stages_of(levels), "COUNTS": int(first is not None), "FIRST": first or 0}
+    return Element("", "bisect", sizes, {}, {}, memories)
+
+
+def _rescale(
+    rng: np.random.Generator, lanes: int, bits: int, signed: int, folds: int, same: int, limits: tuple[int, int]
+) -> Element:
     rows = 1 if same else folds
-    columns = (
-        rng.integers(-500, 500, rows * lanes),
-        rng.integers(-5000, 5000, rows * lanes),
-        rng.integers(0, 12, rows * lanes),
-    )
+    columns = rng.integers(-500, 500, rows * lanes), rng.integers(-5000, 5000, rows * lanes)
     table, (multiplier, addend) = rescale_table(*columns, rows * lanes, lanes)
     sizes: dict[str, Any] = {"LANES": lanes, "FOLDS": folds, "ROWS": rows, "IN_BITS": bits, "IN_SIGNED": signed}
-    sizes |= {"MULTIPLIER_BITS": multiplier, "ADDEND_BITS": addend, "OUT_BITS": 5, "LO": -13, "HI": 15}
+    sizes |= {"MULTIPLIER_BITS": multiplier, "ADDEND_BITS": addend, "SHIFT": int(rng.integers(0, 12))}
+    most = 500 * (1 << bits) + 5000
+    sizes["TOTAL_BITS"] = most.bit_length() + 1
+    sizes |= {"OUT_BITS": 5, "LO": limits[0], "HI": limits[1]}
     return Element("", "rescale", sizes, {}, {}, {"TABLE": table})
 
 

@@ -71,22 +71,22 @@ def _is_power(number: int) -> bool:
     return number & (number - 1) == 0
 
 
-def _rom(depth: int, width: int, family: str, use: Use = _ROM, *, held: bool = False) -> Cost:
+def _rom(depth: int, width: int, family: str, use: Use = _ROM, *, held: int = 0) -> Cost:
     """A ROM with one register behind; of lookup tables one a bit up to 64 words, whose columns then are not all different.
 
     Args:
-        held: the register has an enable; Yosys then finds fewer words that fit one table.
+        held: where the register has an enable: how many words of a deeper ROM Yosys then puts into one table.
     """
     if depth == 1:
         return Cost()
     ram = map_ram(depth, width, use, family)
     if ram.kind == "block":
-        return Cost(bram=ram.blocks)
+        return Cost(round(1.3 * width * (ram.deep - 1)), bram=ram.blocks)
     columns = min(width, (1 << depth) - 2 >> 1) if depth < 5 else width
     share = {2: 0.0, 3: 0.3, 4: 0.5}.get(depth, 0.85 if depth <= 8 else 1.0)
     tables = 1 if depth <= 64 else 1 << _bits(depth) - 6 if depth <= 256 else depth / 44
     if held and depth > 36:
-        tables = depth / 11
+        tables = depth / held
     return Cost(lut=round(columns * share * tables), ff=columns)
 
 
@@ -160,12 +160,12 @@ def _window(p: dict[str, int], family: str) -> Cost:
         lut += 1.3 * p["BEAT"] * banks * (ram.deep - 1) + ram.lut * banks
         ff += 2 * p["BEAT"] + 11 if ram.kind == "block" else 0  # a word that is written while it is read goes around
     else:
-        lut = 54 + 4.75 * (line + side) + (0 if _is_power(p["ROWS"]) else 26) + (0 if _is_power(row) else 24)
+        lut = 54 + 4.75 * (line + side) + (0 if _is_power(p["ROWS"]) else 4) + (0 if _is_power(row) else 24)
         lut += p["BEAT"] * banks * (0 if ram.deep == 1 else ceil(ram.deep / 4)) + ram.lut * banks
-    lut += p["BEAT"] * taps  # what stands outside the image
+    lut += 0 if column else p["BEAT"]  # what stands outside the image; of a column it is a register's reset
     if column:
-        lut += (taps - 1) * 22 + p["BEAT"] * taps * ceil((banks - 1) / 3) - 20
-        ff += taps * (1 + _bits(p["ROWS"])) + _bits(banks)
+        lut += (taps - 1) * 22 + p["BEAT"] * taps * ceil((banks - 1) / 3) - 2
+        ff += taps * (1 + _bits(p["ROWS"])) + _bits(banks) + p["BEAT"] * taps + 1
     return Cost(round(lut), ff, ram.blocks * banks)
 
 
@@ -193,17 +193,39 @@ def _steps(p: dict[str, int], family: str) -> Cost:
     return core + _credit_queue(p["LANES"] * p["OUT_BITS"], 6, family) + Cost(2 * fold, fold)
 
 
+def _bisect(p: dict[str, int], family: str) -> Cost:
+    lanes, bits, stages, row = p["LANES"], p["IN_BITS"], p["STAGES"], (p["ROWS"] - 1).bit_length()
+    one = Cost(0, p["OUT_BITS"] if p["COUNTS"] else 0)
+    for stage in range(stages):
+        one += _rom(p["ROWS"] << stage, bits, family)
+        one += Cost(
+            _comparison(bits, constant=p["ROWS"] << stage == 1), 2 * (row + stage) + 1 + (2 if stage else 1) * bits
+        )
+    if not p["COUNTS"]:
+        one += _rom(p["ROWS"] << stages, p["OUT_BITS"], family)
+    fold = _bits(p["FOLDS"]) if p["FOLDS"] > 1 else 0
+    queue = _credit_queue(lanes * p["OUT_BITS"], 2 * stages + 4, family)
+    return Cost(lanes * one.lut, lanes * one.ff, lanes * one.bram) + queue + Cost(2 * fold, fold + 2 * stages + 1)
+
+
 def _rescale(p: dict[str, int], family: str) -> Cost:
-    lanes, multiplier = p["LANES"], p["MULTIPLIER_BITS"]
-    width = max(multiplier + p["IN_BITS"] + 1, p["ADDEND_BITS"]) + 1  # of the sum that is shifted
-    dsp = 0 if multiplier + p["IN_BITS"] + 1 < 9 or multiplier <= 2 else (1 if multiplier <= 25 else 2)
-    rom = _rom(p["ROWS"], lanes * (multiplier + p["ADDEND_BITS"] + 2), family, held=True)
-    lane = 1.5 * width + p["OUT_BITS"] * 3 if p["ROWS"] > 1 else 1.43 * width
-    lane += 12 if 1 < p["ROWS"] <= 8 else 0  # words of few rows are found by logic, not a table
-    ff = lanes * (width + p["OUT_BITS"] + 6) + (_bits(p["FOLDS"]) if p["FOLDS"] > 1 else 0) + 4
-    if p["ROWS"] > 8:  # addends wait for the product; of few rows most columns are alike
-        ff += lanes * p["ADDEND_BITS"]
-    return rom + Cost(round(lanes * lane) + 10, ff, 0, lanes * dsp)
+    lanes, multiplier, fold = p["LANES"], p["MULTIPLIER_BITS"], (_bits(p["FOLDS"]) if p["FOLDS"] > 1 else 0)
+    number = p["IN_BITS"] + (not p["IN_SIGNED"])
+    small, big = sorted((multiplier, number))
+    dsp = 0 if multiplier + number < 9 else 1 if small <= 18 and big <= 25 else _tiles(small, big)
+    ends = p["LO"] in (0, -(1 << p["OUT_BITS"] - 1)) and p["HI"] - p["LO"] == (1 << p["OUT_BITS"]) - 1
+    lane, ff = float(p["OUT_BITS"] * (1 if ends else 3)), float(p["OUT_BITS"])
+    if dsp > 1:  # the sum of the parts is logic
+        lane, ff = lane + 1.6 * p["TOTAL_BITS"], ff + 1.2 * p["TOTAL_BITS"]
+    elif not dsp:
+        lane, ff = lane + p["TOTAL_BITS"], ff + p["IN_BITS"] + 2 * p["TOTAL_BITS"]
+    rom = _rom(p["ROWS"], lanes * (multiplier + p["ADDEND_BITS"]), family, held=21)
+    return rom + Cost(round(lanes * lane) + 6 + fold, round(lanes * ff) + 4 + fold, 0, lanes * dsp)
+
+
+def _tiles(small: int, big: int) -> int:
+    """Multipliers of 18x18 bits for a larger one, which are joined by sums of 17 bits."""
+    return ceil((small - 1) / 17) * ceil((big - 1) / 17)
 
 
 def _pool(p: dict[str, int], family: str) -> Cost:
@@ -215,9 +237,9 @@ def _pool(p: dict[str, int], family: str) -> Cost:
     return kept + Cost(lanes * lane + (6 if folds == 1 else 12), lanes * bits + 3 + 2 * _bits(folds) + _bits(p["TAPS"]))
 
 
-def _kept(depth: int, width: int, family: str, style: str = "") -> Cost:
+def _kept(depth: int, width: int, family: str, use: Use = _QUEUE) -> Cost:
     """A small memory of numbers that are read again."""
-    ram = map_ram(depth, width, replace(_QUEUE, style=style), family)
+    ram = map_ram(depth, width, use, family)
     if ram.kind == "logic":
         return Cost(depth * width if depth > 1 else 0, depth * width)
     return Cost(ram.lut + (width if ram.kind == "block" else 0), 0, ram.blocks)
@@ -227,7 +249,7 @@ def _depthwise(p: dict[str, int], family: str) -> Cost:
     lanes, bits = p["LANES"], p["OUT_BITS"]
     multiply = p["IN_BITS"] + 1 + p["WEIGHT_BITS"] >= 9
     product = 0 if multiply else (p["IN_BITS"] + 1) * p["WEIGHT_BITS"]
-    rom = _rom(p["TAPS"] * p["FOLDS"], lanes * p["WEIGHT_BITS"], family, held=True)
+    rom = _rom(p["TAPS"] * p["FOLDS"], lanes * p["WEIGHT_BITS"], family, held=11)
     ff = lanes * (p["IN_BITS"] + bits) + _bits(p["TAPS"] * p["FOLDS"]) + 2 * _bits(p["FOLDS"]) + 4
     kept = _kept(p["FOLDS"], lanes * bits, family)
     return rom + kept + Cost(lanes * (2 * bits + product) + 15, ff, 0, lanes if multiply else 0)
@@ -257,15 +279,21 @@ def _mvtu(p: dict[str, int], family: str) -> Cost:
     weights = _rom(inner * outer, word, family, _ROM) if p["LUTROM"] else _weights(inner * outer, word, family)
     elements = pe_cost(simd, p["IN_BITS"], p["WEIGHT_BITS"], p["ACC_BITS"], p["PE_LATENCY"], family)
     luts = family == "ecp5" and inner <= 64  # as mvtu.sv asks
-    kept = _kept(inner, beat, family, "distributed" if luts else "") if outer > 1 else Cost()
+    use = replace(_RING if read == 2 else _QUEUE, style="distributed" if luts else "")
+    kept = _kept(inner, beat, family, use) if outer > 1 else Cost()
     if p["LEVELS"]:
         ends = _thresholds(pe, outer, p["ACC_BITS"], p["LEVELS"], p["OUT_BITS"], family)
     else:
         ends = _rom(outer, pe * p["OUT_BITS"], family) + Cost(pe * p["OUT_BITS"], pe * (p["ACC_BITS"] + p["OUT_BITS"]))
     queue = _credit_queue(pe * p["OUT_BITS"], (read + p["PE_LATENCY"] + 4) // inner + 2, family)
     control = Cost(
-        30 + 2 * _bits(inner * outer) + (beat if outer > 1 else 0),
-        2 * _bits(inner * outer) + 2 * fold + read * beat + p["PE_LATENCY"] + 4 + (0 if outer == 1 else 2),
+        30 + 2 * _bits(inner * outer) + (beat if outer > 1 and read == 1 else 0),
+        2 * _bits(inner * outer)
+        + 2 * fold
+        + (1 if outer > 1 else read) * beat
+        + p["PE_LATENCY"]
+        + 4
+        + (0 if outer == 1 else 2),
     )
     many = Cost(pe * elements.lut, pe * elements.ff, 0, pe * elements.dsp)
     return weights + many + kept + ends + queue + control
@@ -313,7 +341,7 @@ def _lookup(p: dict[str, int], family: str) -> Cost:
 def _reorder(p: dict[str, int], family: str) -> Cost:
     place = _bits(p["TAKES"])
     ram = map_ram(2 << place, p["BEAT"], _RING, family)
-    order = _rom(p["GIVES"], place, family, held=True)
+    order = _rom(p["GIVES"], place, family, held=11)
     choose = p["BEAT"] * (ram.deep - 1) if ram.kind == "distributed" else 0
     ff = place + _bits(p["GIVES"]) + 8 + (0 if ram.kind == "block" else p["BEAT"])
     return order + Cost(ram.lut + choose + 16, ff, ram.blocks)
@@ -322,6 +350,7 @@ def _reorder(p: dict[str, int], family: str) -> Cost:
 _FORMULAS: dict[str, Callable[[dict[str, int], str], Cost]] = {
     "add": _add,
     "argmax": _argmax,
+    "bisect": _bisect,
     "concat2": _concat2,
     "depthwise": _depthwise,
     "extend": _nothing,

@@ -111,19 +111,17 @@ def whole_table(steps: Mapping[str, Any]) -> tuple[IntArray, IntArray]:
     return np.full((len(values), 1), NEVER), np.repeat(values, 2, axis=1)
 
 
-def rescale_table(
-    multiplier: IntArray, addend: IntArray, shift: IntArray, rows: int, lanes: int
-) -> tuple[Memory, tuple[int, int]]:
-    """Rescales: the word of a fold holds multiplier, addend and shift (6 bits) of each lane, and the bits of the first two.
+def rescale_table(multiplier: IntArray, addend: IntArray, rows: int, lanes: int) -> tuple[Memory, tuple[int, int]]:
+    """Rescales: the word of a fold holds multiplier and addend of each lane, and the bits of both.
 
     Args:
-        multiplier, addend, shift: (1 or rows,).
+        multiplier, addend: (1 or rows,).
         rows: channels; a multiple of `lanes`.
     """
     widths = tuple(max(abs(int(x)).bit_length() for x in column) + 1 for column in (multiplier, addend))
-    fields = [np.asarray(column, np.int64)[:, None] for column in (multiplier, addend, shift)]
-    columns = list(zip(fields, (*widths, 6), strict=True))
-    memory = Memory(rows // lanes, lanes * (sum(widths) + 6), lambda: _rows(columns, rows, lanes))
+    fields = [np.asarray(column, np.int64)[:, None] for column in (multiplier, addend)]
+    columns = list(zip(fields, widths, strict=True))
+    memory = Memory(rows // lanes, lanes * sum(widths), lambda: _rows(columns, rows, lanes))
     return memory, (widths[0], widths[1])
 
 

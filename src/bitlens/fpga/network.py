@@ -66,7 +66,7 @@ class Element:
         module: file and module name.
         parameters: numbers; memories are parameters too, by file name.
         inputs, outputs: port prefix -> wire.
-        memories: by parameter name.
+        memories: by parameter name; several of one parameter have .lane.stage behind it.
         layer: the program's layer it belongs to.
         cycles: how many cycles an image takes at least.
         modes: parameters that are words.

@@ -244,6 +244,7 @@ def _place(element: Element, wires: dict[str, tuple[_Chain, int, int]], chains: 
         tops = [row * p["STRIDE_H"] - p["PAD_TOP"] for row in range(p["OUT_HEIGHT"])]
         reach = p["DILATION_H"] * (p["KERNEL_H"] - 1)
         link = _ring(chain, p["ROWS"], p["HEIGHT"], tops, [top + reach for top in tops])
+        link.delay += p["COLUMN"]
         following = begin(link, p["OUT_HEIGHT"])
         beats = p["OUT_HEIGHT"] * p["OUT_WIDTH"] * taps * p["FOLDS"]
         _extend(following, 0, beats // p["OUT_HEIGHT"], 0, 0)
@@ -331,7 +332,9 @@ def _line(
         wires[element.outputs["out"]] = (chain, rows, out)
     else:
         flow = flow_of(element)
-        pipe = p["LATENCY"] + 5 if module == "hard" else _PIPES.get(module, 2)
+        pipe = _PIPES.get(module, 2)
+        if module in ("hard", "bisect"):
+            pipe = p["LATENCY"] + 5 if module == "hard" else 2 * p["STAGES"] + 2
         out = beats // flow.takes["in"] * flow.gives
         head = int(next(iter(flow.needs.values()))[0]) - 1 + pipe
         _extend(chain, head, max(1, max(beats, out) // rows), 0, pipe)

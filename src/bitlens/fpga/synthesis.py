@@ -92,6 +92,7 @@ def synthesise(
     *,
     parameters: Mapping[str, int | str] | None = None,
     folder: Path | None = None,
+    yosys: str | None = None,
 ) -> Synthesis:
     """Synthesise one module and all below it.
 
@@ -101,6 +102,7 @@ def synthesise(
         family: of devices, as in `Device`.
         parameters: of the top module, words included.
         folder: where the memories' files are named from.
+        yosys: command; none for that of `find_yosys`.
 
     Raises:
         FpgaError: Yosys is missing or refuses; its first line that says why.
@@ -117,7 +119,7 @@ def synthesise(
         lines += [f"hierarchy -top {top} {given}", f"{SCRIPTS[family]} -top {top}"]
         lines.append(f"tee -q -o {report.relative_to(root)} stat -json")
         script.write_text("\n".join(lines) + "\n")
-        command = [find_yosys(), "-q", "-s", str(script.relative_to(root))]
+        command = [yosys or find_yosys(), "-q", "-s", str(script.relative_to(root))]
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
         if done.returncode:
             said = [line for line in (done.stderr + done.stdout).splitlines() if "ERROR" in line] or ["no reason given"]

@@ -13,7 +13,12 @@ BODIES = ["parameter BEHAVIOURAL = 0  // 1: bodies that simulate fast, the same 
 
 
 def memory_file(element: Element, parameter: str) -> str:
-    """The file of a ROM's contents, named from the project's folder."""
+    """The file of a ROM's contents, named from the project's folder.
+
+    Args:
+        element: that holds it.
+        parameter: of the module that names the file; with .lane.stage behind where it names the beginning of several.
+    """
     return f"memory/{element.name}.{parameter.lower()}.hex"
 
 
@@ -52,7 +57,10 @@ def top_level(network: Network) -> str:
 
 def _element(element: Element) -> list[str]:
     parameters: dict[str, object] = {name: _number(name, value, element) for name, value in element.parameters.items()}
-    parameters |= {name: f'"{memory_file(element, name)}"' for name in element.memories}
+    for name in element.memories:
+        parameter, _, several = name.partition(".")
+        file = memory_file(element, parameter)
+        parameters[parameter] = f'"{file.removesuffix(".hex") if several else file}"'
     parameters |= {name: f'"{word}"' for name, word in element.modes.items()}
     ports = {"clk": "clk", "rst": "rst"}
     for port, wire in (*element.inputs.items(), *element.outputs.items()):

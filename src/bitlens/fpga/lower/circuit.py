@@ -16,9 +16,9 @@ from bitlens.fpga.products import Products
 from bitlens.fpga.wiring import Wiring
 from bitlens.graph.graph import Graph, Node
 
-__all__ = ["MOST_LEVELS", "Circuit"]
+__all__ = ["MOST_COMPARED", "Circuit"]
 
-MOST_LEVELS = 255  # breakpoints of a step table
+MOST_COMPARED = 15  # breakpoints of a step table that are compared at once; more are searched by halves
 
 
 class Circuit(Wiring):
@@ -95,9 +95,9 @@ class Circuit(Wiring):
         return Stream(wire, result.shape, result.bits, result.signed, result.lanes)
 
     def fused_steps(self, node: Node) -> Node | None:
-        """The step table that alone reads a node's result."""
+        """The small step table that alone reads a node's result."""
         readers = self.graph.consumers(node.output)
         alone = len(readers) == 1 and node.output not in self.graph.outputs
-        if alone and readers[0].op == "steps" and readers[0].attrs["breakpoints"].shape[1] <= MOST_LEVELS:
+        if alone and readers[0].op == "steps" and readers[0].attrs["breakpoints"].shape[1] <= MOST_COMPARED:
             return readers[0]
         return None

@@ -7,42 +7,52 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlens.core.grid import Grid
+from bitlens.fpga.bisection import bisection, stages_of
 from bitlens.fpga.folding import largest_divisor
-from bitlens.fpga.lower.circuit import MOST_LEVELS, Circuit
+from bitlens.fpga.lower.circuit import MOST_COMPARED, Circuit
 from bitlens.fpga.memory import pack_fields, rescale_table, step_table, whole_table
 from bitlens.fpga.network import FpgaError, Stream, integer_bits
+from bitlens.fpga.rescales import least_rescale
 from bitlens.graph.graph import Node
 
 __all__ = ["add_bias", "lower_lookup", "lower_rescale", "lower_steps"]
 
 IntArray = npt.NDArray[np.int64]
+_MOST_LEVELS = 65535  # breakpoints of a step table: codes of 16 bits
 
 
 def lower_steps(circuit: Circuit, node: Node) -> None:
     """A step table behind anything but a convolution."""
     breakpoints, values = whole_table(node.attrs)
     levels = breakpoints.shape[1]
-    if levels > MOST_LEVELS:
-        raise FpgaError(f"{node.name}: step tables must have at most {MOST_LEVELS} breakpoints, not {levels}")
+    if levels > _MOST_LEVELS:
+        raise FpgaError(f"{node.name}: step tables must have at most {_MOST_LEVELS} breakpoints, not {levels}")
     stream = circuit.source(node)
     top = (
         1 << (stream.bits - stream.signed)
     ) - 1  # two's complement, and an integer for breakpoints that nothing reaches
-    wanted = stream.bits + (not stream.signed) + (int(breakpoints.max()) > top)
+    searched = levels > MOST_COMPARED
+    beyond = int(breakpoints.max()) > top or (searched and (levels + 1) & levels != 0)
+    wanted = stream.bits + (not stream.signed) + beyond
     stream = circuit.extended(stream, wanted, True)
     bits, signed = integer_bits(circuit.grid(node.output))
     rows = max(len(breakpoints), stream.lanes)
-    table = step_table(breakpoints, values, rows, stream.lanes, stream.bits, bits, None)
     parameters = {
         "LANES": stream.lanes,
         "FOLDS": stream.folds,
-        "ROWS": table.depth,
+        "ROWS": rows // stream.lanes,
         "IN_BITS": stream.bits,
-        "LEVELS": levels,
         "OUT_BITS": bits,
     }
+    if searched:
+        memories, first = bisection(breakpoints, values, rows, stream.lanes, stream.bits, bits)
+        parameters |= {"STAGES": stages_of(levels), "COUNTS": int(first is not None), "FIRST": first or 0}
+    else:
+        memories = {"TABLE": step_table(breakpoints, values, rows, stream.lanes, stream.bits, bits, None)}
+        parameters["LEVELS"] = levels
+    module = "bisect" if searched else "steps"
     codes = circuit.add(
-        "steps", node.name, parameters, stream, layer=node.name, memories={"TABLE": table}, bits=bits, signed=signed
+        module, node.name, parameters, stream, layer=node.name, memories=memories, bits=bits, signed=signed
     )
     circuit.done(node.output, codes)
 
@@ -50,8 +60,12 @@ def lower_steps(circuit: Circuit, node: Node) -> None:
 def lower_rescale(circuit: Circuit, node: Node) -> None:
     """Multiply, add, shift and clamp, by channel."""
     attrs, stream = node.attrs, circuit.source(node)
-    rows = attrs["multiplier"], attrs["addend"], attrs["shift"]
-    circuit.done(node.output, _add_rescale(circuit, node, stream, *rows, Grid.span(attrs["lo"], attrs["hi"])))
+    rows, source = (attrs["multiplier"], attrs["addend"], attrs["shift"]), circuit.grid(node.inputs[0])
+    grid = Grid.span(attrs["lo"], attrs["hi"])
+    found = least_rescale(*rows, source.lo, source.hi, grid)
+    if found is None:
+        raise FpgaError(f"{node.name}: rescale must keep to 60 bits with one shift for all channels, not need more")
+    circuit.done(node.output, _add_rescale(circuit, node, stream, *found, grid, (source.lo, source.hi)))
 
 
 def lower_lookup(circuit: Circuit, node: Node) -> None:
@@ -79,8 +93,8 @@ def lower_lookup(circuit: Circuit, node: Node) -> None:
 
 def add_bias(circuit: Circuit, node: Node, sums: Stream, bias: IntArray) -> Stream:
     """Sums of a node with their bias (channels,), by a rescale whose multiplier is 1."""
-    ones, zeros = np.ones(len(bias), np.int64), np.zeros(len(bias), np.int64)
-    return _add_rescale(circuit, node, sums, ones, bias, zeros, circuit.grid(node.output))
+    ones, reach = np.ones(len(bias), np.int64), 1 << sums.bits
+    return _add_rescale(circuit, node, sums, ones, bias, 0, circuit.grid(node.output), (-reach, reach))
 
 
 def _add_rescale(
@@ -89,11 +103,14 @@ def _add_rescale(
     stream: Stream,
     multiplier: IntArray,
     addend: IntArray,
-    shift: IntArray,
+    shift: int,
     grid: Grid,
+    reach: tuple[int, int],
 ) -> Stream:
+    """The element; `reach` is the range of what comes in."""
+    totals = np.stack([multiplier * end + addend for end in reach])
     rows = max(len(multiplier), stream.lanes)
-    table, (multiplier_bits, addend_bits) = rescale_table(multiplier, addend, shift, rows, stream.lanes)
+    table, (multiplier_bits, addend_bits) = rescale_table(multiplier, addend, rows, stream.lanes)
     bits, signed = integer_bits(grid)
     parameters = {
         "LANES": stream.lanes,
@@ -103,6 +120,8 @@ def _add_rescale(
         "IN_SIGNED": int(stream.signed),
         "MULTIPLIER_BITS": multiplier_bits,
         "ADDEND_BITS": addend_bits,
+        "TOTAL_BITS": int(np.abs(totals).max()).bit_length() + 1,
+        "SHIFT": shift,
         "OUT_BITS": bits,
         "LO": grid.lo,
         "HI": grid.hi,

@@ -14,6 +14,7 @@ __all__ = ["MODELS", "model"]
 MODELS: dict[str, Callable[..., IntArray]] = {
     "add": sums.add,
     "argmax": sums.argmax,
+    "bisect": tables.bisect,
     "concat2": moves.concat2,
     "depthwise": sums.depthwise,
     "extend": moves.extend,

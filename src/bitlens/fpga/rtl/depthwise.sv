@@ -13,7 +13,7 @@ module depthwise #(
     parameter IN_SIGNED = 0,
     parameter WEIGHT_BITS = 2,  // two's complement
     parameter OUT_BITS = 8,  // two's complement
-    parameter WEIGHTS = "weights.hex"
+    parameter WEIGHTS = ""
 ) (
     input  logic                      clk,
     input  logic                      rst,        // synchronous, active high
@@ -29,7 +29,11 @@ module depthwise #(
   localparam FOLD = $clog2(FOLDS) > 0 ? $clog2(FOLDS) : 1;
 
   logic [LANES*WEIGHT_BITS-1:0] rom[0:DEPTH-1];
-  initial $readmemh(WEIGHTS, rom);
+  generate
+    if (WEIGHTS != "") begin : gen_contents
+      initial $readmemh(WEIGHTS, rom);
+    end
+  endgenerate
 
   // one enable: the stages move together
   wire step = !out_valid || out_ready;

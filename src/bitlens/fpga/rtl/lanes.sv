@@ -15,7 +15,7 @@ module lanes #(
     parameter DEPTH = 1,
     parameter READ = 2,
     parameter LATENCY = 2,
-    parameter CONTENTS = "weights.hex",
+    parameter CONTENTS = "",
     parameter ADDRESS = $clog2(DEPTH) > 0 ? $clog2(DEPTH) : 1
 ) (
     input  logic                    clk,
@@ -40,7 +40,7 @@ module lanes #(
   integer row, place, lane, i, digit, weight;
   // A comment that stops unrolling is a statement to Verilator: each loop has its begin and end.
   initial begin
-    $readmemh(CONTENTS, rom);
+    if (CONTENTS != "") $readmemh(CONTENTS, rom);
     /* verilator unroll_disable */
     for (place = 0; place < DEPTH * ENTRIES; place = place + 1) factors[place] = '0;
     /* verilator unroll_disable */

@@ -9,7 +9,7 @@ module lookup #(
     parameter ROWS = 256,
     parameter FOLDS = 1,
     parameter BEAT = 8,  // bits that go out
-    parameter TABLE = "table.hex"  // word of (row, fold)
+    parameter TABLE = ""  // word of (row, fold)
 ) (
     input  logic               clk,
     input  logic               rst,        // synchronous, active high
@@ -26,7 +26,11 @@ module lookup #(
   localparam FOLD = $clog2(FOLDS) > 0 ? $clog2(FOLDS) : 1;
 
   logic [BEAT-1:0] rom[0:DEPTH-1];
-  initial $readmemh(TABLE, rom);
+  generate
+    if (TABLE != "") begin : gen_contents
+      initial $readmemh(TABLE, rom);
+    end
+  endgenerate
 
   // one enable: the stages move together
   wire step = !out_valid || out_ready;

@@ -75,28 +75,44 @@ module mvtu #(
 
   // operands
   wire [SIMD*IN_BITS-1:0] again;  // what the first pass kept
+  wire [IN_FOLD-1:0] kept_at;
   generate
     if (TARGET == "ecp5" && IN_FOLDS <= 64) begin : gen_kept_ecp5  // its block RAM gives a word 6 ns after the clock
       (* ram_style = "distributed", syn_ramstyle = "distributed" *)
       logic [SIMD*IN_BITS-1:0] kept[0:IN_FOLDS-1];
       always_ff @(posedge clk) if (issue && first_pass) kept[in_fold] <= in_data;
-      assign again = kept[in_fold];
+      assign again = kept[kept_at];
     end else begin : gen_kept
       logic [SIMD*IN_BITS-1:0] kept[0:IN_FOLDS-1];
       always_ff @(posedge clk) if (issue && first_pass) kept[in_fold] <= in_data;
-      assign again = kept[in_fold];
+      assign again = kept[kept_at];
     end
   endgenerate
   wire [SIMD*IN_BITS-1:0] vector;
   wire [SIMD*IN_BITS-1:0] numbers = IN_SIGNED != 0 ? vector ^ {SIMD{IN_BITS'(1 << (IN_BITS - 1))}} : vector;
-  delay #(
-      .WIDTH(SIMD * IN_BITS),
-      .CYCLES(READ)
-  ) u_vector (
-      .clk(clk),
-      .in (first_pass ? in_data : again),
-      .out(vector)
-  );
+  genvar lane;
+  generate
+    if (OUT_FOLDS > 1 && READ == 2) begin : gen_late  // what comes is read where it was written the cycle before
+      logic [IN_FOLD-1:0] place;
+      logic [SIMD*IN_BITS-1:0] word;
+      always_ff @(posedge clk) begin
+        place <= in_fold;
+        word  <= again;
+      end
+      assign kept_at = place;
+      assign vector = word;
+    end else begin : gen_straight
+      assign kept_at = in_fold;
+      delay #(
+          .WIDTH(SIMD * IN_BITS),
+          .CYCLES(READ)
+      ) u_vector (
+          .clk(clk),
+          .in (first_pass ? in_data : again),
+          .out(vector)
+      );
+    end
+  endgenerate
 
   // what belongs to a beat, until its sum is added
   localparam WAIT = READ + PE_LATENCY - 1;
@@ -126,7 +142,6 @@ module mvtu #(
   );
 
   wire [PE*ACC_BITS-1:0] totals;
-  genvar lane;
   generate
     if (BEHAVIOURAL != 0) begin : gen_behaviour
       lanes #(

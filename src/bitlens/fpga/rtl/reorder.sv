@@ -9,7 +9,7 @@ module reorder #(
     parameter BEAT = 8,  // bits
     parameter TAKES = 4,
     parameter GIVES = 4,
-    parameter ORDER = "order.hex"  // word of a beat out: the number of the beat in
+    parameter ORDER = ""  // word of a beat out: the number of the beat in
 ) (
     input  logic            clk,
     input  logic            rst,        // synchronous, active high
@@ -24,7 +24,11 @@ module reorder #(
   localparam OUT = $clog2(GIVES) > 0 ? $clog2(GIVES) : 1;
 
   logic [IN-1:0] rom[0:GIVES-1];
-  initial $readmemh(ORDER, rom);
+  generate
+    if (ORDER != "") begin : gen_contents
+      initial $readmemh(ORDER, rom);
+    end
+  endgenerate
 
   // two blocks; the half is the top bit of an address
   logic [BEAT-1:0] beats[0:(2<<IN)-1];

@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // Multiply, add, shift and clamp, channel by channel: requantization to many bits.
 //
-//   out[l] = clamp((multiplier[l] * in[l] + addend[l]) >> shift[l], LO, HI)
+//   out[l] = clamp((multiplier[l] * in[l] + addend[l]) >> SHIFT, LO, HI)
 //
-// The table's word for a fold holds for each lane, lane 0 first: multiplier, addend, shift. FOLDS beats make a pixel. Latency
-// 4 cycles, throughput 1 beat a cycle. Reset forgets what is on the way.
+// The table's word for a fold holds for each lane, lane 0 first: multiplier, addend. Product and sum fit the multiplier and the adder
+// of one DSP slice where the device has such. FOLDS beats make a pixel. Latency 4 cycles, throughput 1 beat a cycle. Reset forgets
+// what is on the way.
 module rescale #(
     parameter LANES = 1,
     parameter FOLDS = 1,
     parameter ROWS = 1,  // of the table: FOLDS, or 1 for all channels alike
     parameter IN_BITS = 8,
     parameter IN_SIGNED = 1,
-    parameter MULTIPLIER_BITS = 32,
-    parameter ADDEND_BITS = 63,
+    parameter MULTIPLIER_BITS = 16,
+    parameter ADDEND_BITS = 32,
+    parameter TOTAL_BITS = 32,  // of the sum before the shift, two's complement
+    parameter SHIFT = 16,
     parameter OUT_BITS = 8,
     parameter signed [31:0] LO = 0,
     parameter signed [31:0] HI = 255,
-    parameter TABLE = "table.hex"
+    parameter TABLE = ""
 ) (
     input  logic                      clk,
     input  logic                      rst,        // synchronous, active high
@@ -29,11 +32,21 @@ module rescale #(
 );
   localparam FOLD = $clog2(FOLDS) > 0 ? $clog2(FOLDS) : 1;
   localparam ROW = $clog2(ROWS) > 0 ? $clog2(ROWS) : 1;
-  localparam LANE = MULTIPLIER_BITS + ADDEND_BITS + 6;
+  localparam LANE = MULTIPLIER_BITS + ADDEND_BITS;
+  localparam NUMBER = IN_SIGNED != 0 ? IN_BITS : IN_BITS + 1;  // no bit that another one tells: Yosys 0.70 loses such in DSP slices
+  localparam PRODUCT = MULTIPLIER_BITS + NUMBER;
+  localparam WIDE = TOTAL_BITS > SHIFT + OUT_BITS + 1 ? TOTAL_BITS : SHIFT + OUT_BITS + 1;
+  localparam LEAST = LO < 0 ? -(1 << (OUT_BITS - 1)) : 0;  // what OUT_BITS can hold
+  localparam MOST = LO < 0 ? (1 << (OUT_BITS - 1)) - 1 : (1 << OUT_BITS) - 1;
+  localparam SIGN = LO < 0 ? 1 : 0;
 
   logic [FOLD-1:0] fold;
   logic [LANES*LANE-1:0] rom[0:ROWS-1];
-  initial $readmemh(TABLE, rom);
+  generate
+    if (TABLE != "") begin : gen_contents
+      initial $readmemh(TABLE, rom);
+    end
+  endgenerate
 
   // one enable: the stages move together
   logic valid_1, valid_2, valid_3;
@@ -68,19 +81,28 @@ module rescale #(
     for (lane = 0; lane < LANES; lane = lane + 1) begin : gen_lane
       wire signed [MULTIPLIER_BITS-1:0] multiplier = row[lane*LANE+:MULTIPLIER_BITS];
       wire signed [ADDEND_BITS-1:0] addend = row_2[lane*LANE+MULTIPLIER_BITS+:ADDEND_BITS];
-      wire signed [IN_BITS:0] number = $signed(
-          {(IN_SIGNED != 0) && data[lane*IN_BITS+IN_BITS-1], data[lane*IN_BITS+:IN_BITS]}
-      );
-      wire unused = &{1'b0, row_2[lane*LANE+:MULTIPLIER_BITS]};
-      logic signed [63:0] product, total, shifted;
-      logic [5:0] shift;
-      assign shifted = total >>> shift;
+      wire signed [NUMBER-1:0] number = NUMBER'(data[lane*IN_BITS+:IN_BITS]);
+      logic signed [PRODUCT-1:0] product;
+      logic signed [TOTAL_BITS-1:0] total;
+      wire signed [WIDE-1:0] wide = WIDE'(total);
+      wire [WIDE-SHIFT-1:0] shifted = wide[WIDE-1:SHIFT];
+      wire unused = &{1'b0, row_2[lane*LANE+:MULTIPLIER_BITS], addend, product, wide};  // bits beyond TOTAL_BITS
+      logic [OUT_BITS-1:0] clamped;
+      if (LO == LEAST && HI == MOST) begin : gen_all  // clamped where the bits above do not repeat the sign
+        wire negative = shifted[WIDE-SHIFT-1];
+        wire [WIDE-SHIFT-OUT_BITS-1:0] above = shifted[WIDE-SHIFT-1-SIGN:OUT_BITS-SIGN];
+        wire fits = above == {WIDE - SHIFT - OUT_BITS{negative && SIGN != 0}};
+        assign clamped = fits ? shifted[OUT_BITS-1:0] : {OUT_BITS{!negative}} ^ OUT_BITS'(SIGN << (OUT_BITS - 1));
+      end else begin : gen_some
+        wire signed [WIDE-SHIFT-1:0] result = shifted;
+        wire signed [63:0] long = 64'(result);
+        assign clamped = OUT_BITS'(long < 64'(LO) ? 64'(LO) : long > 64'(HI) ? 64'(HI) : long);
+      end
       always_ff @(posedge clk) begin
         if (step) begin
-          product <= 64'(multiplier * number);
-          total <= product + 64'(addend);
-          shift <= row_2[lane*LANE+MULTIPLIER_BITS+ADDEND_BITS+:6];
-          out_data[lane*OUT_BITS+:OUT_BITS] <= OUT_BITS'(shifted < 64'(LO) ? 64'(LO) : shifted > 64'(HI) ? 64'(HI) : shifted);
+          product <= PRODUCT'(multiplier * number);
+          total <= TOTAL_BITS'(product) + TOTAL_BITS'(addend);
+          out_data[lane*OUT_BITS+:OUT_BITS] <= clamped;
         end
       end
     end

@@ -11,7 +11,7 @@ module steps #(
     parameter IN_BITS = 8,  // two's complement
     parameter LEVELS = 3,
     parameter OUT_BITS = 2,
-    parameter TABLE = "table.hex"
+    parameter TABLE = ""
 ) (
     input  logic                      clk,
     input  logic                      rst,

@@ -7,7 +7,7 @@
 // one beat holds that fold of all KERNEL_H taps of a column, the top one lowest; the order is then oy, ox, kx, fold. ROWS rows are
 // kept in a ring; row r of all images together lies at r mod ROWS, so the next image may come in while the last one is read.
 //
-// Latency: the rows of the first window, and 2 cycles. Throughput: 1 beat a cycle in and out, while the ring has room.
+// Latency: the rows of the first window, and 2 cycles, 3 with COLUMN. Throughput: 1 beat a cycle in and out, while the ring has room.
 // Reset forgets all rows. ROWS must be at least DILATION_H*(KERNEL_H-1) + 1; STRIDE_H more let rows come in while others are read.
 module window #(
     parameter HEIGHT = 4,
@@ -48,6 +48,7 @@ module window #(
   localparam SLOT = $clog2(ROWS) > 0 ? $clog2(ROWS) : 1;
   localparam BEATS = $clog2(ROW) > 0 ? $clog2(ROW) : 1;
   localparam FOLD = $clog2(FOLDS) > 0 ? $clog2(FOLDS) : 1;
+  localparam [SLOT-1:0] FIRST_SLOT = SLOT'((ROWS - PAD_TOP % ROWS) % ROWS);  // of row -PAD_TOP
 
   // Rows that are whole, counted from the first row that the reader still needs; negative where it needs none of those.
   logic signed [LINE-1:0] ahead;
@@ -80,8 +81,9 @@ module window #(
   logic [$clog2(KERNEL_H+1)-1:0] tap_row;
   logic [$clog2(KERNEL_W+1)-1:0] tap_column;
   logic [FOLD-1:0] fold;
-  logic [SLOT-1:0] first_slot;  // of the first row that is needed
-  logic reading;
+  logic [SLOT-1:0] top_slot, line_slot;  // where those rows lie in the ring, or would lie
+  logic read_valid;  // a word has been read
+  wire given;  // and goes on
 
   localparam signed [LINE-1:0] REACH = LINE'(DILATION_H * (KERNEL_H - 1));
   localparam signed [LINE-1:0] BOTTOM = LINE'(HEIGHT - 1);
@@ -96,25 +98,19 @@ module window #(
   wire row_end = window_end && out_column == ($clog2(OUT_WIDTH + 1))'(OUT_WIDTH - 1);
   wire image_end = row_end && out_row == ($clog2(OUT_HEIGHT + 1))'(OUT_HEIGHT - 1);
 
-  wire step = rows_there && (!reading || !out_valid || out_ready);
+  wire step = rows_there && (!read_valid || given);
 
   // the first row that the next window row needs, of this image or the next
   wire signed [LINE-1:0] next_top = image_end ? -LINE'(PAD_TOP) : top + LINE'(STRIDE_H);
   wire signed [LINE-1:0] next_first = image_end ? LINE'(HEIGHT) : (next_top < 0 ? '0 : (next_top > BOTTOM ? BOTTOM : next_top));
   wire signed [LINE-1:0] released = next_first - first;
 
-  function automatic [SLOT-1:0] slot_of(input [SLOT-1:0] from, input signed [LINE-1:0] distance);
-    logic [LINE:0] sum;
-    begin
-      sum = (LINE + 1)'(from) + (LINE + 1)'(distance);
-      slot_of = SLOT'(sum >= (LINE + 1)'(ROWS) ? sum - (LINE + 1)'(ROWS) : sum);
-    end
+  // rows of all images lie behind one another in the ring
+  localparam JUMP = (HEIGHT - (OUT_HEIGHT - 1) * STRIDE_H) % ROWS;  // from the last window's top row to that of the next image
+  function automatic [SLOT-1:0] slot_behind(input [SLOT-1:0] from, input integer distance);  // of less than ROWS
+    slot_behind = 32'(from) >= ROWS - distance ? SLOT'(32'(from) + distance - ROWS) : from + SLOT'(distance);
   endfunction
-
-  // a jump to the next image may go further than once around the ring
-  function automatic [SLOT-1:0] slot_behind(input [SLOT-1:0] from, input signed [LINE-1:0] distance);
-    slot_behind = SLOT'(((LINE + 1)'(from) + (LINE + 1)'(distance)) % (LINE + 1)'(ROWS));
-  endfunction
+  wire [SLOT-1:0] next_slot = slot_behind(top_slot, image_end ? (JUMP + ROWS) % ROWS : STRIDE_H % ROWS);
 
   function automatic [ADDRESS-1:0] beginning_of(input [SLOT-1:0] slot);  // slot * ROW: a table, where tools take a multiplier
     integer r;
@@ -127,7 +123,6 @@ module window #(
   wire [ADDRESS-1:0] place = side_there ? ADDRESS'(side) * ADDRESS'(FOLDS) + ADDRESS'(fold) : '0;  // in the row
   wire [BANKS*BEAT-1:0] words;
   wire [TAPS-1:0] in_image;
-  wire [TAPS*SLOT-1:0] slots;
 
   genvar tap, bank;
   generate
@@ -136,7 +131,7 @@ module window #(
       if (COLUMN != 0) begin : gen_row
         assign read_at = place;
       end else begin : gen_ring
-        assign read_at = in_image[0] ? beginning_of(slots) + place : '0;
+        assign read_at = in_image[0] ? beginning_of(line_slot) + place : '0;
       end
       logic [BEAT-1:0] ring[0:DEPTH-1];
       logic [BEAT-1:0] word;
@@ -149,23 +144,41 @@ module window #(
     for (tap = 0; tap < TAPS; tap = tap + 1) begin : gen_tap
       wire signed [LINE-1:0] row = line + LINE'(tap * DILATION_H);
       assign in_image[tap] = row >= 0 && row <= BOTTOM && side_there;
-      assign slots[tap*SLOT+:SLOT] = slot_of(first_slot, row - first);
       logic filled;
       always_ff @(posedge clk) if (step) filled <= !in_image[tap];
-      if (COLUMN != 0) begin : gen_choice
+      if (COLUMN != 0) begin : gen_choice  // a register of its own: what stands outside is its reset
         logic [SLOT-1:0] choice;
-        always_ff @(posedge clk) if (step) choice <= slots[tap*SLOT+:SLOT];
-        assign out_data[tap*BEAT+:BEAT] = filled ? FILL : words[choice*BEAT+:BEAT];
+        logic [BEAT-1:0] chosen;
+        always_ff @(posedge clk) begin
+          if (step) choice <= slot_behind(top_slot, tap * DILATION_H % ROWS);
+          if (given) chosen <= filled ? FILL : words[choice*BEAT+:BEAT];
+        end
+        assign out_data[tap*BEAT+:BEAT] = chosen;
       end else begin : gen_only
         assign out_data = filled ? FILL : words;
       end
     end
   endgenerate
-  assign reading = out_valid;
+
+  generate
+    if (COLUMN != 0) begin : gen_late
+      logic chosen_valid;
+      always_ff @(posedge clk) begin
+        if (rst) chosen_valid <= 1'b0;
+        else if (given) chosen_valid <= read_valid;
+      end
+      assign given = !chosen_valid || out_ready;
+      assign out_valid = chosen_valid;
+      wire unused = &{1'b0, line_slot};
+    end else begin : gen_early
+      assign given = out_ready;
+      assign out_valid = read_valid;
+    end
+  endgenerate
 
   always_ff @(posedge clk) begin
     if (rst) begin
-      out_valid <= 1'b0;
+      read_valid <= 1'b0;
       top <= -LINE'(PAD_TOP);
       line <= -LINE'(PAD_TOP);
       left <= -SIDE'(PAD_LEFT);
@@ -175,11 +188,12 @@ module window #(
       tap_row <= '0;
       tap_column <= '0;
       fold <= '0;
-      first_slot <= '0;
+      top_slot <= FIRST_SLOT;
+      line_slot <= FIRST_SLOT;
     end else begin
-      if (out_ready) out_valid <= 1'b0;
+      if (given) read_valid <= 1'b0;
       if (step) begin
-        out_valid <= 1'b1;
+        read_valid <= 1'b1;
         fold <= fold_end ? '0 : fold + 1'b1;
         if (fold_end) begin
           tap_column <= column_end ? '0 : tap_column + 1'b1;
@@ -188,6 +202,7 @@ module window #(
         if (column_end) begin
           tap_row <= window_end ? '0 : tap_row + 1'b1;
           line <= window_end ? top : line + LINE'(DILATION_H);
+          line_slot <= window_end ? top_slot : slot_behind(line_slot, DILATION_H % ROWS);
         end
         if (window_end) begin
           out_column <= row_end ? '0 : out_column + 1'b1;
@@ -198,7 +213,8 @@ module window #(
           out_row <= image_end ? '0 : out_row + 1'b1;
           top <= next_top;
           line <= next_top;
-          first_slot <= slot_behind(first_slot, released);
+          top_slot <= next_slot;
+          line_slot <= next_slot;
         end
       end
     end
