@@ -37,7 +37,8 @@ DEVICE = "xc7z030"
 NETS = {  # program, data set, frames a second of the smaller foldings; the largest fills 70 % of the lookup tables
     "mnist w1a2": ("docs/results/mnist/w1a2g32/mnist_w1a2.bitlens", "mnist", (20_000, 40_000)),
     "cifar10 w1a2": ("docs/results/cifar10/w1a2g6/w1a2g6.bitlens", "cifar10", (10_000, 20_000)),
-    "cifar10 w2a2": ("docs/results/cifar10_resnet20/w2a2g32/resnet20_w2a2.bitlens", "cifar10", (2_000, 4_000)),
+    "cifar10 w2a2": ("docs/results/balanced/c_22_mean-scaled_seed0/program.bitlens", "cifar10", (10_000, 20_000)),
+    "resnet20 w2a2": ("docs/results/cifar10_resnet20/w2a2g32/resnet20_w2a2.bitlens", "cifar10", (2_000, 4_000)),
 }
 GOALS = ("low", "mid", "plan")
 
