@@ -8,6 +8,7 @@ a lookup table used as memory or shift register is one as well.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -124,11 +125,16 @@ def synthesise(
         if done.returncode:
             said = [line for line in (done.stderr + done.stdout).splitlines() if "ERROR" in line] or ["no reason given"]
             raise FpgaError(f"yosys: circuit must be synthesised, not refused: {said[0]}")
-        found = json.loads(report.read_text())
-    cells = {
-        name: int(count) for name, count in found["design"]["num_cells_by_type"].items() if not name.startswith("$")
-    }
-    return Synthesis(count_cells(cells), cells, str(found["creator"]).split(" (")[0])
+        creator, cells = _read_report(report.read_text())
+    return Synthesis(count_cells(cells), cells, creator.split(" (")[0])
+
+
+def _read_report(text: str) -> tuple[str, dict[str, int]]:
+    """Creator and primitives of `stat -json`, of which old versions (0.23) put a tree of modules, not JSON, before the totals."""
+    decode = json.JSONDecoder().raw_decode
+    creator, design = (decode(re.split(rf'"{name}":\s*', text, maxsplit=1)[1])[0] for name in ("creator", "design"))
+    cells = design["num_cells_by_type"]
+    return str(creator), {name: int(count) for name, count in cells.items() if not name.startswith("$")}
 
 
 def _assignment(name: str, value: int | str) -> str:
