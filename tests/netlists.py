@@ -24,7 +24,8 @@ from bitlens.fpga.network import Element
 from bitlens.fpga.products import pe_latency
 from bitlens.fpga.synthesis import SCRIPTS, count_cells, find_yosys
 
-DEVICES = {"xc7": load_device("xc7z030"), "ecp5": load_device("lfe5u-85f")}
+_NAMES = {"xc7": "xc7z030", "ecp5": "lfe5u-85f", "gowin": "gw2a-18", "ice40": "ice40up5k"}
+DEVICES = {family: load_device(name) for family, name in _NAMES.items()}
 Point = tuple[str, dict[str, int], dict[str, str]]  # module, parameters, parameters that are words
 
 

@@ -39,6 +39,18 @@ def test_new_points() -> None:
     ), found
 
 
+@pytest.mark.parametrize("family", ["gowin", "ice40"])
+def test_block_rams_of_families_whose_tables_are_not_calibrated(family: str) -> None:
+    points = [
+        unit(48, 8, 8, 4, (2, 2), 12, "generic"),  # 384 words of 64 bits
+        unit(36, 64, 4, 1, (2, 1), 12, "generic"),  # 2,304 words of 4 bits
+        ("fifo", {"WIDTH": 20, "DEPTH": 1000}, {}),
+    ]
+    found = synthesised(points, family)
+    assert [cells.bram for cells in found] == [estimated(point, family).bram for point in points]
+    assert all(cells.bram for cells in found)
+
+
 def test_cells_are_added() -> None:
     assert Cost(3, 4, 0.5, 1) + Cost(1, 1, 0.5, 0) - Cost(1, 0, 0, 0) == Cost(3, 5, 1, 1)
     assert Cost(3, 4, 0.5, 1).fits(Cost(3, 4, 1, 1))

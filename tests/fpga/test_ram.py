@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Memories as Yosys 0.70 builds them: cells counted in its netlists of fifo.sv for xc7."""
 
-import pytest
+from itertools import product
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bitlens.fpga.devices import device_names, load_device
+from bitlens.fpga.network import FpgaError
 from bitlens.fpga.ram import Ram, Use, map_ram
 
 QUEUE = Use(written=True, read_register=False)
@@ -35,3 +41,24 @@ def test_a_style_is_obeyed() -> None:
     assert map_ram(8, 72, Use(False, style="block"), "xc7") == Ram("block", 1, 1, 0, 1)
     assert map_ram(4096, 72, Use(False, style="distributed"), "xc7").kind == "logic"
     assert map_ram(4096, 72, Use(False), "xc7").blocks == 8
+
+
+@given(
+    st.sampled_from(device_names()),
+    st.integers(1, 1 << 17),
+    st.integers(1, 300),
+    st.sampled_from(
+        [Use(*flags, style=style) for flags in product((True, False), repeat=2) for style in ("", "block")]
+    ),
+)
+def test_block_rams_hold_what_is_counted_into_them(name: str, depth: int, width: int, use: Use) -> None:
+    device = load_device(name)
+    found = map_ram(depth, width, use, device.family)
+    assert (found.blocks > 0) == (found.kind == "block")
+    if found.kind == "block":
+        assert depth * width <= found.blocks * device.bram.bits
+
+
+def test_an_unknown_family_is_refused() -> None:
+    with pytest.raises(FpgaError, match=r"^family: must be one of xc7, ecp5, gowin, ice40, not nexus$"):
+        map_ram(8, 8, QUEUE, "nexus")

@@ -3,7 +3,8 @@
 
 The formulas count what the modules say: an adder of n bits takes n lookup tables, a table of 4 inputs and 4 outputs two, a
 memory what `ram.py` finds. Constants stand for control logic; they were read off netlists of Yosys 0.70 for xc7
-and ECP5 (`tests/fpga/test_estimate.py`). Gowin and iCE40 have no netlists there yet: their control counts as on xc7.
+and ECP5 (`tests/fpga/test_estimate.py`). Of Gowin and iCE40 only block RAMs were compared with netlists: their logic counts as
+on xc7.
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from math import ceil
 
+from bitlens.fpga.network import FpgaError
+
 __all__ = ["Ram", "Use", "map_ram"]
 
 
@@ -102,8 +104,13 @@ _LIBRARIES = {
         _block(14, (1, 2, 4, 9, 18), 128, 1),
         _block(14, (1, 2, 4, 9, 18, 36), 128, 1),
     ),
+    "gowin": (
+        _Cell("distributed", 4, (4,), 4, 4, 0, 8, False),
+        _block(14, (1, 2, 4, 9, 18, 36), 128, 1),
+    ),
+    "ice40": (_Cell("block", 11, (2, 4, 8, 16), 64, 0, 0, 1, True),),
 }
-_ROM_BIT = {"xc7": 1 / 64, "ecp5": 1 / 16}  # cost of a bit in lookup tables; of a RAM's bit in registers it is 1
+_ROM_BIT = {"xc7": 1 / 64}  # cost of a bit in lookup tables, else 1/16; of a RAM's bit in registers it is 1
 
 
 @cache
@@ -113,10 +120,14 @@ def map_ram(depth: int, width: int, use: Use, family: str) -> Ram:
     Args:
         depth, width: words, and bits of one.
         use: how it is written and read.
-        family: of devices; one that has no library here counts as xc7.
+        family: of devices.
+
+    Raises:
+        FpgaError: the family has no library here.
     """
-    cells = _LIBRARIES.get(family, _LIBRARIES["xc7"])
-    rom_bit = _ROM_BIT.get(family, _ROM_BIT["xc7"])
+    if family not in _LIBRARIES:
+        raise FpgaError(f"family: must be one of {', '.join(_LIBRARIES)}, not {family}")
+    cells, rom_bit = _LIBRARIES[family], _ROM_BIT.get(family, 1 / 16)
     best = Ram("logic", 0, 0, 0, 1)
     least = int(depth * width * (1 if use.written else rom_bit)) if use.style != "block" else 1 << 62
     if use.style == "distributed" and not use.written:
