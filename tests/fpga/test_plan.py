@@ -8,6 +8,7 @@ from bitlens.core.grid import Grid
 from bitlens.fpga.devices import load_device
 from bitlens.fpga.network import FpgaError
 from bitlens.fpga.plan import plan
+from bitlens.fpga.report import plan_report, render
 from bitlens.graph.file import Program
 
 from programs import Builder
@@ -48,3 +49,14 @@ def test_no_fold_reaches_any_goal() -> None:
     sentence = r"^goal: must be at most [\d,]+ frames a second at 200 MHz, not 1e\+08$"
     with pytest.raises(FpgaError, match=sentence):
         plan(chain(), load_device("xc7z045"), frames_per_second=1e8)
+
+
+@pytest.mark.parametrize(
+    ("name", "clocks"), [("xc7z010", [120, 150, 200, 250]), ("ice40up5k", [120]), ("gw2a-18", [120])]
+)
+def test_clocks_are_assumed_for_xc7_only(name: str, clocks: list[int]) -> None:
+    found = plan(chain(), load_device(name), clock_mhz=120)
+    report = plan_report(found, chain())
+    assert [clock["mhz"] for clock in report["at_clock"]] == clocks
+    assert ("not calibrated" in render(report)) == ("place.sh" in render(report)) == (name != "xc7z010")
+    assert found.bottleneck

@@ -82,7 +82,7 @@ class Plan:
         network: the circuit.
         rows: by layer, in order of the data.
         totals: of all.
-        bottleneck: layer that sets the pace.
+        bottleneck: layer that sets the pace, or the element between layers.
     """
 
     device: Device
@@ -205,4 +205,4 @@ def _describe(program: Program, device: Device, folding: dict[str, Fold], networ
         multipliers,
         products / (multipliers * cycles) if multipliers else 0.0,
     )
-    return Plan(device, clock_mhz, folding, network, rows, totals, bottleneck.layer)
+    return Plan(device, clock_mhz, folding, network, rows, totals, bottleneck.layer or bottleneck.name)

@@ -19,7 +19,7 @@ __all__ = ["ASSUMED_CLOCKS_MHZ", "PUBLISHED", "add_to_report", "plan_report", "r
 
 Report = dict[str, Any]
 
-ASSUMED_CLOCKS_MHZ = (150, 200, 250)
+ASSUMED_CLOCKS_MHZ = {"xc7": (150, 200, 250)}  # by family; others have a clock once placed and routed
 _LOW_BITS = 4
 
 # 1-bit products of a bit-serial machine count a quarter at 2x2 bits.
@@ -64,7 +64,7 @@ def plan_report(plan: Plan, program: Program) -> Report:
     return {
         "tool": "bitlens fpga",
         "model": program.metadata.get("name", ""),
-        "device": {"name": device.name, "title": device.title, "bram": device.bram.cell},
+        "device": {"name": device.name, "title": device.title, "bram": device.bram.cell, "family": device.family},
         "clock_mhz": plan.clock_mhz,
         "bottleneck": plan.bottleneck,
         "layers": [_layer(row, program) for row in plan.rows],
@@ -83,7 +83,7 @@ def plan_report(plan: Plan, program: Program) -> Report:
             "efficiency": totals.efficiency,
         },
         "ends": {"layers": [row.layer for row in ends], "macs": sum(row.macs for row in ends)},
-        "at_clock": [_clock(plan, mhz) for mhz in sorted({*ASSUMED_CLOCKS_MHZ, plan.clock_mhz})],
+        "at_clock": [_clock(plan, mhz) for mhz in sorted({*ASSUMED_CLOCKS_MHZ.get(device.family, ()), plan.clock_mhz})],
         "simulated": None,
         "routed": None,
         "published": [*PUBLISHED],
@@ -167,4 +167,9 @@ def render(report: Report) -> str:
             else ""
         )
         lines.append(f"{clock['mhz']:g} MHz (assumed clock): {clock['frames_per_second']:,.0f} images/s{tops}")
+    family = report["device"]["family"]
+    if family not in ASSUMED_CLOCKS_MHZ:
+        lines.append("scripts/place.sh places and routes for a real clock")
+    if family in ("gowin", "ice40"):
+        lines.append("lookup tables of this family are not calibrated with netlists, block RAMs are")
     return "\n".join(lines)
