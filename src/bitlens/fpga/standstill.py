@@ -38,7 +38,7 @@ class _Chain:
 
     def reach(self, there: int) -> int:
         """How many beats out that many beats in make."""
-        return int(np.searchsorted(self.needs, there, side="right"))
+        return int(self.needs.searchsorted(there, "right"))
 
     def appetite(self, given: int) -> int:
         """How many beats in it may take in all, when that many beats out are given."""
@@ -59,15 +59,17 @@ class _Join:
 
 @dataclass
 class _Queue:
-    """A queue behind a fork: the element, and how many beats went in and out."""
+    """A queue behind a fork: the element, the chain that it feeds, and how many beats went in and out."""
 
     element: Element
+    drain: _Chain
     pushed: int = 0
     popped: int = 0
 
     @property
     def room(self) -> int:
-        return self.popped + self.element.parameters["DEPTH"]
+        """How many beats may go in in all: what the chain takes anyway, and those that wait then."""
+        return self.drain.appetite(self.drain.given) + self.element.parameters["DEPTH"]
 
 
 @dataclass
@@ -101,9 +103,9 @@ class Beats:
             (output,) = element.outputs.values()
             if first in forks:
                 end = forks[first]
-                self.queues[output] = _Queue(element)
-                end.queues.append(self.queues[output])
                 chains[output] = _Chain(output, np.arange(1, len(end.chain.needs) + 1))
+                self.queues[output] = _Queue(element, chains[output])
+                end.queues.append(self.queues[output])
             elif len(element.inputs) == 1:
                 chain = chains[first]
                 needed = _needed(flow_of(element), "in", len(chain.needs))
@@ -118,6 +120,24 @@ class Beats:
                 self.joins[output] = _Join(ports)
                 chains[output] = _Chain(output, np.arange(1, count + 1))
         self.ends += [_End(chains[stream.wire]) for stream in network.outputs.values()]
+        for chain in (*(end.chain for end in self.ends), *(c for join in self.joins.values() for c, _ in join.ports)):
+            if chain.start in self.queues:
+                self.queues[chain.start].drain = chain
+        self._beside = self._find_neighbours()
+
+    def _find_neighbours(self) -> list[list[int]]:
+        """For each end those that may move after it did: they fill a queue that it takes from, or take from one it fills."""
+        names = {id(queue): wire for wire, queue in self.queues.items()}
+        takes = [self._taken_from(end.chain.start) for end in self.ends]
+        fills = [{names[id(queue)] for queue in end.queues} for end in self.ends]
+        count = range(len(self.ends))
+        return [[other for other in count if fills[other] & takes[one] or takes[other] & fills[one]] for one in count]
+
+    def _taken_from(self, start: str) -> set[str]:
+        """The queues that a chain takes from, through joins."""
+        if start in self.joins:
+            return set().union(*(self._taken_from(chain.start) for chain, _ in self.joins[start].ports))
+        return {start} & self.queues.keys()
 
     def run(self) -> list[str]:
         """Move beats until all are out.
@@ -125,11 +145,12 @@ class Beats:
         Returns:
             The outputs of the queues that are full where nothing moves any more; empty when all beats are out.
         """
-        moved = True
-        while moved:
-            moved = False
-            for end in self.ends:
-                moved |= self._move(end)
+        waiting = dict.fromkeys(range(len(self.ends)))  # in order
+        while waiting:
+            place = next(iter(waiting))
+            del waiting[place]
+            if self._move(self.ends[place]):
+                waiting |= dict.fromkeys(self._beside[place])
         if all(end.chain.given == len(end.chain.needs) for end in self.ends):
             return []
         return [wire for wire, queue in self.queues.items() if queue.pushed == queue.room]
@@ -151,7 +172,7 @@ class Beats:
         if start not in self.joins:
             return self.total
         return min(
-            int(np.searchsorted(needs, chain.reach(self._there(chain.start)), side="right"))
+            int(needs.searchsorted(chain.reach(self._there(chain.start)), "right"))
             for chain, needs in self.joins[start].ports
         )
 
