@@ -157,7 +157,7 @@ def _window(p: dict[str, int], family: str) -> Cost:
     ff += _bits(p["KERNEL_H"] + 1) + _bits(p["KERNEL_W"] + 1) + (_bits(p["FOLDS"]) if p["FOLDS"] > 1 else 0)
     ff += _bits(p["ROWS"]) + 2 + (0 if ram.kind == "block" else p["BEAT"] * banks)
     if family == "ecp5":
-        lut = 62 + 14.0 * (line + side) + (0 if _is_power(p["ROWS"]) else 40) + (0 if _is_power(row) else 36)
+        lut = 62 + 14.0 * (line + side) + (0 if _is_power(row) else 20)
         lut += 1.3 * p["BEAT"] * banks * (ram.deep - 1) + ram.lut * banks
         ff += 2 * p["BEAT"] + 11 if ram.kind == "block" else 0  # a word that is written while it is read goes around
     else:
@@ -178,7 +178,7 @@ def _comparison(bits: int, *, constant: bool) -> int:
 def _thresholds(lanes: int, depth: int, bits: int, levels: int, out_bits: int, family: str) -> Cost:
     values = 1  # columns of a lane's codes: all channels rise, or fall
     rom = _rom(depth, lanes * (levels * bits + values), family)
-    choose = levels * out_bits / 1.5 if levels <= 3 else 10 * levels
+    choose = levels * out_bits / 1.5 if levels <= 3 else 6.5 * levels
     one = chain_luts(bits + 1) if family == "ecp5" else _comparison(bits, constant=depth == 1)
     compare = levels * one
     return rom + Cost(round(lanes * (compare + choose)), lanes * (bits + out_bits + levels) + 3)
@@ -200,13 +200,14 @@ def _bisect(p: dict[str, int], family: str) -> Cost:
     for stage in range(stages):
         one += _rom(p["ROWS"] << stage, bits, family)
         one += Cost(
-            _comparison(bits, constant=p["ROWS"] << stage == 1), 2 * (row + stage) + 1 + (2 if stage else 1) * bits
+            ceil(bits / 2) if p["ROWS"] << stage == 1 else round(0.7 * bits),
+            2 * (row + stage) + 1 + (2 if stage else 1) * bits,
         )
     if not p["COUNTS"]:
         one += _rom(p["ROWS"] << stages, p["OUT_BITS"], family)
     fold = _bits(p["FOLDS"]) if p["FOLDS"] > 1 else 0
     queue = _credit_queue(lanes * p["OUT_BITS"], 2 * stages + 4, family)
-    return Cost(lanes * one.lut, lanes * one.ff, lanes * one.bram) + queue + Cost(2 * fold, fold + 2 * stages + 1)
+    return Cost(lanes * one.lut, lanes * one.ff, lanes * one.bram) + queue + Cost(2 * fold + 12, fold + 2 * stages + 1)
 
 
 def _rescale(p: dict[str, int], family: str) -> Cost:
