@@ -60,3 +60,12 @@ def test_clocks_are_assumed_for_xc7_only(name: str, clocks: list[int]) -> None:
     assert [clock["mhz"] for clock in report["at_clock"]] == clocks
     assert ("not calibrated" in render(report)) == ("place.sh" in render(report)) == (name != "xc7z010")
     assert found.bottleneck
+
+
+def test_a_layer_without_a_kernel_is_named() -> None:
+    rng = np.random.default_rng(0)
+    b = Builder()
+    program = b.program(b.conv(b.input((4, 4, 64), Grid.unsigned(2)), rng, 512, Grid.odd(2), (3, 3)))
+    sentence = r"^conv0: kernels must be able to hold it, not only hard; add fold$"
+    with pytest.raises(FpgaError, match=sentence):
+        plan(program, load_device("xc7z045"), kernels=("hard",))

@@ -147,10 +147,13 @@ def _refusal(search: Search, most: Cost, frames_per_second: float | None, clock_
     wanted = search.paces[-1] if frames_per_second is None else int(hertz / frames_per_second)
     least = search.least(wanted)
     if least is None:
-        pace, _ = search.fastest(Cost(*[1 << 62] * 4))
-        return (
-            f"goal: must be at most {hertz / pace:,.0f} frames a second at {clock_mhz:g} MHz, not {frames_per_second:g}"
-        )
+        pace, found = search.fastest(Cost(*[1 << 62] * 4))
+        if found is None:
+            return f"{search.blocked(pace)}: kernels must be able to hold it, not only {', '.join(search.kernels)}; add fold"
+        if frames_per_second is not None:
+            most_frames = hertz / pace
+            return f"goal: must be at most {most_frames:,.0f} frames a second at {clock_mhz:g} MHz, not {frames_per_second:g}"
+        least = found
     remedies = []
     pace, found = search.fastest(most)
     if frames_per_second is not None and found is not None:

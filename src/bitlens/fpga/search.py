@@ -123,6 +123,11 @@ class Search:
         height, width, _ = _shape(self.graph.value(name).shape)
         return sorted({*found, height * width})
 
+    def blocked(self, pace: int) -> str:
+        """The first matrix layer that none of the kernels can hold at a pace; "kernels" where each has one."""
+        layers = (node for node in self.graph if _is_dense(node))
+        return next((node.name for node in layers if not (self._folds(node) or self._hard(node, pace))), "kernels")
+
     def least(self, pace: int, most: Cost | None = None) -> Found | None:
         """The circuit of fewest lookup tables whose elements are all busy for at most `pace` cycles an image.
 
