@@ -48,6 +48,19 @@ def test_every_integer_is_the_program_s(folder: Path, stalls: float) -> None:
     assert ("both sides pausing 50 % of the cycles" in lines[0]) == bool(stalls)
 
 
+def test_cycles_are_those_between_images(folder: Path) -> None:
+    several = simulate_project(folder, count=9, circuits=2)
+    two = simulate_project(folder, count=2, circuits=2)
+    assert (several["circuits"], two["circuits"]) == (2, 1)  # else each image is the first of its circuit
+    assert two["cycles"] == pytest.approx(several["cycles"], rel=0.05)
+    assert two["cycles"] < two["latency_cycles"]
+    kept = (folder / "report.json").read_bytes()
+    one = simulate_project(folder, count=1)
+    assert one["cycles"] is None
+    assert "from image to image is seen with two images or more" in render(one)
+    assert (folder / "report.json").read_bytes() == kept
+
+
 def test_what_differs_is_named(folder: Path, tmp_path: Path) -> None:
     network = json.loads((folder / "network.json").read_text())
     (memory,) = (folder / "memory").glob("conv2*weights.hex")

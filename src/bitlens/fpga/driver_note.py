@@ -65,7 +65,9 @@ What the integers mean: real value = scale * integer + offset.
 
 `s_axil` is an AXI4-Lite slave of 32-bit registers: 0x00 identity ("BITL"), 0x04 version of this list (1), 0x08 state (bit 0:
 images are inside; bit 1: `tlast` came at another beat than an image's last, write 1 to clear), 0x10 images that came in, 0x14
-images that went out, 0x18 cycles of the last image. Tie its valid inputs low where nobody reads them.
+images that went out, 0x18 cycles of the last image. The circuit counts beats and does not look at `tlast`: after a misplaced
+one only a reset makes the next beat the first of an image; clearing the bit does not.
+Tie `s_axil`'s valid inputs low where nobody reads them.
 
 ## Send an image
 

@@ -119,7 +119,7 @@ def add_to_report(folder: str | Path, simulated: Report | None = None) -> Report
 
     Args:
         folder: of a project.
-        simulated: {"images", "cycles", "latency_cycles", "pauses", "mismatches"}; its efficiency is added.
+        simulated: {"images", "cycles", "latency_cycles", "stalls", "mismatches"}; its efficiency is added.
 
     Returns:
         The whole report.

@@ -43,12 +43,12 @@ class Simulation:
     share: tuple[int, ...]
 
     @property
-    def interval(self) -> float:
-        """Cycles from image to image where a circuit is full: the first one of each circuit does not count."""
+    def interval(self) -> float | None:
+        """Cycles from image to image: the first one of each circuit does not count; None where none has two."""
         starts = np.cumsum([0, *self.share[:-1]])
         gaps = sum(self.share) - len(self.share)
         if not gaps:
-            return float(self.ends[0] + 1)
+            return None
         return sum(int(self.ends[s + n - 1] - self.ends[s]) for s, n in zip(starts, self.share, strict=True)) / gaps
 
 

@@ -39,6 +39,7 @@ IntArray = npt.NDArray[np.int64]
 _SHOWN = 5  # mismatches that are named
 _COUNT = 16  # random images where nothing is said
 _BATCH = 100
+_IMAGES_EACH = 4  # a circuit is given, at least: an interval is seen only from its second image on
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm")
 
 
@@ -61,13 +62,14 @@ def simulate_project(
         count: how many of them, spread evenly over what there is.
         stalls: how often sender and readers pause, 0 to 1.
         seed: of pauses and random images.
-        circuits: simulated at once; as many as there are cores where None.
+        circuits: simulated at once; as many as there are cores where None, each with at least 4 images.
         backend: "engine" or "golden", what the circuit is compared with.
         progress: show a bar on standard error.
 
     Returns:
         {"images", "codes", "mismatches", "first", "cycles", "latency_cycles", "build_seconds", "run_seconds",
-        "images_per_second", "stalls"}, "first" naming the first mismatches.
+        "images_per_second", "stalls"}, "first" naming the first mismatches; "cycles" is None of one image, which the project's
+        report does not get.
 
     Raises:
         FpgaError: the folder is none of ours, images do not fit, a tool is missing.
@@ -86,7 +88,8 @@ def simulate_project(
         simulator = Simulator(network, root)
         built = time.monotonic()
         bar.update(2)
-    cores = circuits or len(os.sched_getaffinity(0))
+    most = max(1, len(array) // _IMAGES_EACH)
+    cores = min(circuits or len(os.sched_getaffinity(0)), most)
     with _bar(len(array), "simulate", progress) as bar:
         found = simulator.run(
             array,
@@ -106,7 +109,7 @@ def simulate_project(
         "images_per_second": len(array) / (ran - built),
         "stalls": stalls,
     }
-    if (root / "report.json").is_file():
+    if found.interval is not None and (root / "report.json").is_file():
         add_to_report(root, {key: report[key] for key in _KEPT})
     return report
 
@@ -259,7 +262,10 @@ def _cycles(report: Report) -> str:
             f"{report['cycles']:,.1f} cycles an image, {report['predicted_cycles']:,} predicted without stalls; "
             f"{report['read_bytes']:,} bytes read, {report['written_bytes']:,} written"
         )
-    return f"{report['cycles']:,.1f} cycles from image to image, {report['latency_cycles']:,} to the first result"
+    first = f"{report['latency_cycles']:,} to the first result"
+    if report["cycles"] is None:
+        return f"cycles: {first}; from image to image is seen with two images or more"
+    return f"{report['cycles']:,.1f} cycles from image to image, {first}"
 
 
 def render(report: Report) -> str:
