@@ -44,7 +44,7 @@ def queues(network: Network) -> list[Element]:
 
 def test_depths_are_some_rows_and_no_image() -> None:
     depths = [queue.parameters["DEPTH"] for queue in queues(network())]
-    assert depths == [2, 49, 2, 67]  # of 192 beats; behind each fork the way through the layers, then the shortcut
+    assert depths == [2, 51, 2, 69]  # of 192 beats; behind each fork the way through the layers, then the shortcut
 
 
 @pytest.mark.parametrize("place", [1, 3])

@@ -17,12 +17,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bitlens.fpga.flow import flow_of
+from bitlens.fpga.latency import latency_of
 from bitlens.fpga.network import Element, FpgaError, Network
 
 __all__ = ["Pace", "predict_pace"]
 
 _FRAMES = 5
-_PIPES = {"steps": 4, "rescale": 4, "extend": 0, "fork2": 0, "slide": 0}  # cycles from a beat in to the beat out
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ def _place(element: Element, wires: dict[str, tuple[_Chain, int, int]], chains: 
         tops = [row * p["STRIDE_H"] - p["PAD_TOP"] for row in range(p["OUT_HEIGHT"])]
         reach = p["DILATION_H"] * (p["KERNEL_H"] - 1)
         link = _ring(chain, p["ROWS"], p["HEIGHT"], tops, [top + reach for top in tops])
-        link.delay += p["COLUMN"]
+        link.delay = latency_of(element)
         following = begin(link, p["OUT_HEIGHT"])
         beats = p["OUT_HEIGHT"] * p["OUT_WIDTH"] * taps * p["FOLDS"]
         _extend(following, 0, beats // p["OUT_HEIGHT"], 0, 0)
@@ -299,7 +299,7 @@ def _line(
     if module == "mvtu":
         vectors = beats // p["IN_FOLDS"]
         inner, outer = p["IN_FOLDS"], p["OUT_FOLDS"]
-        pipe = _mvtu_stages(element)
+        pipe = latency_of(element)
         if vectors < rows:  # a vector is the whole image: its first pass goes at the pace of what comes
             chain = begin(_Link(chain, None, whole=True, delay=0), 1)
             _extend(chain, pipe, (outer - 1) * inner + 1, 0, pipe)
@@ -311,7 +311,7 @@ def _line(
         wires[element.outputs["out"]] = (chain, rows, vectors * outer)
     elif module in ("pool", "depthwise"):
         out = beats // p["TAPS"]
-        pipe = 1 if module == "pool" else 2
+        pipe = latency_of(element)
         if out // p["FOLDS"] < rows:
             chain = begin(_Link(chain, None, whole=True, delay=1), 1)
             _extend(chain, 1, p["FOLDS"], 0, 1)
@@ -331,10 +331,7 @@ def _line(
         _extend(chain, p["FACTOR"], max(1, beats // rows), 0, 1)
         wires[element.outputs["out"]] = (chain, rows, out)
     else:
-        flow = flow_of(element)
-        pipe = _PIPES.get(module, 2)
-        if module in ("hard", "bisect"):
-            pipe = p["LATENCY"] + 5 if module == "hard" else 2 * p["STAGES"] + 2
+        flow, pipe = flow_of(element), latency_of(element)
         out = beats // flow.takes["in"] * flow.gives
         head = int(next(iter(flow.needs.values()))[0]) - 1 + pipe
         _extend(chain, head, max(1, max(beats, out) // rows), 0, pipe)
@@ -356,8 +353,3 @@ def _extend(chain: _Chain, head: int, row: int, after: int, pipe: int) -> None:
     chain.reads = max(chain.reads, row - after - 1)
     chain.through = max(chain.through, row)
     chain.head = begin + head
-
-
-def _mvtu_stages(element: Element) -> int:
-    """Cycles from the last beat of a vector to its first result, out of the queue."""
-    return element.parameters["PE_LATENCY"] + (1 if element.modes["KERNEL"] == "lutrom" else 2) + 4

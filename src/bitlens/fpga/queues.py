@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlens.fpga.flow import Flow, flow_of
+from bitlens.fpga.latency import latency_of
 from bitlens.fpga.network import Element, Network
 from bitlens.fpga.standstill import Beats
 
@@ -69,7 +70,7 @@ class _Schedule:
         count = min(len(self.born[wire]) // flow.takes[port] * flow.gives for port, wire in element.inputs.items())
         times = np.maximum.reduce([self._there(flow, port, wire, count) for port, wire in element.inputs.items()])
         ticks = np.arange(count) * flow.pace
-        return np.asarray(np.maximum.accumulate(times - ticks) + ticks + 1)
+        return np.asarray(np.maximum.accumulate(times - ticks) + ticks + latency_of(element))
 
     def _there(self, flow: Flow, port: str, wire: str, count: int) -> IntArray:
         """When what a port must have taken for each beat out is there."""
