@@ -33,8 +33,11 @@ module rescale #(
   localparam FOLD = $clog2(FOLDS) > 0 ? $clog2(FOLDS) : 1;
   localparam ROW = $clog2(ROWS) > 0 ? $clog2(ROWS) : 1;
   localparam LANE = MULTIPLIER_BITS + ADDEND_BITS;
-  localparam NUMBER = IN_SIGNED != 0 ? IN_BITS : IN_BITS + 1;  // no bit that another one tells: Yosys 0.70 loses such in DSP slices
+  localparam NUMBER = IN_SIGNED != 0 ? IN_BITS : IN_BITS + 1;
   localparam PRODUCT = MULTIPLIER_BITS + NUMBER;
+  // No bit that only repeats the sign: of such Yosys 0.70 leaves the second unconnected where a DSP slice takes the register.
+  localparam MOST_BITS = (PRODUCT > ADDEND_BITS ? PRODUCT : ADDEND_BITS) + 1;
+  localparam SUM = TOTAL_BITS < MOST_BITS ? TOTAL_BITS : MOST_BITS;
   localparam WIDE = TOTAL_BITS > SHIFT + OUT_BITS + 1 ? TOTAL_BITS : SHIFT + OUT_BITS + 1;
   localparam LEAST = LO < 0 ? -(1 << (OUT_BITS - 1)) : 0;  // what OUT_BITS can hold
   localparam MOST = LO < 0 ? (1 << (OUT_BITS - 1)) - 1 : (1 << OUT_BITS) - 1;
@@ -83,10 +86,10 @@ module rescale #(
       wire signed [ADDEND_BITS-1:0] addend = row_2[lane*LANE+MULTIPLIER_BITS+:ADDEND_BITS];
       wire signed [NUMBER-1:0] number = NUMBER'(data[lane*IN_BITS+:IN_BITS]);
       logic signed [PRODUCT-1:0] product;
-      logic signed [TOTAL_BITS-1:0] total;
+      logic signed [SUM-1:0] total;
       wire signed [WIDE-1:0] wide = WIDE'(total);
       wire [WIDE-SHIFT-1:0] shifted = wide[WIDE-1:SHIFT];
-      wire unused = &{1'b0, row_2[lane*LANE+:MULTIPLIER_BITS], addend, product, wide};  // bits beyond TOTAL_BITS
+      wire unused = &{1'b0, row_2[lane*LANE+:MULTIPLIER_BITS], addend, product, wide};  // bits beyond SUM
       logic [OUT_BITS-1:0] clamped;
       if (LO == LEAST && HI == MOST) begin : gen_all  // clamped where the bits above do not repeat the sign
         wire negative = shifted[WIDE-SHIFT-1];
@@ -101,7 +104,7 @@ module rescale #(
       always_ff @(posedge clk) begin
         if (step) begin
           product <= PRODUCT'(multiplier * number);
-          total <= TOTAL_BITS'(product) + TOTAL_BITS'(addend);
+          total <= SUM'(product) + SUM'(addend);
           out_data[lane*OUT_BITS+:OUT_BITS] <= clamped;
         end
       end
