@@ -8,6 +8,8 @@ import json
 import os
 from pathlib import Path
 
+from bitlens.results.trainings import TRAININGS
+
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
 EXAMPLE = """bitlens reproduce recurrent --data DIR -o recurrent.json               trains, compiles and evaluates row by row
@@ -19,9 +21,7 @@ EXAMPLE = """bitlens reproduce recurrent --data DIR -o recurrent.json           
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
-    parser.add_argument(
-        "table", metavar="TABLE", help="faces, recurrent, fcn, dorefa, balanced, pretrained, joins or beyond"
-    )
+    parser.add_argument("table", metavar="TABLE", help=", ".join(["faces", *TRAININGS]))
     parser.add_argument(
         "--data", metavar="DIR", type=Path, help="folder of the data, or of the folders of all data sets"
     )

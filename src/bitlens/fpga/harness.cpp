@@ -9,24 +9,13 @@
 #include <string>
 
 #include "Vtop.h"
+#include "pauses.h"
 #include "ports.h"
 #include "verilated.h"
 #include "verilated_sym_props.h"
 #include "verilated_syms.h"
 
 namespace {
-
-// xorshift32: pauses must be the same on every machine
-struct Random {
-  uint32_t state;
-  uint32_t next() {
-    state ^= state << 13;
-    state ^= state >> 17;
-    state ^= state << 5;
-    return state;
-  }
-  bool pause(uint32_t per_256) { return (next() & 255) < per_256; }
-};
 
 struct Circuit {
   VerilatedContext context;
@@ -90,12 +79,12 @@ int64_t bitlens_run(void* handle, const uint8_t* in, int64_t beats, uint8_t* con
   *done = 0;
   bool offered = false;
   for (; cycle < most && *done < images; ++cycle) {
-    if (!offered && taken < beats && !(pause_in != 0 && random.pause(pause_in))) {
+    if (!offered && taken < beats && !random.pause(pause_in)) {
       std::memcpy(&top.s_data, in + taken * static_cast<int64_t>(sizeof top.s_data), sizeof top.s_data);
       offered = true;
     }
     top.s_valid = offered;
-#define OUTPUT(i) top.m##i##_ready = !(pause_out != 0 && random.pause(pause_out));
+#define OUTPUT(i) top.m##i##_ready = !random.pause(pause_out);
     EACH_OUTPUT
 #undef OUTPUT
     top.eval();

@@ -89,18 +89,20 @@ def _build(root: Path, top: str, sources: list[Path], harness_file: str, ports: 
     include = Path(headers) / "include"
     runtime = _key(_run(["c++", "-v"], root), _COMPILER, sorted(include.glob("*.[ch]*")))
     sources = [*sources, *sorted((root / "sim").glob("*.sv") if structural else [])]
-    harness = (resources.files("bitlens.fpga") / harness_file).read_bytes()
+    own = resources.files("bitlens.fpga")
+    written = {"harness.cpp": (own / harness_file).read_bytes(), "pauses.h": (own / "pauses.h").read_bytes()}
+    written["ports.h"] = ports.encode()
     arguments = [*_VERILATOR, "--prefix", "Vtop", "--top-module", top, f"-GBEHAVIOURAL={int(not structural)}"]
     name = "structural" if structural else "simulation"
-    library = root / "build" / f"{name}-{_key(runtime, harness, ports, arguments, sources)}.so"
+    library = root / "build" / f"{name}-{_key(runtime, *written.values(), arguments, sources)}.so"
     if library.exists():
         return library
     work = library.with_suffix("")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     _run([*verilator, "--cc", *arguments, "--Mdir", str(work), *map(str, sources)], root, environment)
-    write_atomically(work / "ports.h", ports.encode())
-    write_atomically(work / "harness.cpp", harness)
+    for file, content in written.items():
+        write_atomically(work / file, content)
     whole = _link(work, include, cache_folder() / f"verilated-{runtime}.o", "-O0" if structural else "-O1")
     whole.replace(library)
     shutil.rmtree(work)

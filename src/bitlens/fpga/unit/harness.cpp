@@ -5,22 +5,11 @@
 #include <cstring>
 
 #include "Vtop.h"
+#include "pauses.h"
 #include "ports.h"
 #include "verilated.h"
 
 namespace {
-
-// xorshift32: pauses must be the same on every machine
-struct Random {
-  uint32_t state;
-  uint32_t next() {
-    state ^= state << 13;
-    state ^= state >> 17;
-    state ^= state << 5;
-    return state;
-  }
-  bool pause(uint32_t per_256) { return per_256 != 0 && (next() & 255) < per_256; }
-};
 
 struct Unit {
   VerilatedContext context;
