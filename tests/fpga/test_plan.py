@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plans: folds that fill a device or meet a goal."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,10 +10,12 @@ from bitlens.core.grid import Grid
 from bitlens.fpga.devices import load_device
 from bitlens.fpga.network import FpgaError
 from bitlens.fpga.plan import plan
+from bitlens.fpga.project import write_project
 from bitlens.fpga.report import plan_report, render
+from bitlens.fpga.simulate import Simulator
 from bitlens.graph.file import Program
 
-from programs import Builder
+from programs import Builder, random_inputs
 
 
 def chain() -> Program:
@@ -69,3 +73,18 @@ def test_a_layer_without_a_kernel_is_named() -> None:
     sentence = r"^conv0: kernels must be able to hold it, not only hard; add fold$"
     with pytest.raises(FpgaError, match=sentence):
         plan(program, load_device("xc7z045"), kernels=("hard",))
+
+
+@pytest.mark.parametrize("kernel", ["fold", "hard"])
+def test_filters_of_groups(kernel: str, tmp_path: Path) -> None:
+    rng, b = np.random.default_rng(0), Builder()
+    x = b.input((6, 7, 6), Grid.unsigned(2))
+    y = b.steps(b.conv(x, rng, 9, Grid.odd(2), (3, 2), groups=3), rng, Grid.unsigned(2), kind="rising")
+    program = b.program(b.conv(y, rng, 6, Grid.narrow(2), (1, 1), groups=3))
+    found = plan(program, load_device("xc7z020"), kernels=(kernel,))
+    assert [row.macs for row in found.rows if row.op == "conv"] == [4 * 6 * 9 * 12, 4 * 6 * 6 * 3]
+    assert all(row.efficiency <= 1 / 3 for row in found.rows)
+    images = random_inputs(program, 4, 1)["image"]
+    simulator = Simulator(found.network, write_project(found.network, tmp_path))
+    for pauses in ((0.0, 0.0), (0.5, 0.5)):
+        assert np.array_equal(simulator.run(images, pauses=pauses).outputs["conv2"], program.run(images)["conv2"])

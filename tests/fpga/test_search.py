@@ -14,6 +14,7 @@ from bitlens.fpga.devices import load_device
 from bitlens.fpga.estimate import element_cost
 from bitlens.fpga.folding import KERNELS, Fold
 from bitlens.fpga.lower import lower_program
+from bitlens.fpga.lower.conv import dense_shape, is_dense
 from bitlens.fpga.lower.windows import has_windows
 from bitlens.fpga.network import Network
 from bitlens.fpga.search import Search
@@ -33,7 +34,9 @@ def programs(draw: st.DrawFn) -> Program:
     b = Builder()
     x = b.input((size, size, channels), Grid.unsigned(2))
     outputs = draw(st.sampled_from([1, 2, 4]))
-    y = b.steps(b.conv(x, rng, outputs, Grid.odd(1), (1, 1)), rng, Grid.unsigned(2), kind="rising")
+    groups = draw(st.sampled_from([1, 2])) if channels % 2 == outputs % 2 == 0 else 1
+    first = b.conv(x, rng, outputs, Grid.odd(1), (1, 1), groups=groups)
+    y = b.steps(first, rng, Grid.unsigned(2), kind="rising")
     between = draw(st.sampled_from(["nothing", "pool", "sum"]))
     if between == "pool":
         y = b.op("max_pool", y, **window_attrs((2, 2), stride=(1, 1), pads=(0, 0, 0, 0)))
@@ -48,15 +51,15 @@ def all_foldings(program: Program) -> list[dict[str, Fold]]:
     """Every fold of every convolution and pool."""
     choices = []
     for node in program.graph:
-        if node.op == "conv":
-            outputs, high, _, depth = node.attrs["weights"].shape
+        if is_dense(node):
+            outputs, high, _, depth = dense_shape(node)
             several = [lanes for lanes in range(1, depth + 1) if depth % lanes == 0]
             if has_windows(node, *program.graph.value(node.inputs[0]).shape[:2]):
                 several += [high * lanes for lanes in several if depth % (high * lanes)]
             choices.append(
                 [(node.name, Fold(pe, simd)) for pe in range(1, outputs + 1) if outputs % pe == 0 for simd in several]
             )
-        elif node.op in ("max_pool", "add"):
+        elif node.op in ("conv", "max_pool", "add"):
             channels = program.graph.value(node.inputs[0]).shape[2]
             choices.append(
                 [None, *((node.name, Fold(lanes)) for lanes in range(1, channels + 1) if channels % lanes == 0)]

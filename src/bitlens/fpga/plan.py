@@ -186,10 +186,11 @@ def _describe(program: Program, device: Device, folding: dict[str, Fold], networ
                 continue
             p = element.parameters
             weight_bits = p["WEIGHT_BITS"] if element.sums is None else element.sums[1].weight_bits
-            macs, bits = element.cycles * p["PE"] * p["SIMD"], (weight_bits, p["IN_BITS"])
+            done = element.cycles * p["PE"] * p["SIMD"]  # with those of zeros between groups
+            macs, bits = done // ops[layer].attrs["groups"], (weight_bits, p["IN_BITS"])
             if max(bits) <= 4:
                 products, multipliers = products + macs, multipliers + p["PE"] * p["SIMD"]
-            efficiency = element.cycles / cycles
+            efficiency = element.cycles / cycles * macs / done
         op = ops[layer].op if layer else ""
         rows.append(Row(layer, op, folding.get(layer), busy, cost, macs, bits, efficiency))
     cost = network_cost(network, device)

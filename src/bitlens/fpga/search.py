@@ -18,6 +18,7 @@ from bitlens.fpga.devices import Device
 from bitlens.fpga.estimate import element_cost
 from bitlens.fpga.folding import Fold
 from bitlens.fpga.lower.circuit import Circuit
+from bitlens.fpga.lower.conv import dense_shape, is_dense
 from bitlens.fpga.lower.program import lower_node
 from bitlens.fpga.lower.windows import has_windows
 from bitlens.fpga.network import Element, Stream
@@ -114,9 +115,9 @@ class Search:
                 depth = _shape(self.graph.value(node.inputs[0]).shape)[2]
                 found |= {height * width * taps * depth // lanes for lanes in _divisors(depth)}
             for fold in self._folds(node):
-                if fold is not None and _is_dense(node):
+                if fold is not None and is_dense(node):
                     found.add(_busy(node, fold, height * width))
-            if _is_dense(node):  # columns of a hard-wired layer
+            if is_dense(node):  # columns of a hard-wired layer
                 wide, stride, dilation = (node.attrs[name][1] for name in ("kernel", "stride", "dilation"))
                 found.add(height * ((width - 1) * stride + (wide - 1) * dilation + 1))
         (name,) = self.graph.inputs
@@ -125,7 +126,7 @@ class Search:
 
     def blocked(self, pace: int) -> str:
         """The first matrix layer that none of the kernels can hold at a pace; "kernels" where each has one."""
-        layers = (node for node in self.graph if _is_dense(node))
+        layers = (node for node in self.graph if is_dense(node))
         return next((node.name for node in layers if not (self._folds(node) or self._hard(node, pace))), "kernels")
 
     def least(self, pace: int, most: Cost | None = None) -> Found | None:
@@ -197,12 +198,12 @@ class Search:
 
     def _find_folds(self, node: Node) -> list[Fold | None]:
         """All folds of a layer; None leaves it on the lanes that come."""
-        if not _is_dense(node):
+        if not is_dense(node):
             source = self.graph.value(node.inputs[0]) if node.inputs else None
             if source is None or node.op in ("flatten", "concat", "crop"):
                 return [None]
             return [None, *(Fold(lanes) for lanes in _divisors(_shape(source.shape)[2]))]
-        outputs, high, _, depth = node.attrs["weights"].shape
+        outputs, high, wide, depth = dense_shape(node)
         inputs = set(_divisors(depth))
         if has_windows(node, *_shape(self.graph.value(node.inputs[0]).shape)[:2]):
             inputs |= {high * lanes for lanes in _divisors(depth)}
@@ -211,30 +212,30 @@ class Search:
         if "fold" in self.kernels:
             folds += [Fold(pe, simd) for pe, simd in every]
         if "lutrom" in self.kernels:
-            taps = high * node.attrs["weights"].shape[2]
-            words = {(pe, simd): outputs // pe * (taps * depth // simd) for pe, simd in every}
+            words = {(pe, simd): outputs // pe * (high * wide * depth // simd) for pe, simd in every}
             folds += [Fold(pe, simd, "lutrom") for pe, simd in every if words[pe, simd] <= _SHALLOW]
         return folds
 
     def _hard(self, node: Node, pace: int) -> list[Fold]:
         """The hard-wired form, where the pace asks for most of a layer's products at once, or for more than any fold gives."""
-        outputs, high, wide, depth = node.attrs["weights"].shape
+        outputs, high, wide, depth = dense_shape(node)
         height, width, _ = _shape(self.graph.value(node.inputs[0]).shape)
         rows, columns, _ = _shape(self.graph.value(node.output).shape)
-        if "hard" not in self.kernels or outputs * high * wide * depth > _MOST_CONSTANTS:
+        if "hard" not in self.kernels or node.attrs["weights"].size > _MOST_CONSTANTS:
             return []
         if not has_windows(node, height, width) and high * wide > 1:
             return []
         stride, dilation = node.attrs["stride"][1], node.attrs["dilation"][1]
         busy = max(height * width, rows * ((columns - 1) * stride + (wide - 1) * dilation + 1))
-        folded = min((_busy(node, fold, rows * columns) for fold in self._folds(node) if fold is not None), default=0)
+        folds = [_busy(node, fold, rows * columns) for fold in self._folds(node) if fold is not None]
+        folded = min(folds, default=pace + 1)
         asked = busy <= pace and (pace <= _HARD_PACE * busy or pace < folded)
         return [Fold(outputs, high * wide * depth, "hard")] if asked else []
 
     def _fast(self, node: Node, inputs: tuple[Stream, ...], pace: int) -> Iterator[Fold | None]:
         """Folds that keep the pace: all of a small layer, those of at most twice the multipliers it takes of a large one."""
         folds = self._folds(node)
-        if not _is_dense(node):
+        if not is_dense(node):
             widest = max((stream.lanes for stream in inputs), default=1)
             narrow = [fold for fold in folds if fold is not None and self._part(node, fold, inputs).cycles <= pace]
             yield None
@@ -278,12 +279,8 @@ def _undominated(several: list[Found]) -> list[Found]:
 
 
 def _busy(node: Node, fold: Fold, pixels: int) -> int:
-    outputs, high, wide, depth = node.attrs["weights"].shape
+    outputs, high, wide, depth = dense_shape(node)
     return int(pixels * high * wide * depth * outputs // (fold.pe * fold.simd))
-
-
-def _is_dense(node: Node) -> bool:
-    return node.op == "conv" and node.attrs["groups"] == 1
 
 
 @cache

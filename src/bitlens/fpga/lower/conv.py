@@ -20,17 +20,28 @@ from bitlens.fpga.products import Products, pe_latency
 from bitlens.fpga.wiring import fixed_size
 from bitlens.graph.graph import Node
 
-__all__ = ["dense_weights", "lower_conv"]
+__all__ = ["dense_shape", "dense_weights", "is_dense", "lower_conv"]
 
 IntArray = npt.NDArray[np.int64]
 
 
 def lower_conv(circuit: Circuit, node: Node) -> None:
     """A convolution, with the step table behind it where that alone reads its sums."""
+    return _lower_dense(circuit, node) if is_dense(node) else _lower_depthwise(circuit, node)
+
+
+def is_dense(node: Node) -> bool:
+    """Whether a layer becomes a matrix-vector unit: a convolution, unless every channel has one filter of its own."""
+    if node.op != "conv":
+        return False
     outputs, _, _, depth = node.attrs["weights"].shape
-    if node.attrs["groups"] == outputs > 1 and depth == 1 and circuit.channels(node.inputs[0]) == outputs:
-        return _lower_depthwise(circuit, node)
-    return _lower_dense(circuit, node)
+    return not (node.attrs["groups"] == outputs > 1 and depth == 1)
+
+
+def dense_shape(node: Node) -> tuple[int, int, int, int]:
+    """The shape of `dense_weights`."""
+    outputs, kh, kw, depth = node.attrs["weights"].shape
+    return outputs, kh, kw, node.attrs["groups"] * depth
 
 
 def dense_weights(node: Node) -> npt.NDArray[Any]:
