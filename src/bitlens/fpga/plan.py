@@ -6,7 +6,8 @@ plan(program, load_device("xc7z030"), lut_share=0.7).folding
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 
 from bitlens.fpga.cost import Cost
 from bitlens.fpga.devices import Device, device_names, load_device
@@ -21,6 +22,7 @@ from bitlens.graph.file import Program
 __all__ = ["Plan", "Row", "Totals", "plan"]
 
 _MOST_TRIES = 8
+_ENDLESS = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -115,25 +117,12 @@ def plan(
     Raises:
         FpgaError: nothing fits; says by how much, and what would.
     """
-    share = lut_share if lut_share is not None else 0.7 if frames_per_second is None else 1.0
-    most = Cost(int(share * device.lut), device.ff, device.bram.count, device.dsp)
     search = Search(program, device, target_of(device), kernels)
-    wanted = limit = None if frames_per_second is None else int(clock_mhz * 1e6 / frames_per_second)
-    queues = Cost()  # what queues take beyond two beats: they are sized in the whole circuit only
-    for _ in range(_MOST_TRIES):
-        found = search.fastest(most - queues)[1] if wanted is None else search.least(wanted, most - queues)
-        if found is None:
-            break
-        network = lower_program(program, found.folding, search.target)
-        described = _describe(program, device, found.folding, network, clock_mhz)
-        cost, cycles = described.totals.cost, described.totals.cycles
-        if not cost.fits(most):
-            queues = cost - found.cost
-        elif wanted is None or limit is None or cycles <= limit:
-            return described
-        else:  # elements wait for one another: be so much faster
-            wanted = min(wanted - 1, wanted * limit // cycles)
-    raise FpgaError(_refusal(search, most - queues, frames_per_second, clock_mhz))
+    goal = _Goal(frames_per_second, clock_mhz, lut_share)
+    found = _fitting(search, goal.cells(device), goal.cycles, clock_mhz)
+    if found is None:
+        raise FpgaError(_refusal(search, goal))
+    return found
 
 
 def target_of(device: Device) -> str:
@@ -141,32 +130,95 @@ def target_of(device: Device) -> str:
     return device.family if device.family in TARGETS else "generic"
 
 
-def _refusal(search: Search, most: Cost, frames_per_second: float | None, clock_mhz: float) -> str:
-    """Why nothing fits, and what would."""
-    device, hertz = search.device, clock_mhz * 1e6
-    wanted = search.paces[-1] if frames_per_second is None else int(hertz / frames_per_second)
-    least = search.least(wanted)
-    if least is None:
-        pace, found = search.fastest(Cost(*[1 << 62] * 4))
+@dataclass(frozen=True)
+class _Goal:
+    """What is asked for."""
+
+    frames_per_second: float | None
+    clock_mhz: float
+    lut_share: float | None
+
+    @property
+    def cycles(self) -> int | None:
+        """From image to image at most."""
+        return None if self.frames_per_second is None else int(self.clock_mhz * 1e6 / self.frames_per_second)
+
+    @property
+    def share(self) -> float:
+        """Of the lookup tables."""
+        return self.lut_share if self.lut_share is not None else 0.7 if self.frames_per_second is None else 1.0
+
+    def cells(self, device: Device) -> Cost:
+        """What may be used of a device."""
+        return Cost(int(self.share * device.lut), device.ff, device.bram.count, device.dsp)
+
+
+def _fitting(search: Search, most: Cost, limit: int | None, clock_mhz: float) -> Plan | None:
+    """The smallest plan of at most `limit` cycles that fits into `most`, or the fastest one; None where nothing does."""
+    found = _settle(search, most, limit, clock_mhz)
+    if found is None and limit is not None:  # the smallest kept growing
+        fastest = _settle(search, most, None, clock_mhz)
+        return fastest if fastest is not None and fastest.totals.cycles <= limit else None
+    return found
+
+
+def _settle(search: Search, most: Cost, limit: int | None, clock_mhz: float) -> Plan | None:
+    """Search again until the whole circuit, with its queues and waits, keeps what the search was told."""
+    wanted = limit
+    queues = Cost()  # what queues take beyond two beats: they are sized in the whole circuit only
+    for _ in range(_MOST_TRIES):
+        found = search.fastest(most - queues)[1] if wanted is None else search.least(wanted, most - queues)
         if found is None:
-            return f"{search.blocked(pace)}: kernels must be able to hold it, not only {', '.join(search.kernels)}; add fold"
-        if frames_per_second is not None:
-            most_frames = hertz / pace
-            return f"goal: must be at most {most_frames:,.0f} frames a second at {clock_mhz:g} MHz, not {frames_per_second:g}"
-        least = found
-    remedies = []
-    pace, found = search.fastest(most)
-    if frames_per_second is not None and found is not None:
-        remedies.append(f"{hertz / pace:,.0f} frames a second fit")
-    devices = sorted((load_device(name) for name in device_names()), key=lambda other: other.lut)
-    for other in devices:
-        if other.family == device.family and least.cost.fits(Cost(other.lut, other.ff, other.bram.count, other.dsp)):
-            remedies.append(f"{other.name} holds it")
             break
+        network = lower_program(search.program, found.folding, search.target)
+        described = _describe(search.program, search.device, found.folding, network, clock_mhz)
+        cost, cycles = described.totals.cost, described.totals.cycles
+        if not cost.fits(most):
+            queues = cost - found.cost
+        elif wanted is None or limit is None or cycles <= limit:
+            return described
+        else:  # elements wait for one another: be so much faster
+            wanted = min(wanted - 1, wanted * limit // cycles)
+    return None
+
+
+def _refusal(search: Search, goal: _Goal) -> str:
+    """Why nothing fits, and what would: every remedy has been planned."""
+    device, clock_mhz = search.device, goal.clock_mhz
+    if search.least(_ENDLESS) is None:
+        kernels = ", ".join(search.kernels)
+        return f"{search.blocked(_ENDLESS)}: kernels must be able to hold it, not only {kernels}; add fold"
+    fastest = None if goal.cycles is None else _settle(search, goal.cells(device), None, clock_mhz)
+    frames = _round_down(fastest.totals.frames_per_second) if fastest is not None else ""
+    least = _settle(search, Cost(*[_ENDLESS] * 4), _ENDLESS if goal.cycles is None else goal.cycles, clock_mhz)
+    if least is None and frames:
+        return f"goal: must be at most {frames} frames a second at {clock_mhz:g} MHz, not {goal.frames_per_second:g}"
+    least = least or _settle(search, Cost(*[_ENDLESS] * 4), _ENDLESS, clock_mhz)
+    assert least is not None
+    need, remedies = least.totals.cost, [f"{frames} frames a second fit"] if frames else []
+    percent = ceil(100 * need.lut / device.lut)
+    if goal.share < percent / 100 <= 1 and _holds(search, device, replace(goal, lut_share=percent / 100)):
+        remedies.append(f"--luts {percent}% holds it")
+    devices = sorted((load_device(name) for name in device_names()), key=lambda other: other.lut)
+    likely = (d for d in devices if d != device and d.family == device.family and need.fits(goal.cells(d)))
+    found = next((d for d in likely if _holds(search, d, goal)), None)
+    if found is not None:
+        remedies.append(f"{found.name} holds it")
     return (
-        f"{device.name}: circuit must fit {_cells(most)}, not need {_cells(least.cost)}; "
+        f"{device.name}: circuit must fit {_cells(goal.cells(device))}, not need {_cells(need)}; "
         f"{', '.join(remedies) if remedies else 'take fewer bits or channels'}"
     )
+
+
+def _holds(search: Search, device: Device, goal: _Goal) -> bool:
+    """Whether a device meets the goal with the same program."""
+    if device != search.device:
+        search = Search(search.program, device, target_of(device), search.kernels)
+    return _fitting(search, goal.cells(device), goal.cycles, goal.clock_mhz) is not None
+
+
+def _round_down(frames: float) -> str:
+    return f"{int(frames):,}" if frames >= 1 else f"{int(frames * 1e6) / 1e6:g}"
 
 
 def _cells(cost: Cost) -> str:

@@ -80,7 +80,8 @@ class Search:
     """
 
     def __init__(self, program: Program, device: Device, target: str, kernels: tuple[str, ...] = ("fold",)) -> None:
-        self.graph, self.device, self.target, self.kernels = program.graph, device, target, kernels
+        self.program, self.graph = program, program.graph
+        self.device, self.target, self.kernels = device, target, kernels
         self.nodes = list(program.graph)
         self._products: dict[tuple[str, int, bool, str], tuple[Products, tuple[int, int]]] = {}
         self._all_folds: dict[str, list[Fold | None]] = {}
