@@ -28,14 +28,19 @@ from programs import Builder
 
 
 def test_the_circuit_takes_descriptors_apart_as_they_are_packed() -> None:
-    text = (UNIT_RTL / "unit.sv").read_text()
-    order = re.search(r"assign \{(last,.*?)\} = descriptor\[DESCRIPTOR-1:0\]", text, re.S)
-    assert order is not None
-    names = [{"table_address": "table"}.get(name, name) for name in re.findall(r"\w+", order.group(1))]
-    assert names == [name for name, _ in FIELDS]
-    width = re.search(r"localparam DESCRIPTOR = (\d+);", text)
-    assert width is not None
-    assert int(width.group(1)) == sum(bits for _, bits in FIELDS)
+    layer, sequence, unit = ((UNIT_RTL / f"{name}.sv").read_text() for name in ("unit_layer", "unit_sequence", "unit"))
+    orders = [
+        re.search(r"assign \{(source1,.*?)\} = fields;", layer, re.S),
+        re.search(r"assign \{(last,.*?)\} = descriptor\[OWN-1:0\]", sequence, re.S),
+    ]
+    names = [re.findall(r"\w+", order.group(1)) if order else [] for order in orders]
+    every = [{"table_address": "table"}.get(name, name) for several in names for name in several]
+    assert every == [name for name, _ in FIELDS]
+    split = len(names[0])
+    for text, name, fields in ((unit, "FIELDS", FIELDS[:split]), (sequence, "OWN", FIELDS[split:])):
+        width = re.search(rf"localparam {name} = (\d+);", text)
+        assert width is not None
+        assert int(width.group(1)) == sum(bits for _, bits in fields)
 
 
 @given(st.data(), st.sampled_from([4, 16, 64]))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The instruction word of a layer: its fields, in the order and width in which `rtl/unit.sv` takes them apart."""
+"""The instruction word of a layer: its fields, in the order and width in which the circuit takes them apart."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from bitlens.fpga.network import FpgaError
 
 __all__ = ["DESCRIPTOR_BITS", "FIELDS", "descriptor_words", "pack_descriptor", "unpack_descriptor"]
 
-FIELDS = (  # name and bits, the highest first; what they mean stands in rtl/unit.sv
-    ("last", 1),
+FIELDS = (  # name and bits, the highest first; what they mean stands in rtl/unit_layer.sv and, from "last" on, unit_sequence.sv
     *((name, 32) for name in ("source1", "source2", "pitch1", "pitch2", "words1", "words2")),
     *((name, 16) for name in ("height", "width")),
     *((name, 8) for name in ("folds1", "folds2")),
@@ -22,11 +21,12 @@ FIELDS = (  # name and bits, the highest first; what they mean stands in rtl/uni
     *((name, 8) for name in ("pad_top", "pad_left")),
     *((f"{name}_{axis}", 8) for name in ("step", "pool", "advance") for axis in "hw"),
     ("reach_h", 16),
-    *((name, 32) for name in ("weights", "weight_words", "table", "table_words")),
     *(("digits", 3), ("twice", 1), ("gain", 16), ("offset", 32), ("diagonal", 1)),
     *(("beats", 16), ("fold_words", 16), ("slots", 8), ("row_words", 16), ("pixel_words", 16)),
     *(("out_height", 16), ("out_width", 16), ("out_folds", 8), ("channels", 16), ("groups", 16)),
-    *(("bits", 4), ("out_planes", 5), ("floor", 8), ("result", 32), ("result_words", 32)),
+    *(("bits", 4), ("out_planes", 5), ("floor", 8)),
+    ("last", 1),
+    *((name, 32) for name in ("weights", "weight_words", "table", "table_words", "result", "result_words")),
 )
 DESCRIPTOR_BITS = sum(bits for _, bits in FIELDS)
 _SIGNED = ("gain", "offset")  # two's complement

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the unit does, in numpy: slow, obvious, without a clock. It reads descriptors and words, as `rtl/unit.sv` does."""
+"""What the unit does, in numpy: slow, obvious, without a clock. It reads descriptors and words, as the circuit does."""
 
 from __future__ import annotations
 

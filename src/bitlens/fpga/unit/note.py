@@ -17,7 +17,8 @@ concatenate, convolve, requantize, pool. The integers are those of `program.bitl
 | path | what |
 |---|---|
 | `rtl/accelerator.v` | the top level: the unit at this program's size |
-| `rtl/unit.sv` | the unit: the memory port and the fields of a layer's descriptor are described in its head |
+| `rtl/unit.sv` | the unit, with the memory port |
+| `rtl/unit_sequence.sv`, `rtl/unit_layer.sv` | what the fields of a layer's descriptor mean |
 | other `rtl/*.sv` | its parts, each with equation, latency, throughput and ports |
 | `memory.bin` | what memory must hold from word 0: descriptors, weights, tables, little-endian |
 | `unit.json` | where the input goes and where the outputs come; the descriptors' fields |

@@ -20,7 +20,11 @@ from bitlens.fpga.verilog import instance, module_head
 __all__ = ["UNIT_RTL", "unit_sources", "write_unit"]
 
 UNIT_RTL = resources.files("bitlens.fpga") / "unit" / "rtl"
-_OWN = ("unit", "unit_array", "unit_collect", "unit_loops", "unit_pe", "unit_rows", "unit_search")
+_OWN = (
+    "unit",
+    *("unit_array", "unit_collect", "unit_layer", "unit_load", "unit_loops", "unit_pe"),
+    *("unit_results", "unit_rows", "unit_search", "unit_sequence"),
+)
 _SHARED = ("delay", "digit_sum", "fifo", "leaf")
 _SHARED_OF = {"xc7": ("ternary_xc7", "carry_xc7"), "ecp5": ("add_ecp5",)}  # by target
 _PORTS = (  # direction, bits (0: a word of memory), name
