@@ -42,6 +42,33 @@ def test_make_and_simulate(model: str, tmp_path: Path, capsys: pytest.CaptureFix
     assert json.loads(capsys.readouterr().out)["mismatches"] > 0
 
 
+@pytest.mark.parametrize(
+    ("device", "shape"), [("xc7z020", []), ("lfe5u-25f", []), ("xc7z020", ["--shape", "unit", "--array", "2x4"])]
+)
+def test_structural_bodies(
+    model: str, device: str, shape: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "circuit"
+    assert main(["fpga", model, "-o", str(folder), "--device", device, *shape]) == 0
+    simulate = ["fpga", "simulate", str(folder), "--count", "3", "--stalls", "0.3", "--backend", "golden"]
+    capsys.readouterr()
+    reports = []
+    for words in ([], ["--structural"]):
+        assert main([*simulate, *words, "--json"]) == 0
+        reports.append(json.loads(capsys.readouterr().out))
+        assert json.loads((folder / "report.json").read_text())["simulated"]["structural"] == bool(words)
+    assert [(report["structural"], report["mismatches"]) for report in reports] == [(False, 0), (True, 0)]
+    assert [reports[0][key] for key in ("cycles", "latency_cycles", "codes")] == [
+        reports[1][key] for key in ("cycles", "latency_cycles", "codes")
+    ]
+    assert main([*simulate, "--structural"]) == 0
+    assert ", each compared with the golden's, structural bodies, both sides" in capsys.readouterr().out
+    cells = folder / "sim" / "cells.sv"
+    cells.write_text(cells.read_text().replace("in[0] ? of2[1]", "in[0] ? of2[0]"))
+    assert main(simulate) == 0  # which names no primitives
+    assert main([*simulate, "--structural"]) == 1
+
+
 def test_one_unit_for_all_layers(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = str(tmp_path / "unit")
     make = ["fpga", model, "-o", folder, "--device", "xc7z020", "--shape", "unit", "--array", "2x4"]

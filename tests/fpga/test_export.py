@@ -37,9 +37,19 @@ def program() -> Program:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    found = plan(program(), load_device("xc7z020"))
-    return export_project(found, program(), tmp_path_factory.mktemp("fpga") / "circuit")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A project for a device of every family whose bodies name primitives."""
+    root = tmp_path_factory.mktemp("fpga")
+    devices = {"xc7": "xc7z020", "ecp5": "lfe5u-25f"}
+    return {
+        family: export_project(plan(program(), load_device(name)), program(), root / family)
+        for family, name in devices.items()
+    }
+
+
+@pytest.fixture
+def folder(folders: dict[str, Path]) -> Path:
+    return folders["xc7"]
 
 
 def test_what_it_holds(folder: Path) -> None:
@@ -95,11 +105,23 @@ def run(command: list[str], folder: Path, environment: dict[str, str] | None = N
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize(("simulator", "pauses"), [("verilator", 0), ("verilator", 40), ("iverilog", 40)])
-def test_the_testbench_passes_and_can_fail(folder: Path, simulator: str, pauses: int) -> None:
+@pytest.mark.parametrize(
+    ("family", "simulator", "pauses", "bodies"),
+    [
+        ("xc7", "verilator", 0, "behavioural"),
+        ("ecp5", "verilator", 40, "structural"),
+        ("xc7", "iverilog", 40, "behavioural"),
+        ("xc7", "iverilog", 40, "structural"),
+        ("ecp5", "iverilog", 40, "structural"),
+    ],
+)
+def test_the_testbench_passes_and_can_fail(
+    folders: dict[str, Path], family: str, simulator: str, pauses: int, bodies: str
+) -> None:
+    folder = folders[family]
     command, environment = find_verilator()
     environment["PATH"] = f"{Path(command[0]).parent}:{environment['PATH']}"
-    code, said, errors = run(["bash", "testbench/run.sh", simulator, str(pauses)], folder, environment)
+    code, said, errors = run(["bash", "testbench/run.sh", simulator, str(pauses), bodies], folder, environment)
     assert code == 0, errors
     assert re.search(r"PASS: 2 images, every beat as golden, \d+ cycles", said)
     again = {"verilator": ["build/testbench/Vtestbench"], "iverilog": ["vvp", "-n", "build/testbench.vvp"]}[simulator]
@@ -108,6 +130,33 @@ def test_the_testbench_passes_and_can_fail(folder: Path, simulator: str, pauses:
     assert code != 0
     assert re.search(r"m1_axis beat \d+: must be [0-9a-f]+, not [0-9a-f]+", said)
     assert "FAIL: 1 beats differ" in said + errors
+
+
+@pytest.mark.parametrize("family", ["xc7", "ecp5"])
+def test_structural_bodies_are_those_of_the_primitives(folders: dict[str, Path], family: str) -> None:
+    """A primitive that does something else is seen by the testbench, but only where bodies are structural."""
+    folder = folders[family]
+    cells = folder / "sim" / "cells.sv"
+    text = cells.read_text()
+    old, new = {"xc7": ("S[0] ? c0 :", "S[0] ? DI[1] :"), "ecp5": ("S1 = p1 ^ c1", "S1 = p1")}[family]
+    assert text.count(old) == 1
+    cells.write_text(text.replace(old, new))
+    try:
+        codes = [
+            run(["bash", "testbench/run.sh", "iverilog", "0", body], folder)[0]
+            for body in ("behavioural", "structural")
+        ]
+    finally:
+        cells.write_text(text)
+    assert codes[0] == 0 != codes[1]
+
+
+def test_a_word_that_the_testbench_does_not_know(folder: Path) -> None:
+    for words, sentence in (
+        (["vcs"], "run.sh: simulator must be verilator or iverilog, not vcs"),
+        (["iverilog", "0", "fast"], "run.sh: bodies must be behavioural or structural, not fast"),
+    ):
+        assert run(["bash", "testbench/run.sh", *words], folder) == (2, "", sentence + "\n")
 
 
 @pytest.mark.parametrize("top", ["accelerator", "testbench"])

@@ -17,7 +17,8 @@ EXAMPLE = """bitlens fpga m.bitlens -o circuit --device xc7z030              the
   bitlens fpga m.bitlens -o circuit --device lfe5u-85f --luts 50% --clock 100
   bitlens fpga m.bitlens -o circuit --device xc7z020 --shape unit --array 16x16   one unit runs layer by layer
   bitlens fpga simulate circuit --count 100                       random images; ends with "0 mismatching codes"
-  bitlens fpga simulate circuit --images cifar10 --count 1000 --stalls 0.5"""
+  bitlens fpga simulate circuit --images cifar10 --count 1000 --stalls 0.5
+  bitlens fpga simulate circuit --count 4 --structural            the bodies that synthesis takes, primitives too"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     simulate.add_argument("--count", metavar="N", type=int, help="how many of them, evenly spread (random: 16)")
     simulate.add_argument("--stalls", metavar="P", type=float, default=0.0, help="both sides pause so often, 0 to 1")
+    simulate.add_argument(
+        "--structural",
+        action="store_true",
+        help="simulate the elements' bodies of the device's family, its primitives too, not those that simulate fast:\n"
+        "the same integers in the same cycles, but slow: for few images",
+    )
     simulate.add_argument("--seed", metavar="N", type=int, default=1, help="of pauses and random images")
     simulate.add_argument("--backend", choices=["engine", "golden"], default="engine", help="what to compare with")
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
@@ -169,6 +176,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
         count=arguments.count,
         stalls=arguments.stalls,
         seed=arguments.seed,
+        structural=arguments.structural,
         backend=arguments.backend,
         progress=True,
     )

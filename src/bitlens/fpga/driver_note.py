@@ -31,13 +31,14 @@ weights and thresholds are in the circuit, no memory is needed outside. The inte
 | `rtl/top.sv` | the circuit: one instance an element, wires between them, no logic |
 | other `rtl/*.sv` | the elements, each with equation, latency, throughput and ports in its head |
 | `memory/*.hex` | contents of the ROMs, a word a line (`$readmemh`); their paths are from this folder |
-| `testbench/` | images in, every beat compared: `bash testbench/run.sh [verilator or iverilog] [pauses in percent]` |
+| `testbench/` | images in, every beat compared: `bash testbench/run.sh [verilator or iverilog] [pauses, percent] [structural]` |
+| `sim/` | what primitives of the device do, for `structural`; empty where the circuit names none |
 | `scripts/`, `constraints/` | synthesis, placement, Vivado, where they know the device; templates of constraints |
 | `report.html`, `report.json` | folds, cells, cycles and efficiency of every layer |
 | `network.json`, `program.bitlens` | the circuit and the program, for `bitlens fpga simulate` on this folder |
 
 `bitlens fpga simulate . --count 100` simulates the circuit with Verilator and compares every integer with the
-program's.
+program's; with `--structural` it simulates the bodies that synthesis takes, not those that simulate fast.
 
 ## Clock and reset
 

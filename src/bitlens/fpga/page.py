@@ -94,11 +94,12 @@ def _clocks(report: Report) -> str:
     busy = (
         f", {simulated['efficiency']:.1%} of the low-bit multipliers busy end to end" if simulated["efficiency"] else ""
     )
+    bodies = ", structural bodies" if simulated.get("structural") else ""
     return (
         table
         + note
         + (
-            f"<p>Simulated: {simulated['images']:,} images, {simulated['mismatches']:,} mismatching integers, "
+            f"<p>Simulated{bodies}: {simulated['images']:,} images, {simulated['mismatches']:,} mismatching integers, "
             f"{simulated['cycles']:,.1f} cycles from image to image, "
             f"{simulated['latency_cycles']:,} to the first result{busy}.</p>"
         )

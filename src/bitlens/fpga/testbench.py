@@ -3,17 +3,20 @@
 
 bash testbench/run.sh                 # Verilator
 bash testbench/run.sh iverilog 50     # Icarus Verilog, both sides pause half of the time
+bash testbench/run.sh iverilog 0 structural    # the bodies that synthesis takes
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import indent
 
 import numpy as np
 import numpy.typing as npt
 
 from bitlens.core.files import write_atomically
+from bitlens.fpga.find_tool import find_tool
 from bitlens.fpga.network import Network, Stream
 from bitlens.fpga.shell import container_bits, edge_bytes
 from bitlens.fpga.verilog import instance
@@ -24,21 +27,34 @@ IntArray = npt.NDArray[np.int64]
 
 _UNUSED = {"awready": 1, "wready": 1, "bresp": 2, "bvalid": 1, "arready": 1, "rresp": 2}  # outputs and their bits
 
-_RUN = """#!/usr/bin/env bash
-# Run the testbench: run.sh [verilator|iverilog] [pauses in percent]
+_RUN = f"""#!/usr/bin/env bash
+# Run the testbench: run.sh [verilator|iverilog] [pauses in percent] [behavioural|structural]
+# structural: the bodies that synthesis takes, with the device's primitives where sim/ has them; slow to build and to run.
 set -euo pipefail
+shopt -s nullglob
 cd "$(dirname "$0")/.."
 mkdir -p build
-case "${1:-verilator}" in
+sources=(testbench/testbench.sv rtl/*.sv rtl/accelerator.v sim/*.sv)
+case "${{3:-behavioural}}" in
+behavioural) behavioural=1 ;;
+structural) behavioural=0 ;;
+*)
+  echo "run.sh: bodies must be behavioural or structural, not $3" >&2
+  exit 2
+  ;;
+esac
+case "${{1:-verilator}}" in
 verilator)
-  verilator --binary --timing -O3 -Wno-fatal -Wno-lint --top-module testbench --Mdir build/testbench \\
+{indent(find_tool("verilator", "run.sh"), "  ")}
+  "$tool" --binary --timing -O3 -Wno-fatal -Wno-lint --top-module testbench --Mdir build/testbench \\
     -CFLAGS "-std=gnu++20 -fcoroutines" -MAKEFLAGS "VM_PARALLEL_BUILDS=0 OPT_FAST=-O1 OPT_GLOBAL=-O0" \\
-    testbench/testbench.sv rtl/*.sv rtl/accelerator.v
-  build/testbench/Vtestbench "+pauses=${2:-0}"
+    "-GBEHAVIOURAL=$behavioural" "${{sources[@]}}"
+  build/testbench/Vtestbench "+pauses=${{2:-0}}"
   ;;
 iverilog)
-  iverilog -g2012 -s testbench -o build/testbench.vvp testbench/testbench.sv rtl/*.sv rtl/accelerator.v
-  vvp -n build/testbench.vvp "+pauses=${2:-0}"
+{indent(find_tool("iverilog", "run.sh"), "  ")}
+  "$tool" -g2012 -s testbench "-Ptestbench.BEHAVIOURAL=$behavioural" -o build/testbench.vvp "${{sources[@]}}"
+  vvp -n build/testbench.vvp "+pauses=${{2:-0}}"
   ;;
 *)
   echo "run.sh: simulator must be verilator or iverilog, not $1" >&2
@@ -92,7 +108,9 @@ def _module(network: Network, images: int) -> str:
         "// SPDX-License-Identifier: Apache-2.0",
         f"// Made by bitlens: sends {images} images, compares every beat that comes out. +pauses=P: both sides pause P percent",
         "// of the cycles. Run from the project's folder, by testbench/run.sh.",
-        "module testbench;",
+        "module testbench #(",
+        "    parameter BEHAVIOURAL = 1  // 0: the bodies that synthesis takes, with the primitives of sim/",
+        ");",
         "  logic clk, resetn;",
         "  always #1 clk = !clk;",
         "  integer pauses, cycles;",
@@ -125,7 +143,7 @@ def _module(network: Network, images: int) -> str:
         "",
         f"  assign done = {' && '.join(f'got{place} == BEATS{place}' for place in range(len(exits)))};",
         f"  wire [31:0] faults = {' + '.join(f'faults{place}' for place in range(len(exits)))};",
-        *instance("accelerator", "u_accelerator", {"BEHAVIOURAL": 1}, ports),
+        *instance("accelerator", "u_accelerator", {"BEHAVIOURAL": "BEHAVIOURAL"}, ports),
         "",
         "  initial begin",
         "    clk = 1'b0;",

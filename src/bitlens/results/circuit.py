@@ -50,6 +50,7 @@ def simulate_project(
     count: int | None = None,
     stalls: float = 0.0,
     seed: int = 1,
+    structural: bool = False,
     circuits: int | None = None,
     backend: str = "engine",
     progress: bool = False,
@@ -62,14 +63,15 @@ def simulate_project(
         count: how many of them, spread evenly over what there is.
         stalls: how often sender and readers pause, 0 to 1.
         seed: of pauses and random images.
+        structural: simulate the bodies that synthesis takes, with primitives of the device where its family has such bodies.
         circuits: simulated at once; as many as there are cores where None, each with at least 4 images.
         backend: "engine" or "golden", what the circuit is compared with.
         progress: show a bar on standard error.
 
     Returns:
         {"images", "codes", "mismatches", "first", "cycles", "latency_cycles", "build_seconds", "run_seconds",
-        "images_per_second", "stalls"}, "first" naming the first mismatches; "cycles" is None of one image, which the project's
-        report does not get.
+        "images_per_second", "stalls", "structural"}, "first" naming the first mismatches; "cycles" is None of one image, which
+        the project's report does not get.
 
     Raises:
         FpgaError: the folder is none of ours, images do not fit, a tool is missing.
@@ -80,12 +82,12 @@ def simulate_project(
         raise FpgaError(f"count: must be at least 1, not {count}")
     root = Path(folder)
     if (root / "unit.json").is_file():
-        return simulate_unit(root, images, count, stalls, seed, backend, progress)
+        return simulate_unit(root, images, count, stalls, seed, structural, backend, progress)
     network, program = read_network(root), Program.load(root / "program.bitlens")
     array = random_images(program, count or _COUNT, seed) if images is None else read_images(images, program, count)
     with _bar(2, "build", progress) as bar:
         started = time.monotonic()
-        simulator = Simulator(network, root)
+        simulator = Simulator(network, root, structural=structural)
         built = time.monotonic()
         bar.update(2)
     most = max(1, len(array) // _IMAGES_EACH)
@@ -108,6 +110,7 @@ def simulate_project(
         "run_seconds": ran - built,
         "images_per_second": len(array) / (ran - built),
         "stalls": stalls,
+        "structural": structural,
     }
     if found.interval is not None and (root / "report.json").is_file():
         add_to_report(root, {key: report[key] for key in _KEPT})
@@ -115,7 +118,14 @@ def simulate_project(
 
 
 def simulate_unit(
-    root: Path, images: str | None, count: int | None, stalls: float, seed: int, backend: str, progress: bool
+    root: Path,
+    images: str | None,
+    count: int | None,
+    stalls: float,
+    seed: int,
+    structural: bool,
+    backend: str,
+    progress: bool,
 ) -> Report:
     """The same for a project of one unit, whose memory has the latency that the project's report assumes.
 
@@ -126,7 +136,7 @@ def simulate_unit(
     array = random_images(program, count or _COUNT, seed) if images is None else read_images(images, program, count)
     with _bar(1, "build", progress) as bar:
         started = time.monotonic()
-        simulator = UnitSimulator(found.size, root)
+        simulator = UnitSimulator(found.size, root, structural=structural)
         built = time.monotonic()
         bar.update()
     with _bar(len(array), "simulate", progress) as bar:
@@ -151,6 +161,7 @@ def simulate_unit(
         "run_seconds": ran - built,
         "images_per_second": len(array) / (ran - built),
         "stalls": stalls,
+        "structural": structural,
     }
     told = json.loads((root / "report.json").read_text())
     told["simulated"] = {key: report[key] for key in (*_KEPT, "predicted_cycles", "read_bytes", "written_bytes")}
@@ -171,7 +182,7 @@ def _compared(root: Path, array: IntArray, outputs: Mapping[str, IntArray], back
     }
 
 
-_KEPT = ("images", "codes", "mismatches", "cycles", "latency_cycles", "stalls")
+_KEPT = ("images", "codes", "mismatches", "cycles", "latency_cycles", "stalls", "structural")
 
 
 def read_images(source: str, program: Program, count: int | None = None) -> IntArray:
@@ -270,9 +281,10 @@ def _cycles(report: Report) -> str:
 
 def render(report: Report) -> str:
     """The report as text; the last line is `N mismatching codes`."""
+    bodies = ", structural bodies" if report["structural"] else ""
     stalls = f", both sides pausing {report['stalls'] * 100:g} % of the cycles" if report["stalls"] else ""
     lines = [
-        f"{report['images']:,} images, {report['codes']:,} codes, each compared with the {report['against']}'s{stalls}",
+        f"{report['images']:,} images, {report['codes']:,} codes, each compared with the {report['against']}'s{bodies}{stalls}",
         _cycles(report),
         f"built in {report['build_seconds']:.1f} s, simulated in {report['run_seconds']:.1f} s by {report['circuits']} "
         f"circuit{'s' * (report['circuits'] > 1)} at once: {report['images_per_second']:.1f} images/s",

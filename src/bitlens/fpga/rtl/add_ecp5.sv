@@ -22,13 +22,13 @@ module add_ecp5 #(
     output logic [WIDTH-1:0] sum
 );
   function automatic [15:0] contents(input integer form, input start);
-    integer i;
+    integer at;
     logic left, right;
     contents = '0;
-    for (i = 0; i < 16; i = i + 1) begin
-      left = form == 0 ? i[0] : form == 1 ? (i[1] ? start : i[0]) : form == 2 ? i[0] && i[1] : i[0] ^ i[1];
-      right = form == 2 ? i[2] && i[3] : i[2] ^ i[3];
-      contents[i] = left ^ right;
+    for (at = 0; at < 16; at = at + 1) begin
+      left = form == 0 ? at[0] : form == 1 ? (at[1] ? start : at[0]) : form == 2 ? at[0] && at[1] : at[0] ^ at[1];
+      right = form == 2 ? at[2] && at[3] : at[2] ^ at[3];
+      contents[at] = left ^ right;
     end
   endfunction
 

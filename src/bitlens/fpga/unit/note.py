@@ -22,8 +22,12 @@ concatenate, convolve, requantize, pool. The integers are those of `program.bitl
 | other `rtl/*.sv` | its parts, each with equation, latency, throughput and ports |
 | `memory.bin` | what memory must hold from word 0: descriptors, weights, tables, little-endian |
 | `unit.json` | where the input goes and where the outputs come; the descriptors' fields |
+| `sim/` | what primitives of the device do, for simulation; empty where the unit names none |
 | `scripts/`, `constraints/` | synthesis and placement where they know the device |
 | `report.json` | cycles, products and memory traffic of every layer |
+
+`bitlens fpga simulate . --count 2` simulates the unit with Verilator and compares every integer with the program's; with
+`--structural` it simulates the bodies that synthesis takes, not those that simulate fast.
 
 ## To run an image
 
