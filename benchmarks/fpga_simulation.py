@@ -4,7 +4,7 @@
     python benchmarks/fpga_simulation.py --cifar10 DIR --mnist DIR [--images 1000] [--net NAME] [--goal NAME] [--write]
 
 With --write rows go to docs/results/fpga_simulation.json as soon as each is done, in the place of an older one of the same net,
-goal and pauses. Images go through as many circuits at once as there are cores; processor seconds are those of all of them.
+goal, pauses and number of images. Images go through as many circuits at once as there are cores; processor seconds are those of all of them.
 """
 
 from __future__ import annotations
@@ -101,9 +101,9 @@ def line(row: dict[str, Any]) -> str:
 def keep(rows: list[dict[str, Any]], command: str) -> None:
     """Put rows into the file, in the place of older ones."""
     old = json.loads(RESULT.read_text())["rows"] if RESULT.exists() else []
-    name = ("net", "goal", "pauses")
+    name = ("net", "goal", "pauses", "images")
     new = {tuple(row[key] for key in name): row for row in [*old, *rows]}
-    order = sorted(new, key=lambda key: ([*NETS].index(key[0]), GOALS.index(key[1]), key[2]))
+    order = sorted(new, key=lambda key: ([*NETS].index(key[0]), GOALS.index(key[1]), *key[2:]))
     content = {"command": command, "cores": len(os.sched_getaffinity(0)), "rows": [new[key] for key in order]}
     write_atomically(RESULT, (json.dumps(content, indent=1) + "\n").encode())
 

@@ -12,7 +12,7 @@ __all__ = ["EXAMPLE", "add_arguments", "run"]
 EXAMPLE = """bitlens plot filters runs/w1a2 -o filters.png
   bitlens plot histograms runs/w2a2 --layer conv3 --bits 2 -o histograms.png
   bitlens plot curves runs/w1a2 runs/w1a2g6 --figures train_loss,test_accuracy -o curves.png
-  bitlens plot segments runs/bitfcn --data camvid --images 0,40,90 -o segments.png
+  bitlens plot segments runs/float runs/w2a2 --data camvid --images 0,40,90 -o segments.png
   bitlens plot pareto sweep.json -o pareto.png
   bitlens plot quantizers --of weights --bits 2 -o weights.png
   bitlens plot entropy -o entropy.png"""
@@ -21,7 +21,7 @@ PICTURES = {
     "filters": "the filters of a low-bit convolution",
     "histograms": "a layer's weights: float, equalized, quantized with and without equalization",
     "curves": "figures of training over the epochs, of one or several runs",
-    "segments": "image, truth and result of a segmentation",
+    "segments": "image, truth and result of a segmentation, of one or several runs",
     "pareto": "loss against cost of sweeps over the bits of layers; files of `bitlens sweep`",
     "quantizers": "every quantizer's curve and gradient; no run",
     "entropy": "how many of its bits each weight quantizer uses, with the table; no run",
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Draw and write the picture."""
     from bitlens.plots.canvas import PlotError, save_figure
 
-    single = arguments.picture not in ("curves", "pareto", *OF_NO_RUN)
+    single = arguments.picture not in ("curves", "segments", "pareto", *OF_NO_RUN)
     if single and len(arguments.runs) > 1:
         raise PlotError(f"plot: {arguments.picture} must have one run, not {len(arguments.runs)}")
     if not Path(arguments.output).absolute().parent.is_dir():
@@ -107,7 +107,7 @@ def _segments(arguments: argparse.Namespace) -> Any:
         raise PlotError(f'plot: images must be numbers like 0,40,90, not "{arguments.images}"') from None
     from bitlens.results.segment import segments_of
 
-    return draw_segments(*segments_of(arguments.runs[0], arguments.data, chosen, arguments.cache))
+    return draw_segments(*segments_of(arguments.runs, arguments.data, chosen, arguments.cache))
 
 
 def _pareto(arguments: argparse.Namespace) -> Any:

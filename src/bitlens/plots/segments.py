@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -36,33 +36,33 @@ def colour_masks(masks: Bytes, classes: int) -> Bytes:
     return coloured
 
 
-def draw_segments(images: Bytes, truths: Bytes, results: Bytes, classes: Sequence[str]) -> Figure:
-    """Draw one row an image: the image, what is true, what the net says.
+def draw_segments(images: Bytes, truths: Bytes, results: Mapping[str, Bytes], classes: Sequence[str]) -> Figure:
+    """Draw one row an image: the image, what is true, what each net says.
 
     Args:
         images: uint8 (N, H, W, 3).
-        truths, results: class ids, uint8 (N, H, W); results are black where the truth is unlabelled.
+        truths: class ids, uint8 (N, H, W).
+        results: class ids of each net, as truths, by its title; black where the truth is unlabelled.
         classes: names, 1 to 20.
 
     Raises:
         PlotError: shapes differ, there is no image, or there are too many classes.
     """
-    if not len(images) or images.shape[:3] != truths.shape or truths.shape != results.shape:
+    shapes = [found.shape for found in results.values()]
+    if not len(images) or {images.shape[:3], *shapes} != {truths.shape}:
         raise PlotError(
             f"images: must be as many and as large as truths and results, "
-            f"not {images.shape[:3]}, {truths.shape} and {results.shape}"
+            f"not {images.shape[:3]}, {truths.shape} and {', '.join(map(str, shapes))}"
         )
     count, high, wide = truths.shape
-    shown = np.where(truths < len(classes), results, 255).astype(np.uint8)
-    figure = new_figure(9.0, 3.0 * high / wide * count + 0.9)
-    panels = (
-        ("image", images),
-        ("truth", colour_masks(truths, len(classes))),
-        ("result", colour_masks(shown, len(classes))),
-    )
+    labelled = truths < len(classes)
+    panels = {"image": images, "truth": colour_masks(truths, len(classes))}
+    for title, found in results.items():
+        panels[title] = colour_masks(np.where(labelled, found, 255).astype(np.uint8), len(classes))
+    figure = new_figure(3.0 * len(panels), 3.0 * high / wide * count + 0.9)
     for row in range(count):
-        for column, (title, pictures) in enumerate(panels):
-            axes = figure.add_subplot(count, 3, 3 * row + column + 1)
+        for column, (title, pictures) in enumerate(panels.items()):
+            axes = figure.add_subplot(count, len(panels), len(panels) * row + column + 1)
             axes.imshow(pictures[row], interpolation="nearest")
             axes.set_axis_off()
             if row == 0:

@@ -12,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from bitlens.plots.canvas import PlotError
+from bitlens.quant import Spec
 from bitlens.results.forms import Form
 from bitlens.results.line import frozen_run, to_batch
 from bitlens.train import Segmentation, find_recipe, read_config
@@ -41,28 +42,39 @@ def program_iou(form: Form, images: Bytes, masks: npt.NDArray[np.int64]) -> floa
 
 @torch.no_grad()
 def segments_of(
-    run: str | Path, data: str | Path | None, chosen: Sequence[int], cache: str | Path | None = None
-) -> tuple[Bytes, Bytes, Bytes, tuple[str, ...]]:
-    """Return images (N, H, W, 3), truths (N, H, W), results (N, H, W), all uint8, and the names of the classes.
+    runs: Sequence[str | Path], data: str | Path | None, chosen: Sequence[int], cache: str | Path | None = None
+) -> tuple[Bytes, Bytes, dict[str, Bytes], tuple[str, ...]]:
+    """Return images (N, H, W, 3), truths (N, H, W), results (N, H, W) of each run, all uint8, and the names of the classes.
+
+    Results stand by the bits of the run, such as "w2a2"; by its folder where two have the same.
 
     Args:
-        run: folder of a trained segmentation run.
+        runs: folders of trained runs of one segmentation recipe.
         data: folder of the data set.
         chosen: numbers of test images.
         cache: folder for decoded images.
 
     Raises:
-        PlotError: the run is no segmentation, or an image does not exist.
+        PlotError: a run is no segmentation or of another recipe, or an image does not exist.
     """
-    task = find_recipe(read_config(run)["recipe"]).task
+    configs = [read_config(run) for run in runs]
+    recipes = [config["recipe"] for config in configs]
+    if len(set(recipes)) != 1:
+        raise PlotError(f"plot: runs must be of one recipe, not {', '.join(sorted(set(recipes)))}")
+    task = find_recipe(recipes[0]).task
     if not isinstance(task, Segmentation):
-        raise PlotError(f"{run}: task must be segmentation, not {type(task).__name__}")
-    net = frozen_run(run)
+        raise PlotError(f"{runs[0]}: task must be segmentation, not {type(task).__name__}")
+    bits = [Spec.parse(config["bits"]).middle for config in configs]
+    titles = [f"w{own.weight}a{own.activation}" for own in bits]
+    titles = [title if titles.count(title) == 1 else Path(run).name for title, run in zip(titles, runs, strict=True)]
     dataset = task.data(data, cache)
     test = dataset.test
     for number in chosen:
         if not 0 <= number < len(test.images):
             raise PlotError(f"plot: images must be 0 to {len(test.images) - 1}, not {number}")
     images, truths = test.images[list(chosen)], test.masks[list(chosen)]
-    results = np.concatenate([net(to_batch(image[None])).argmax(1).numpy() for image in images])
-    return images, truths, results.astype(np.uint8), dataset.classes
+    results = {
+        title: np.concatenate([net(to_batch(image[None])).argmax(1).numpy() for image in images]).astype(np.uint8)
+        for title, net in zip(titles, map(frozen_run, runs), strict=True)
+    }
+    return images, truths, results, dataset.classes

@@ -57,8 +57,8 @@ _TALK = "talk on Smart Embedded Vision, 2017 (PTB)"
 _XU = "Xu et al., ICLR 2018, arXiv 1802.00150, table 3, of Balanced Quantization (PTB)"
 _LQ = "LQ-Nets, arXiv 1807.10029 (CIFAR-10)"
 _VOC = "talk on Smart Embedded Vision, 2017, table 5 (mean IoU, VOC 2012)"
-_PTB_EPOCHS, _DOREFA_EPOCHS, _RESNET_EPOCHS, _LONG_EPOCHS, _VGG_EPOCHS = 12, 12, 16, 32, 16
-_FCN_EPOCHS, _GOOGLENET_EPOCHS = 24, 8
+_PTB_EPOCHS, _DOREFA_EPOCHS, _RESNET_EPOCHS, _LONG_EPOCHS, _VGG_EPOCHS = 12, 12, 16, 32, 70
+_FCN_EPOCHS, _GOOGLENET_EPOCHS = 24, 16
 
 
 def _dorefa(size: str, bits: str, published: float | None) -> Training:
