@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures without a screen, and their atomic files."""
+"""Figures without a screen, and their atomic files: the same picture is the same bytes, so that a repository sees real changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bitlens.core.files import replacing
 
 __all__ = ["PlotError", "new_figure", "save_figure"]
 
-_KINDS = (".png", ".svg", ".pdf")
+_DATES = {".png": None, ".svg": "Date", ".pdf": "CreationDate"}  # what each kind calls the time of its writing
 
 
 class PlotError(ValueError):
@@ -42,8 +42,9 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
         OSError: the file cannot be written.
     """
     path = Path(path)
-    if path.suffix not in _KINDS:
-        raise PlotError(f"{path}: name must end in one of {', '.join(_KINDS)}, not {path.suffix or 'nothing'}")
-    with replacing(path, "the picture") as stream:
-        figure.savefig(stream, format=path.suffix[1:])
+    if path.suffix not in _DATES:
+        raise PlotError(f"{path}: name must end in one of {', '.join(_DATES)}, not {path.suffix or 'nothing'}")
+    date = _DATES[path.suffix]
+    with replacing(path, "the picture") as stream, matplotlib.rc_context({"svg.hashsalt": "bitlens"}):
+        figure.savefig(stream, format=path.suffix[1:], metadata={date: None} if date else None)
     return path
