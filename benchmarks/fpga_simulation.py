@@ -4,7 +4,8 @@
     python benchmarks/fpga_simulation.py --cifar10 DIR --mnist DIR [--images 1000] [--net NAME] [--goal NAME] [--write]
 
 With --write rows go to docs/results/fpga_simulation.json as soon as each is done, in the place of an older one of the same net,
-goal, pauses and number of images. Images go through as many circuits at once as there are cores; processor seconds are those of all of them.
+goal, pauses and number of images. Images go through as many circuits at once as there are cores; processor seconds are
+those of all of them.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures without a screen, and their atomic files: the same picture is the same bytes, so that a repository sees real changes."""
+"""Figures without a screen, and their atomic files; the same picture is the same bytes, so that a diff shows real changes."""
 
 from __future__ import annotations
 
