@@ -4,9 +4,11 @@
     python benchmarks/training_kernels.py [--threads 1] [--batch 32] [--bits w1a2g4 w1a2g6 w2a2g4] [--rounds 9] [--json]
 
 Both are called in turn and the medians compared: below 1, the engine is faster. The engine's side begins with codes, a byte each,
-and ends with integers; it packs both of its operands in every call, and gathers patches for `backward_weight`. Torch's side is
-the convolution alone, channels last: neither side quantizes. On one thread the clock is the process's CPU time, so that other
-programs disturb it little; on more it is wall time. Every product is compared with torch's on the same integers first.
+and packs both of its operands in every call. It ends with integers, or, for the weights, with their scaled sum over the samples
+as torch does; `each sample` are the weights' integers before that, an array for every sample, which torch has no product for.
+Torch's side is the convolution alone, channels last, or the matrix product: neither side quantizes. On one thread the clock is
+the process's CPU time, so that other programs disturb it little; on more it is wall time. Every product is compared with
+torch's on the same integers first.
 """
 
 from __future__ import annotations
@@ -48,6 +50,7 @@ def calls_of(layer: tuple[int, int, int, int, int], bits: Bits, batch: int, thre
     a = rng.integers(0, 1 << bits.activation, (batch, side, side, channels)).astype(np.uint8)
     w = rng.integers(0, 1 << bits.weight, (outputs, kernel, kernel, channels)).astype(np.uint8)
     y = products.forward(a, w)
+    ones = np.ones(batch, np.float32)
     g = rng.integers(0, 1 << bits.gradient, y.shape).astype(np.uint8)
 
     def real(codes: np.ndarray, lowest: int, step: int) -> torch.Tensor:
@@ -57,10 +60,16 @@ def calls_of(layer: tuple[int, int, int, int, int], bits: Bits, batch: int, thre
     weight = real(w, 1 - (1 << bits.weight), 2)
     gradient = real(g, 1 - (1 << bits.gradient), 2)
 
+    flat = [values.flatten(1) for values in (x, weight, gradient)]  # of a layer without positions
+
     def forward() -> torch.Tensor:
+        if side == 1:
+            return (flat[0] @ flat[1].t())[:, :, None, None]
         return torch.conv2d(x, weight, None, stride, pad)
 
     def backward(which: int) -> torch.Tensor:
+        if side == 1:
+            return (flat[2] @ flat[1] if which == 0 else flat[2].t() @ flat[0])[:, :, None, None]
         mask = [which == 0, which == 1, False]
         sizes: Any = (gradient, x, weight, None, [stride] * 2, [pad] * 2, [1, 1], False, [0, 0], 1, mask)
         return torch.ops.aten.convolution_backward(*sizes)[which]
@@ -68,11 +77,15 @@ def calls_of(layer: tuple[int, int, int, int, int], bits: Bits, batch: int, thre
     calls: Calls = {
         "forward": (lambda: products.forward(a, w), forward),
         "backward_input": (lambda: products.backward_input(g, w, (side, side)), lambda: backward(0)),
-        "backward_weight": (lambda: products.backward_weight(a, g, (kernel, kernel)), lambda: backward(1)),
+        "backward_weight": (
+            lambda: products.backward_weight_total(a, g, ones, (kernel, kernel)),
+            lambda: backward(1),
+        ),
+        "each sample": (lambda: products.backward_weight(a, g, (kernel, kernel)), lambda: backward(1)),
     }
     for name, (ours, theirs) in calls.items():
         integers, floats = ours(), theirs().permute(0, 2, 3, 1).numpy()
-        integers = integers.sum(0, dtype=np.int64) if name == "backward_weight" else integers
+        integers = integers.sum(0, dtype=np.int64) if name == "each sample" else integers
         if not np.array_equal(integers, floats):  # float32 holds these sums, below 2^24
             raise SystemExit(f"{name}: integers must equal torch's, not differ")
     return calls

@@ -143,13 +143,15 @@ BITLENS_API bitlens_code bitlens_write_states(bitlens_stream* stream, const int3
                                               bitlens_status* status);
 
 /* A convolution without a program, both sides given as codes, a byte each: what training multiplies with. The integer
- * of a code c is c on the left, 2c - (2^weight_bits - 1) on the right; padding is the integer 0. */
+ * of a code c is c on the left, 2c - (2^weight_bits - 1) on the right; padding is the integer 0. Backward, codes are
+ * gradients: integers 2c - (2^code_bits - 1), which meet the weights as the layer has them, (channels, kernel_h,
+ * kernel_w, outputs), last tap first. */
 typedef struct {
   const uint8_t* codes;   /* (images, height, width, channels), each below 2^code_bits */
-  const uint8_t* weights; /* (outputs, kernel_h, kernel_w, channels), or that for every image; below 2^weight_bits */
+  const uint8_t* weights; /* (outputs, kernel_h, kernel_w, channels), see backward; each below 2^weight_bits */
   int32_t images, height, width, channels, outputs;
   int32_t code_bits, weight_bits; /* 1 to 8 */
-  int32_t weights_per_image;      /* not 0: image n meets the n-th weights */
+  int32_t backward;               /* 0 or 1 */
   int32_t kernel_h, kernel_w, stride_h, stride_w;
   int32_t pad_top, pad_left, pad_bottom, pad_right;
 } bitlens_product;
@@ -157,6 +159,25 @@ typedef struct {
 /* Writes sums, (images, out height, out width, outputs). options: threads and isa count; NULL: the defaults. */
 BITLENS_API bitlens_code bitlens_multiply(const bitlens_product* product, const bitlens_options* options, int32_t* sums,
                                           bitlens_status* status);
+
+/* The gradient of a layer's weights: activations times gradients, summed over all positions of the map. The integer of
+ * a code c is c of an activation, 2c - (2^gradient_bits - 1) of a gradient; padding is the integer 0. */
+typedef struct {
+  const uint8_t* activations; /* (images, height, width, channels), each below 2^activation_bits */
+  const uint8_t* gradients;   /* (images, out_height, out_width, outputs), each below 2^gradient_bits */
+  int32_t images, height, width, channels, out_height, out_width, outputs;
+  int32_t activation_bits, gradient_bits; /* 1 to 8 */
+  int32_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
+} bitlens_weight_gradient;
+
+/* Writes the sums of every image, (images, kernel_h, kernel_w, channels, outputs). */
+BITLENS_API bitlens_code bitlens_weight_sums(const bitlens_weight_gradient* gradient, const bitlens_options* options,
+                                             int32_t* sums, bitlens_status* status);
+
+/* Writes one array (kernel_h, kernel_w, channels, outputs): over the images in order, the double sum of scales[image]
+ * times the image's exact sums, rounded to float once. The same on every machine and with any number of threads. */
+BITLENS_API bitlens_code bitlens_weight_total(const bitlens_weight_gradient* gradient, const float* scales,
+                                              const bitlens_options* options, float* total, bitlens_status* status);
 
 #ifdef __cplusplus
 }

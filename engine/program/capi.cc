@@ -9,6 +9,7 @@
 #include "program/model.h"
 #include "program/product.h"
 #include "program/stream.h"
+#include "program/weight_gradient.h"
 
 struct bitlens_model {
   bitlens::Model model;
@@ -218,5 +219,23 @@ bitlens_code bitlens_multiply(const bitlens_product* product, const bitlens_opti
   return bitlens::guarded(status, [&] {
     const uint32_t features = bitlens::features_of(options == nullptr ? nullptr : options->isa);
     bitlens::multiply(*product, features, bitlens::threads_of(options == nullptr ? 0 : options->threads), sums);
+  });
+}
+
+bitlens_code bitlens_weight_sums(const bitlens_weight_gradient* gradient, const bitlens_options* options, int32_t* sums,
+                                 bitlens_status* status) {
+  return bitlens::guarded(status, [&] {
+    const uint32_t features = bitlens::features_of(options == nullptr ? nullptr : options->isa);
+    const int threads = bitlens::threads_of(options == nullptr ? 0 : options->threads);
+    bitlens::weight_gradient(*gradient, features, threads, sums, nullptr, nullptr);
+  });
+}
+
+bitlens_code bitlens_weight_total(const bitlens_weight_gradient* gradient, const float* scales,
+                                  const bitlens_options* options, float* total, bitlens_status* status) {
+  return bitlens::guarded(status, [&] {
+    const uint32_t features = bitlens::features_of(options == nullptr ? nullptr : options->isa);
+    const int threads = bitlens::threads_of(options == nullptr ? 0 : options->threads);
+    bitlens::weight_gradient(*gradient, features, threads, nullptr, scales, total);
   });
 }

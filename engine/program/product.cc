@@ -11,6 +11,7 @@
 #include "kernels/conv/conv.h"
 #include "kernels/conv/gather.h"
 #include "kernels/conv/packing.h"
+#include "kernels/conv/quads.h"
 #include "kernels/tensor.h"
 
 namespace bitlens {
@@ -38,16 +39,18 @@ class Multiplication {
 
   void run(int threads) {
     const auto images = static_cast<size_t>(p_.images);
-    const size_t sets = p_.weights_per_image != 0 ? images : 1;
     input_bytes_ = round_up(plane_bytes() * planes(), kAlignment);
     inputs_.assign(images * input_bytes_ + kOverread, 0);
     panel_bytes_ = panel_bytes(kernel_->packing, shape_of(std::min<size_t>(kBlock, outputs_)));
-    panels_.assign(sets * blocks() * panel_bytes_, 0);
-    excess_.assign(sets * outputs_, 0);
+    panels_.assign(blocks() * panel_bytes_, 0);
+    excess_.assign(outputs_, 0);
+    tap_sums_.assign(backward() ? taps_ * outputs_ : 0, 0);
     pad_.assign(planes() * tap_bytes_, 0);
-    parallel_for(p_.images, threads, [&](int64_t image, int) { pack_image(static_cast<size_t>(image)); });
-    parallel_for(static_cast<int64_t>(sets * blocks()), threads,
-                 [&](int64_t item, int) { pack_weights(static_cast<size_t>(item)); });
+    parallel_for(int64_t{p_.images} * p_.height, threads,
+                 [&](int64_t row, int) { pack_row(static_cast<size_t>(row)); });
+    parallel_for(static_cast<int64_t>(blocks()), threads, [&](int64_t block, int) {
+      backward() ? pack_turned(static_cast<size_t>(block)) : pack_weights(static_cast<size_t>(block));
+    });
     const auto tile = static_cast<size_t>(kernel_->tile_pixels);
     strip_ = static_cast<int64_t>(std::clamp<size_t>(kPatchBytes / patch_stride_ / tile, 1, 16) * tile);
     const int64_t strips = (out_pixels_ + strip_ - 1) / strip_;
@@ -60,6 +63,7 @@ class Multiplication {
 
  private:
   bool bits() const { return kernel_->family == Family::kBits; }
+  bool backward() const { return p_.backward != 0; }
   size_t planes() const { return bits() ? static_cast<size_t>(p_.code_bits) : 1; }
   size_t pixels() const { return static_cast<size_t>(p_.height) * static_cast<size_t>(p_.width); }
   size_t plane_bytes() const { return pixels() * tap_bytes_; }
@@ -73,7 +77,8 @@ class Multiplication {
     const int32_t reach = p_.weight_bits == 8 ? 128 : (1 << p_.weight_bits) - 1;
     for (int row = 0; row < kConvKernelCount; ++row) {
       kernel_ = &kConvKernels[row];
-      if (kernel_->family != Family::kBits && kernel_->family != Family::kBytes) continue;
+      if (kernel_->family != Family::kBytes && (kernel_->family != Family::kBits || backward())) continue;
+      if (backward() && kernel_->packing != Packing::kPlain) continue;  // what pack_quads writes
       tap_bytes_ = bits() ? (channels_ + 7) / 8 : channels_;
       const size_t unit = bits() ? 8 : 4;
       patch_plane_ = round_up(tap_bytes_ * taps_, unit);
@@ -86,38 +91,47 @@ class Multiplication {
     }
   }
 
-  void pack_image(size_t image) {
-    const uint8_t* codes = p_.codes + image * pixels() * channels_;
-    uint8_t* to = inputs_.data() + image * input_bytes_;
+  // Row `row` of all images' rows, one image after the other.
+  void pack_row(size_t row) {
+    const auto height = static_cast<size_t>(p_.height), width = static_cast<size_t>(p_.width);
+    const uint8_t* codes = p_.codes + row * width * channels_;
+    uint8_t* to = inputs_.data() + row / height * input_bytes_ + row % height * width * tap_bytes_;
     if (!bits()) {
-      std::memcpy(to, codes, pixels() * channels_);
+      std::memcpy(to, codes, width * channels_);
       return;
     }
-    for (size_t pixel = 0; pixel < pixels(); ++pixel, codes += channels_) {
-      pack_codes(codes, to + pixel * tap_bytes_, plane_bytes(), p_.code_bits, 0);
+    for (size_t x = 0; x < width; ++x, codes += channels_) {
+      pack_codes(codes, to + x * tap_bytes_, plane_bytes(), p_.code_bits, 0);
     }
   }
 
   // Bit p of every code, xor `flip`, into plane p.
   void pack_codes(const uint8_t* codes, uint8_t* to, size_t plane, int32_t code_bits, uint8_t flip) const {
-    for (size_t first = 0; first < channels_; first += 8) {
+    const size_t whole = channels_ / 8;
+    for (size_t i = 0; i < whole; ++i) {  // a copy of known size is one instruction
+      uint64_t eight;
+      std::memcpy(&eight, codes + 8 * i, 8);
+      pack_eight(eight ^ flip * kOnes, to + i, plane, code_bits);
+    }
+    if (const size_t rest = channels_ % 8; rest != 0) {
       uint64_t eight = 0;
-      const size_t count = std::min<size_t>(8, channels_ - first);
-      std::memcpy(&eight, codes + first, count);
-      const uint64_t flips = (count == 8 ? ~uint64_t{0} : (uint64_t{1} << (8 * count)) - 1) & (flip * kOnes);
-      eight ^= flips;
-      for (int32_t p = 0; p < code_bits; ++p) {  // the lowest bits of eight bytes, side by side
-        to[static_cast<size_t>(p) * plane + first / 8] = static_cast<uint8_t>((eight >> p & kOnes) * kGather >> 56);
-      }
+      std::memcpy(&eight, codes + 8 * whole, rest);
+      pack_eight(eight ^ (flip * kOnes & ((uint64_t{1} << (8 * rest)) - 1)), to + whole, plane, code_bits);
     }
   }
 
-  void pack_weights(size_t item) {
-    const size_t set = item / blocks(), first = item % blocks() * kBlock;
+  static void pack_eight(uint64_t eight, uint8_t* to, size_t plane, int32_t code_bits) {
+    for (int32_t p = 0; p < code_bits; ++p) {  // the lowest bits of eight bytes, side by side
+      to[static_cast<size_t>(p) * plane] = static_cast<uint8_t>((eight >> p & kOnes) * kGather >> 56);
+    }
+  }
+
+  void pack_weights(size_t block) {
+    const size_t first = block * kBlock;
     const size_t rows = std::min<size_t>(kBlock, outputs_ - first), each = taps_ * channels_;
     const PanelShape shape = shape_of(rows);
     AlignedBytes packed(rows * row_bytes(shape), 0);
-    const uint8_t* codes = p_.weights + (set * outputs_ + first) * each;
+    const uint8_t* codes = p_.weights + first * each;
     const auto top = static_cast<uint8_t>((1 << p_.weight_bits) - 1);
     for (size_t n = 0; n < rows; ++n, codes += each) {
       uint8_t* row = packed.data() + n * row_bytes(shape);
@@ -126,15 +140,65 @@ class Multiplication {
         for (size_t tap = 0; tap < taps_; ++tap) {
           pack_codes(codes + tap * channels_, row + tap * tap_bytes_, patch_plane_, p_.weight_bits, top);
         }
-        for (size_t k = 0; k < each; ++k) excess += top - codes[k];
+        uint32_t sum = 0;
+        for (size_t k = 0; k < each; ++k) sum += codes[k];
+        excess = int64_t{top} * static_cast<int64_t>(each) - sum;
       } else {
         for (size_t k = 0; k < each; ++k) {
           row[k] = static_cast<uint8_t>(p_.weight_bits == 8 ? codes[k] - 128 : 2 * codes[k] - top);
         }
       }
-      excess_[set * outputs_ + first + n] = static_cast<int32_t>(excess * ((1 << p_.code_bits) - 1));
+      excess_[first + n] = static_cast<int32_t>(excess * ((1 << p_.code_bits) - 1));  // 0 of bytes
     }
-    pack_panel(kernel_->packing, shape, packed.data(), panels_.data() + item * panel_bytes_);
+    pack_panel(kernel_->packing, shape, packed.data(), panels_.data() + block * panel_bytes_);
+  }
+
+  // Weights as the layer has them: the terms of a sum lie rows apart, the outputs side by side. A gradient is 2c - n:
+  // the kernels sum w * c, and n times the weights of the taps that meet one is `excess_`, less the taps at the border.
+  void pack_turned(size_t block) {
+    const size_t first = block * kBlock, lanes = std::min<size_t>(kBlock, outputs_ - first);
+    const size_t group_stride = static_cast<size_t>(depth_) * 64, terms = taps_ * channels_;
+    const auto row_of = [&](size_t term) {
+      return p_.weights + (term % channels_ * taps_ + (taps_ - 1 - term / channels_)) * outputs_ + first;
+    };
+    const int32_t most = (1 << p_.code_bits) - 1;
+    for (size_t k = 0; k < static_cast<size_t>(depth_); ++k) {
+      const uint8_t* rows[4] = {};
+      for (size_t t = 0; t < 4 && 4 * k + t < terms; ++t) rows[t] = row_of(4 * k + t);
+      pack_quads(rows, OddBytes(p_.weight_bits), lanes, panels_.data() + block * panel_bytes_ + k * 64, group_stride);
+    }
+    AlignedBytes patch(patch_stride_ + kOverread, 0);  // ones at one tap: the kernel sums its weights
+    alignas(64) int32_t tile[kBlock];
+    for (size_t tap = 0; tap < taps_; ++tap) {
+      std::memset(patch.data() + tap * channels_, 1, channels_);
+      run_kernel(patch.data(), block, 1, tile);
+      std::memset(patch.data() + tap * channels_, 0, channels_);
+      for (size_t n = 0; n < lanes; ++n) {
+        tap_sums_[tap * outputs_ + first + n] = most * tile[n];
+        excess_[first + n] += most * tile[n];
+      }
+    }
+  }
+
+  // Takes off what the taps of an output pixel have that meet no gradient.
+  void at_border(int64_t pixel, size_t first, size_t lanes, int32_t* excess) const {
+    const auto top = static_cast<int32_t>(pixel / out_width_) * p_.stride_h - p_.pad_top;
+    const auto left = static_cast<int32_t>(pixel % out_width_) * p_.stride_w - p_.pad_left;
+    for (int32_t i = 0; i < p_.kernel_h; ++i) {
+      for (int32_t j = 0; j < p_.kernel_w; ++j) {
+        if (top + i >= 0 && top + i < p_.height && left + j >= 0 && left + j < p_.width) continue;
+        const int32_t* sums = tap_sums_.data() + static_cast<size_t>(i * p_.kernel_w + j) * outputs_ + first;
+        for (size_t n = 0; n < lanes; ++n) excess[n] -= sums[n];
+      }
+    }
+  }
+
+  void run_kernel(const uint8_t* patches, size_t block, int32_t count, int32_t* tile) const {
+    const size_t rows = std::min<size_t>(kBlock, outputs_ - block * kBlock);
+    const bool wide = !bits() && p_.weight_bits == 8;
+    kernel_->run({patches, patch_stride_, patch_plane_, panels_.data() + block * panel_bytes_, tile, count,
+                  static_cast<int32_t>(rows), depth_, bits() ? p_.weight_bits : 1, static_cast<int32_t>(planes()),
+                  wide ? 2 : 1, wide ? 1 : 0, 0});
   }
 
   void multiply_strip(size_t image, int64_t first, size_t worker) {
@@ -145,27 +209,26 @@ class Multiplication {
     gather({inputs_.data() + image * input_bytes_, tap_bytes_, plane_bytes(), p_.height, p_.width,
             static_cast<int32_t>(planes()), out_width_, window_, tap_bytes_, pad_.data(), patch_stride_, patch_plane_},
            first, count, patches);
-    const size_t set = p_.weights_per_image != 0 ? image : 0;
-    const bool wide = !bits() && p_.weight_bits == 8;
     for (size_t block = 0; block < blocks(); ++block) {
       const size_t channel = block * kBlock, rows = std::min<size_t>(kBlock, outputs_ - channel);
-      kernel_->run({patches, patch_stride_, patch_plane_, panels_.data() + (set * blocks() + block) * panel_bytes_,
-                    tile, count, static_cast<int32_t>(rows), depth_, bits() ? p_.weight_bits : 1,
-                    static_cast<int32_t>(planes()), wide ? 2 : 1, wide ? 1 : 0, 0});
-      const int32_t* excess = excess_.data() + set * outputs_ + channel;
+      run_kernel(patches, block, count, tile);
       for (int32_t i = 0; i < count; ++i) {
+        int32_t excess[kBlock];
+        std::memcpy(excess, excess_.data() + channel, 4 * rows);
+        if (backward()) at_border(first + i, channel, rows, excess);
         int32_t* to = sums_ +
                       (static_cast<size_t>(image) * static_cast<size_t>(out_pixels_) + static_cast<size_t>(first + i)) *
                           outputs_ +
                       channel;
-        for (size_t n = 0; n < rows; ++n) to[n] = tile[i * kBlock + static_cast<int32_t>(n)] - (bits() ? excess[n] : 0);
+        const int32_t* from = tile + i * kBlock;
+        for (size_t n = 0; n < rows; ++n) to[n] = (backward() ? 2 * from[n] : from[n]) - excess[n];
       }
     }
   }
 
   static constexpr uint64_t kOnes = 0x0101010101010101, kGather = 0x0102040810204080;
 
-  const bitlens_product& p_;
+  const bitlens_product p_;
   const size_t taps_, channels_, outputs_;
   const Window window_;
   const int32_t out_width_;
@@ -176,13 +239,29 @@ class Multiplication {
   int32_t depth_ = 0;
   int64_t strip_ = 0;
   AlignedBytes inputs_, panels_, pad_, scratch_;
-  std::vector<int32_t> excess_;
+  std::vector<int32_t> excess_;    // of each output: what the kernels' sums have too much
+  std::vector<int32_t> tap_sums_;  // backward: (taps, outputs), the part of each tap in it
 };
+
+// Where every output pixel is the product of one input pixel, all images are one high image: a fully connected layer's
+// images have one pixel each, and the kernels take several at a time.
+bitlens_product in_one(bitlens_product p) {
+  const bool alone = p.kernel_h == 1 && p.kernel_w == 1 && p.stride_h == 1 && p.stride_w == 1 && p.pad_top == 0 &&
+                     p.pad_left == 0 && p.pad_bottom == 0 && p.pad_right == 0;
+  if (alone && p.images <= INT32_MAX / p.height) {
+    p.height *= p.images;
+    p.images = 1;
+  }
+  return p;
+}
 
 }  // namespace
 
 void multiply(const bitlens_product& product, uint32_t features, int threads, int32_t* sums) {
   const bitlens_product& p = product;
+  if (p.backward != 0 && p.backward != 1) {
+    fail(ErrorCode::kArgument, "product: backward must be 0 or 1, not %d", p.backward);
+  }
   for (const int32_t size :
        {p.images, p.height, p.width, p.channels, p.outputs, p.kernel_h, p.kernel_w, p.stride_h, p.stride_w}) {
     if (size < 1) fail(ErrorCode::kArgument, "product: sizes must be at least 1, not %d", size);
@@ -202,7 +281,7 @@ void multiply(const bitlens_product& product, uint32_t features, int threads, in
     fail(ErrorCode::kArgument, "product: sums must stay below 2^28, not %lld terms of %d by %d bits",
          static_cast<long long>(terms), p.code_bits, p.weight_bits);
   }
-  Multiplication(product, features, sums).run(threads);
+  Multiplication(in_one(product), features, sums).run(threads);
 }
 
 }  // namespace bitlens

@@ -16,15 +16,18 @@ std::vector<int32_t> expected_of(const bitlens_product& p, int32_t out_h, int32_
       for (int32_t x = 0; x < out_w; ++x)
         for (int32_t o = 0; o < p.outputs; ++o) {
           int32_t sum = 0;
-          const int32_t set = p.weights_per_image != 0 ? n : 0;
           for (int32_t i = 0; i < p.kernel_h; ++i)
             for (int32_t j = 0; j < p.kernel_w; ++j) {
               const int32_t row = y * p.stride_h + i - p.pad_top, column = x * p.stride_w + j - p.pad_left;
               if (row < 0 || row >= p.height || column < 0 || column >= p.width) continue;
               const uint8_t* code = p.codes + ((n * p.height + row) * p.width + column) * p.channels;
-              const uint8_t* weight =
-                  p.weights + (((set * p.outputs + o) * p.kernel_h + i) * p.kernel_w + j) * p.channels;
-              for (int32_t c = 0; c < p.channels; ++c) sum += code[c] * (2 * weight[c] - (1 << p.weight_bits) + 1);
+              for (int32_t c = 0; c < p.channels; ++c) {
+                const int32_t taps = p.kernel_h * p.kernel_w, tap = i * p.kernel_w + j;
+                const uint8_t weight = p.backward != 0 ? p.weights[(c * taps + taps - 1 - tap) * p.outputs + o]
+                                                       : p.weights[(o * taps + tap) * p.channels + c];
+                const int32_t left = p.backward != 0 ? 2 * code[c] - (1 << p.code_bits) + 1 : code[c];
+                sum += left * (2 * weight - (1 << p.weight_bits) + 1);
+              }
             }
           sums.push_back(sum);
         }
@@ -35,13 +38,12 @@ void check_case(Random* random, const char* isa) {
   const auto draw = [&](int64_t lo, int64_t hi) { return static_cast<int32_t>(random->between(lo, hi)); };
   bitlens_product p{};
   p.images = draw(1, 3), p.channels = draw(1, 70), p.outputs = draw(1, 70);
-  p.code_bits = draw(1, 8), p.weight_bits = draw(1, 8), p.weights_per_image = draw(0, 1);
+  p.code_bits = draw(1, 8), p.weight_bits = draw(1, 8), p.backward = draw(0, 1);
   p.kernel_h = draw(1, 3), p.kernel_w = draw(1, 3), p.stride_h = draw(1, 2), p.stride_w = draw(1, 2);
   p.pad_top = draw(0, 2), p.pad_left = draw(0, 2), p.pad_bottom = draw(0, 2), p.pad_right = draw(0, 2);
   p.height = draw(p.kernel_h, 7), p.width = draw(p.kernel_w, 7);
   std::vector<uint8_t> codes(static_cast<size_t>(p.images * p.height * p.width * p.channels));
-  std::vector<uint8_t> weights(static_cast<size_t>((p.weights_per_image != 0 ? p.images : 1) * p.outputs * p.kernel_h *
-                                                   p.kernel_w * p.channels));
+  std::vector<uint8_t> weights(static_cast<size_t>(p.outputs * p.kernel_h * p.kernel_w * p.channels));
   for (uint8_t& code : codes) code = static_cast<uint8_t>(draw(0, (1 << p.code_bits) - 1));
   for (uint8_t& weight : weights) weight = static_cast<uint8_t>(draw(0, (1 << p.weight_bits) - 1));
   p.codes = codes.data(), p.weights = weights.data();
@@ -73,5 +75,8 @@ int main() {
   bitlens_status status;
   CHECK(bitlens_multiply(&wrong, nullptr, nullptr, &status) == BITLENS_ARGUMENT, "sizes of 0 are refused");
   CHECK(std::strcmp(status.message, "product: sizes must be at least 1, not 0") == 0, "%s", status.message);
+  wrong.backward = 2;
+  CHECK(bitlens_multiply(&wrong, nullptr, nullptr, &status) == BITLENS_ARGUMENT, "a direction of 2 is refused");
+  CHECK(std::strcmp(status.message, "product: backward must be 0 or 1, not 2") == 0, "%s", status.message);
   return failures == 0 ? 0 : 1;
 }

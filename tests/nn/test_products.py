@@ -58,5 +58,8 @@ def test_a_layer_that_trains_has_these_integers(bits: tuple[int, int, int], kind
     assert torch.equal((dx.double() / (unit.view(shape) * w_scale)).round(), first(sums).double())
     each = torch.from_numpy(products.backward_weight(last(activations), last(g_codes), weights.shape[1:3]).copy())
     total = (each * unit.view(-1, 1, 1, 1, 1)).sum(0).permute(0, 3, 1, 2).reshape(dw.shape) * a_scale
+    scaled = products.backward_weight_total(last(activations), last(g_codes), unit.float().numpy(), weights.shape[1:3])
+    in_order = sum(scale * sums for scale, sums in zip(unit.float().double(), each, strict=True))
+    assert torch.equal(torch.from_numpy(scaled.copy()), in_order.float())
     inside = torch.autograd.grad(layer.weight_quantizer(layer.weight), layer.weight, total.float())[0]
     assert torch.allclose(dw, inside, rtol=1e-3, atol=1e-5 * float(dw.abs().max()))

@@ -10,6 +10,21 @@ from bitlens.runtime import SessionError
 from bitlens.runtime.products import LayerProducts, convolve
 from processors import ISAS
 
+# a position more or less than the kernels take at a time: 4 positions, 192 * 4 a call, 28 channels, 16 and 64 outputs
+EDGES = [
+    (channels, outputs, width)
+    for channels, outputs, width in [
+        (1, 1, 1),
+        (7, 15, 3),
+        (8, 16, 4),
+        (9, 17, 5),
+        (27, 63, 767),
+        (28, 64, 768),
+        (29, 65, 769),
+        (56, 33, 1537),
+    ]
+]
+
 
 def random_codes(rng: np.random.Generator, bits: int, *shape: int) -> np.ndarray:
     return rng.integers(0, 1 << bits, shape).astype(np.uint8)
@@ -42,10 +57,11 @@ def tap_by_tap(
 def test_all_three_are_the_slow_models_integers(data: st.DataObject, seed: int) -> None:
     rng = np.random.default_rng(seed)
     kernel = data.draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
+    padding = data.draw(st.tuples(st.integers(0, 4), st.integers(0, 4)))
     products = LayerProducts(
         *(data.draw(st.sampled_from([1, 2, 3, 4, 6, 8])) for _ in range(3)),
         stride=data.draw(st.tuples(st.integers(1, 3), st.integers(1, 3))),
-        padding=(int(rng.integers(kernel[0])), int(rng.integers(kernel[1]))),
+        padding=padding,
         threads=data.draw(st.integers(1, 2)),
         isa=data.draw(st.sampled_from(ISAS)),
     )
@@ -54,7 +70,7 @@ def test_all_three_are_the_slow_models_integers(data: st.DataObject, seed: int) 
         data.draw(st.integers(1, 40)),
         data.draw(st.integers(1, 70)),
     )
-    size = (int(rng.integers(kernel[0], 9)), int(rng.integers(kernel[1], 9)))
+    size = tuple(int(rng.integers(max(1, side - 2 * pad), 9)) for side, pad in zip(kernel, padding, strict=True))
     a = random_codes(rng, products.activation_bits, images, *size, channels)
     w = random_codes(rng, products.weight_bits, outputs, *kernel, channels)
     y = products.forward(a, w)
@@ -64,6 +80,32 @@ def test_all_three_are_the_slow_models_integers(data: st.DataObject, seed: int) 
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.dtype == np.int32
         assert np.array_equal(ours, theirs)
+    scales = rng.standard_normal(images).astype(np.float32)
+    total = products.backward_weight_total(a, g, scales, kernel)
+    assert total.dtype == np.float32
+    assert np.array_equal(total, scaled_sum(scales, expected[2]))
+
+
+def scaled_sum(scales: np.ndarray, each: np.ndarray) -> np.ndarray:
+    """One sample after the other, in float64; rounded at the end."""
+    total = np.zeros(each.shape[1:], np.float64)
+    for scale, sums in zip(scales, each, strict=True):
+        total += np.float64(scale) * sums
+    return total.astype(np.float32)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize(("channels", "outputs", "width"), EDGES)
+def test_weights_meet_gradients_around_the_edges_of_a_tile(isa: str, channels: int, outputs: int, width: int) -> None:
+    rng = np.random.default_rng(width)
+    products = LayerProducts(1, 2, 4, padding=(0, 1), threads=1, isa=isa)
+    a, g = random_codes(rng, 2, 2, 1, width, channels), random_codes(rng, 4, 2, 1, width, outputs)
+    scales = rng.standard_normal(2).astype(np.float32)
+    x = np.pad(a.astype(np.int64), ((0, 0), (0, 0), (1, 1), (0, 0)))
+    taps = [np.einsum("nhwo,nhwc->noc", odd(g, 4), x[:, :, j : j + width]) for j in range(3)]
+    expected = np.stack(taps, axis=2)[:, :, None]
+    assert np.array_equal(products.backward_weight(a, g, (1, 3)), expected)
+    assert np.array_equal(products.backward_weight_total(a, g, scales, (1, 3)), scaled_sum(scales, expected))
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -71,6 +113,19 @@ def test_sums_at_the_end_of_their_range_are_exact(isa: str) -> None:
     codes, weights = np.full((1, 1, 1, 4000), 255, np.uint8), np.full((3, 1, 1, 4000), 255, np.uint8)
     assert convolve(codes, 8, weights, 8, isa=isa).tolist() == [[[[4000 * 255 * 255] * 3]]]
     assert convolve(codes, 8, 0 * weights, 8, isa=isa).tolist() == [[[[-4000 * 255 * 255] * 3]]]
+    turned = np.full((4000, 1, 1, 3), 255, np.uint8)
+    assert convolve(codes, 8, turned, 8, backward=True, isa=isa).tolist() == [[[[4000 * 255 * 255] * 3]]]
+    assert convolve(0 * codes, 8, turned, 8, backward=True, isa=isa).tolist() == [[[[-4000 * 255 * 255] * 3]]]
+    products = LayerProducts(1, 8, 8, isa=isa)
+    activations, gradients = np.full((2, 40, 100, 1), 255, np.uint8), np.full((2, 40, 100, 1), 255, np.uint8)
+    gradients[1] = 0
+    assert products.backward_weight(activations, gradients, (1, 1)).ravel().tolist() == [
+        4000 * 255 * 255,
+        -4000 * 255 * 255,
+    ]
+    scales = np.array([2.0**40, 2.0**-20], np.float32)
+    total = products.backward_weight_total(activations, gradients, scales, (1, 1))
+    assert total.ravel().tolist() == [np.float32(4000 * 255 * 255 * (2.0**40 - 2.0**-20))]
 
 
 def test_mistakes_are_told_in_one_line() -> None:
@@ -85,7 +140,10 @@ def test_mistakes_are_told_in_one_line() -> None:
         "convolve: codes (N, H, W, C) and weights (O, kernel h, kernel w, C) must have one C, not (1, 2, 2, 3) and "
         "(4, 1, 1, 2)"
     )
-    assert told(image, (2, *filters)) == "convolve: weights must be one set or 1, one an image, not 2"
+    assert told(image, (2, 1, 1, 4), backward=True) == (
+        "convolve: codes (N, H, W, C) and weights (C, kernel h, kernel w, O) must have one C, not (1, 2, 2, 3) and "
+        "(2, 1, 1, 4)"
+    )
     assert told(image, filters, bits=9) == "codes: bits must be 1 to 8, not 9"
     assert told(image, filters, fill=4) == "codes: every code must be below 4, not 4"
     assert told((0, 2, 2, 3), filters) == "codes: must hold values, not be of shape (0, 2, 2, 3)"
@@ -96,7 +154,35 @@ def test_mistakes_are_told_in_one_line() -> None:
         convolve(np.zeros(image, np.int64), 2, np.zeros(filters, np.uint8), 1)  # type: ignore[arg-type]
     with pytest.raises(SessionError, match=r"^product: sums must stay below 2\^28, not 5000 terms of 8 by 8 bits$"):
         convolve(np.zeros((1, 1, 1, 5000), np.uint8), 8, np.zeros((1, 1, 1, 5000), np.uint8), 8)
-    with pytest.raises(SessionError, match=r"^padding: must be less than the kernel \(1, 1\), not \(1, 0\)$"):
-        LayerProducts(1, 1, 1, padding=(1, 0)).backward_input(
-            np.zeros(image, np.uint8), np.zeros((3, 1, 1, 2), np.uint8), (2, 2)
-        )
+
+
+def test_mistakes_about_weights_gradients_are_told_in_one_line() -> None:
+    def told(
+        gradients: tuple[int, ...] = (2, 3, 3, 5), kernel: tuple[int, int] = (2, 2), scales: int = 2, **options: object
+    ) -> str:
+        fill = options.pop("fill", 0)
+        products = LayerProducts(1, options.pop("bits", 2), 4, **options)  # type: ignore[arg-type]
+        a, g = np.full((2, 4, 4, 3), fill, np.uint8), np.zeros(gradients, np.uint8)
+        with pytest.raises(SessionError) as caught:
+            products.backward_weight_total(a, g, np.ones(scales, np.float32), kernel)
+        if scales == 2:
+            with pytest.raises(SessionError) as again:
+                products.backward_weight(a, g, kernel)
+            assert str(again.value) == str(caught.value)
+        return str(caught.value)
+
+    assert told(scales=3) == "scales: must be float32 (2,), not float32 (3,)"
+    assert told((3, 3, 3, 5)) == "gradients: must be of 2 samples, not 3"
+    assert told(fill=4) == "activations: every code must be below 4, not 4"
+    assert told(bits=0) == "activations: bits must be 1 to 8, not 0"
+    assert told((2, 3, 3, 0)) == "gradients: must hold values, not be of shape (2, 3, 3, 0)"
+    assert told((2, 2, 3, 5)) == "weight gradient: the map of gradients must be 3x3, not 2x3"
+    assert told(kernel=(5, 1)) == "weight gradient: kernel must fit into the padded image, not 5x1"
+    assert told(stride=(0, 1)) == "weight gradient: sizes must be at least 1, not 0"
+    assert told(padding=(0, -1)) == "weight gradient: padding must be at least 0, not -1"
+    assert told(isa="mips") == "isa: must be portable, avx2, avx512 or neon, not mips"
+    wide = np.zeros((1, 1, 5000, 1), np.uint8)
+    with pytest.raises(
+        SessionError, match=r"^weight gradient: sums must stay below 2\^28, not 5000 terms of 8 by 8 bits$"
+    ):
+        LayerProducts(1, 8, 8).backward_weight(wide, wide, (1, 1))

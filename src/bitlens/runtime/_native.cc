@@ -44,18 +44,19 @@ bitlens_view view_of(const Input& input) {
 }
 
 using Codes = nb::ndarray<const uint8_t, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
-using Weights = nb::ndarray<const uint8_t, nb::ndim<5>, nb::c_contig, nb::device::cpu>;
+using Sums = nb::ndarray<int32_t, nb::ndim<5>, nb::c_contig, nb::device::cpu>;
+using Scales = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Total = nb::ndarray<float, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
 using Numbers = std::vector<int32_t>;
 
-// Shapes have been checked by product.py: codes (N, H, W, C), weights (1 or N, O, kernel h, kernel w, C), sums
-// (N, out h, out w, O); stride (h, w), padding (top, left, bottom, right).
-void multiply(const Codes& codes, int code_bits, const Weights& weights, int weight_bits, const Numbers& stride,
-              const Numbers& pads, const Output& sums, int threads, std::optional<std::string> isa) {
-  const auto size = [](const auto& array, size_t axis) { return static_cast<int32_t>(array.shape(axis)); };
-  const bitlens_product product{
-      codes.data(),     weights.data(), size(codes, 0), size(codes, 1),       size(codes, 2),   size(codes, 3),
-      size(weights, 1), code_bits,      weight_bits,    size(weights, 0) > 1, size(weights, 2), size(weights, 3),
-      stride.at(0),     stride.at(1),   pads.at(0),     pads.at(1),           pads.at(2),       pads.at(3)};
+template <typename Array>
+int32_t size(const Array& array, size_t axis) {
+  return static_cast<int32_t>(array.shape(axis));
+}
+
+// function(options, status), with other Python threads running meanwhile.
+template <typename F>
+void call(int threads, const std::optional<std::string>& isa, F&& function) {
   bitlens_options options{};
   options.threads = threads;
   options.isa = isa ? isa->c_str() : nullptr;
@@ -63,9 +64,51 @@ void multiply(const Codes& codes, int code_bits, const Weights& weights, int wei
   bitlens_code code;
   {
     nb::gil_scoped_release released;
-    code = bitlens_multiply(&product, &options, sums.data(), &status);
+    code = function(&options, &status);
   }
   check(code, status);
+}
+
+// Shapes have been checked by products.py: codes (N, H, W, C), weights (O, kernel h, kernel w, C), backward
+// (C, kernel h, kernel w, O), sums (N, out h, out w, O); stride (h, w), padding (top, left, bottom, right).
+void multiply(const Codes& codes, int code_bits, const Codes& weights, int weight_bits, bool backward,
+              const Numbers& stride, const Numbers& pads, const Output& sums, int threads,
+              std::optional<std::string> isa) {
+  const bitlens_product product{codes.data(),     weights.data(),   size(codes, 0), size(codes, 1), size(codes, 2),
+                                size(codes, 3),   size(sums, 3),    code_bits,      weight_bits,    backward,
+                                size(weights, 1), size(weights, 2), stride.at(0),   stride.at(1),   pads.at(0),
+                                pads.at(1),       pads.at(2),       pads.at(3)};
+  call(threads, isa,
+       [&](const auto* options, auto* status) { return bitlens_multiply(&product, options, sums.data(), status); });
+}
+
+bitlens_weight_gradient gradient_of(const Codes& activations, int activation_bits, const Codes& gradients,
+                                    int gradient_bits, const Numbers& kernel, const Numbers& stride,
+                                    const Numbers& padding) {
+  return {activations.data(),   gradients.data(),   size(activations, 0), size(activations, 1), size(activations, 2),
+          size(activations, 3), size(gradients, 1), size(gradients, 2),   size(gradients, 3),   activation_bits,
+          gradient_bits,        kernel.at(0),       kernel.at(1),         stride.at(0),         stride.at(1),
+          padding.at(0),        padding.at(1)};
+}
+
+// Activations (N, H, W, C), gradients (N, out h, out w, O), sums (N, kernel h, kernel w, C, O); kernel, stride and
+// padding (h, w).
+void weight_sums(const Codes& activations, int activation_bits, const Codes& gradients, int gradient_bits,
+                 const Numbers& kernel, const Numbers& stride, const Numbers& padding, const Sums& sums, int threads,
+                 std::optional<std::string> isa) {
+  const auto gradient = gradient_of(activations, activation_bits, gradients, gradient_bits, kernel, stride, padding);
+  call(threads, isa,
+       [&](const auto* options, auto* status) { return bitlens_weight_sums(&gradient, options, sums.data(), status); });
+}
+
+// The same, with scales (N,) and the total (kernel h, kernel w, C, O).
+void weight_total(const Codes& activations, int activation_bits, const Codes& gradients, int gradient_bits,
+                  const Numbers& kernel, const Numbers& stride, const Numbers& padding, const Scales& scales,
+                  const Total& total, int threads, std::optional<std::string> isa) {
+  const auto gradient = gradient_of(activations, activation_bits, gradients, gradient_bits, kernel, stride, padding);
+  call(threads, isa, [&](const auto* options, auto* status) {
+    return bitlens_weight_total(&gradient, scales.data(), options, total.data(), status);
+  });
 }
 
 class Model {
@@ -203,7 +246,14 @@ class Stream {
 NB_MODULE(_native, m) {
   nb::exception<EngineError>(m, "EngineError");
   m.def("multiply", &multiply, nb::arg("codes"), nb::arg("code_bits"), nb::arg("weights"), nb::arg("weight_bits"),
-        nb::arg("stride"), nb::arg("pads"), nb::arg("sums"), nb::arg("threads"), nb::arg("isa").none());
+        nb::arg("backward"), nb::arg("stride"), nb::arg("pads"), nb::arg("sums"), nb::arg("threads"),
+        nb::arg("isa").none());
+  m.def("weight_sums", &weight_sums, nb::arg("activations"), nb::arg("activation_bits"), nb::arg("gradients"),
+        nb::arg("gradient_bits"), nb::arg("kernel"), nb::arg("stride"), nb::arg("padding"), nb::arg("sums"),
+        nb::arg("threads"), nb::arg("isa").none());
+  m.def("weight_total", &weight_total, nb::arg("activations"), nb::arg("activation_bits"), nb::arg("gradients"),
+        nb::arg("gradient_bits"), nb::arg("kernel"), nb::arg("stride"), nb::arg("padding"), nb::arg("scales"),
+        nb::arg("total"), nb::arg("threads"), nb::arg("isa").none());
   nb::class_<Model>(m, "Model")
       .def(nb::init<nb::bytes, int, std::optional<std::string>, int, int, bool>(), nb::arg("data"), nb::arg("threads"),
            nb::arg("isa").none(), nb::arg("height"), nb::arg("width"), nb::arg("keep"))

@@ -8,6 +8,7 @@ zero level), as `bitlens.quant` has them. Scales stay outside: a real value is t
     >>> y = products.forward(activations, weights)                                   # doctest: +SKIP
     >>> dx = products.backward_input(gradients, weights, size=(32, 32))              # doctest: +SKIP
     >>> dw = products.backward_weight(activations, gradients, kernel=(3, 3))         # doctest: +SKIP
+    >>> total = products.backward_weight_total(activations, gradients, scales, (3, 3))  # doctest: +SKIP
 
 A fully connected layer is one of 1x1 images and a 1x1 kernel.
 
@@ -16,7 +17,10 @@ Source of the three products: Zhou et al., DoReFa-Net, arXiv 1606.06160 v3, sect
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +42,7 @@ def convolve(
     weight_bits: int,
     stride: tuple[int, int] = (1, 1),
     pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+    backward: bool = False,
     threads: int | None = None,
     isa: str | None = None,
 ) -> Integers:
@@ -46,9 +51,10 @@ def convolve(
     Args:
         codes: c, uint8 (N, H, W, C), each below 2^code_bits.
         code_bits, weight_bits: 1 to 8.
-        weights: w, uint8 (O, kernel h, kernel w, C), or (N, O, kernel h, kernel w, C) for weights of each image's own.
+        weights: w, uint8 (O, kernel h, kernel w, C); backward (C, kernel h, kernel w, O).
         stride: (h, w).
         pads: top, left, bottom, right.
+        backward: codes are gradients, integers 2c - (2^code_bits - 1), and meet the weights last tap first.
         threads, isa: see `Session`.
 
     Returns:
@@ -57,14 +63,12 @@ def convolve(
     Raises:
         SessionError: sizes do not fit, a code is too large, or sums might pass 28 bits.
     """
-    weights = weights if weights.ndim == 5 else weights[None]
-    if codes.ndim != 4 or weights.ndim != 5 or codes.shape[3] != weights.shape[4]:
+    inner, outer = (0, 3) if backward else (3, 0)
+    if codes.ndim != 4 or weights.ndim != 4 or codes.shape[3] != weights.shape[inner]:
+        order = "(C, kernel h, kernel w, O)" if backward else "(O, kernel h, kernel w, C)"
         raise SessionError(
-            f"convolve: codes (N, H, W, C) and weights (O, kernel h, kernel w, C) must have one C, not {codes.shape} "
-            f"and {weights.shape[1:]}"
+            f"convolve: codes (N, H, W, C) and weights {order} must have one C, not {codes.shape} and {weights.shape}"
         )
-    if len(weights) not in (1, len(codes)):
-        raise SessionError(f"convolve: weights must be one set or {len(codes)}, one an image, not {len(weights)}")
     if min(stride) < 1:
         raise SessionError(f"stride: must be at least 1, not {stride}")
     for name, array, bits in (("codes", codes, code_bits), ("weights", weights, weight_bits)):
@@ -72,22 +76,13 @@ def convolve(
     sides = (
         max(0, side + before + after - kernel) // step + 1
         for side, kernel, step, before, after in zip(
-            codes.shape[1:3], weights.shape[2:4], stride, pads[:2], pads[2:], strict=True
+            codes.shape[1:3], weights.shape[1:3], stride, pads[:2], pads[2:], strict=True
         )
     )
-    sums = np.empty((len(codes), *sides, weights.shape[1]), np.int32)
+    sums = np.empty((len(codes), *sides, weights.shape[outer]), np.int32)
+    left, right = np.ascontiguousarray(codes), np.ascontiguousarray(weights)
     try:
-        _native.multiply(
-            np.ascontiguousarray(codes),
-            code_bits,
-            np.ascontiguousarray(weights),
-            weight_bits,
-            stride,
-            pads,
-            sums,
-            threads or 0,
-            isa,
-        )
+        _native.multiply(left, code_bits, right, weight_bits, backward, stride, pads, sums, threads or 0, isa)
     except _native.EngineError as error:
         raise SessionError(str(error)) from None
     return sums
@@ -110,7 +105,7 @@ class LayerProducts:
 
     Args:
         weight_bits, activation_bits, gradient_bits: 1 to 8.
-        stride, padding: (h, w) of the layer; padding is less than the kernel.
+        stride, padding: (h, w) of the layer.
         threads, isa: see `Session`.
     """
 
@@ -132,16 +127,14 @@ class LayerProducts:
         Raises:
             SessionError: see `convolve`.
         """
-        return self._convolve(
-            activations, self.activation_bits, weights, self.weight_bits, self.stride, (*self.padding, *self.padding)
-        )
+        codes = (activations, self.activation_bits, weights, self.weight_bits)
+        return convolve(*codes, self.stride, (*self.padding, *self.padding), threads=self.threads, isa=self.isa)
 
     def backward_input(self, gradients: Codes, weights: Codes, size: tuple[int, int]) -> Integers:
         """Return the sums of quantized gradients times weights that reach each input, int32 (N, H, W, C).
 
-        The gradients are spread with gaps of the stride and convolved with the weights turned round. A gap or the border has
-        no gradient, which is no level of theirs: with g = 2c - n the engine sums w * c, where gaps are code 0, and
-        n times the weights that meet a gradient, the same for all images, is taken off.
+        Inputs a stride apart meet the same taps of the kernel: each such set is a convolution of the gradients with a part
+        of the kernel, without gaps.
 
         Args:
             gradients: codes (N, out h, out w, O).
@@ -149,27 +142,29 @@ class LayerProducts:
             size: (H, W) of the input.
 
         Raises:
-            SessionError: see `convolve`; or the padding is not less than the kernel.
+            SessionError: see `convolve`.
         """
-        kernel = weights.shape[1:3]
-        if any(pad >= side for pad, side in zip(self.padding, kernel, strict=True)):
-            raise SessionError(f"padding: must be less than the kernel {kernel}, not {self.padding}")
-        spread, there = self._spread(gradients)
-        pads = [side - 1 - pad for side, pad in zip(kernel, self.padding, strict=True)]
-        pads += [side - have + pad for side, have, pad in zip(size, spread.shape[1:3], self.padding, strict=True)]
-        turned = weights[:, ::-1, ::-1].transpose(3, 1, 2, 0)  # (C, kernel h, kernel w, O)
-        sums = self._convolve(spread, self.gradient_bits, turned, self.weight_bits, (1, 1), tuple(pads))
-        met = np.pad(there, ((pads[0], pads[2]), (pads[1], pads[3])))
-        windows = np.lib.stride_tricks.sliding_window_view(met, kernel).astype(np.int32)  # (H, W, kernel h, kernel w)
-        integers = 2 * turned.astype(np.int32) - ((1 << self.weight_bits) - 1)
-        constant = np.tensordot(windows, integers.sum(3), axes=((2, 3), (1, 2))).astype(np.int32)  # (H, W, C)
-        found: Integers = 2 * sums - ((1 << self.gradient_bits) - 1) * constant
+        rows, columns = (
+            [_part(first, *lengths) for first in range(min(lengths[0], lengths[3]))]
+            for lengths in zip(self.stride, self.padding, weights.shape[1:3], size, gradients.shape[1:3], strict=True)
+        )
+        found: Integers = np.zeros((len(gradients), *size, weights.shape[3]), np.int32)
+        for high, wide in product(rows, columns):
+            met, part = gradients[:, high.gradients, wide.gradients], weights[:, high.taps, wide.taps]
+            if not met.size or not part.size:
+                continue
+            codes = (met, self.gradient_bits, part, self.weight_bits)
+            pads = (high.before, wide.before, high.after, wide.after)
+            sums = convolve(*codes, pads=pads, backward=True, threads=self.threads, isa=self.isa)
+            if self.stride == (1, 1):
+                return sums
+            found[:, high.inputs, wide.inputs] = sums
         return found
 
     def backward_weight(self, activations: Codes, gradients: Codes, kernel: tuple[int, int]) -> Integers:
         """Return the sums of activations times quantized gradients of each sample, int32 (N, O, kernel h, kernel w, C).
 
-        Samples stay apart, for each has a gradient scale of its own.
+        Samples stay apart, for each has a gradient scale of its own; `backward_weight_total` applies the scales too.
 
         Args:
             activations: codes (N, H, W, C).
@@ -177,41 +172,69 @@ class LayerProducts:
             kernel: (h, w).
 
         Raises:
-            SessionError: see `convolve`.
+            SessionError: sizes do not fit, a code is too large, or sums might pass 28 bits.
         """
-        count, high, wide, outputs = gradients.shape
-        channels = activations.shape[3]
-        padded = np.pad(activations, ((0, 0), *((pad, pad) for pad in self.padding), (0, 0)))
-        planes = np.ascontiguousarray(padded.transpose(0, 3, 1, 2))  # whole rows are copied below
-        windows = np.lib.stride_tricks.sliding_window_view(planes, kernel, axis=(2, 3))
-        seen = windows[:, :, :: self.stride[0], :: self.stride[1]]  # (N, C, out h, out w, kernel h, kernel w)
-        taps = np.ascontiguousarray(seen.transpose(0, 4, 5, 1, 2, 3)).reshape(count, -1, 1, high * wide)
-        rows = np.ascontiguousarray(gradients.reshape(count, -1, outputs).transpose(0, 2, 1))[:, :, None, None]
-        sums = self._convolve(taps, self.activation_bits, rows, self.gradient_bits, (1, 1), (0, 0, 0, 0))
-        each: Integers = sums.reshape(count, *kernel, channels, outputs).transpose(0, 4, 1, 2, 3)
+        sums = np.empty((len(activations), *kernel, activations.shape[3], gradients.shape[3]), np.int32)
+        self._weight(_native.weight_sums, activations, gradients, kernel, sums)
+        each: Integers = np.moveaxis(sums, 4, 1)
         return each
 
-    def _spread(self, gradients: Codes) -> tuple[Codes, npt.NDArray[np.bool_]]:
-        """Return gradients with gaps of the stride, and where there are any, (h, w)."""
-        count, high, wide, outputs = gradients.shape
-        sides = ((high - 1) * self.stride[0] + 1, (wide - 1) * self.stride[1] + 1)
-        there = np.zeros(sides, np.bool_)
-        there[:: self.stride[0], :: self.stride[1]] = True
-        if self.stride == (1, 1):
-            return gradients, there
-        spread = np.zeros((count, *sides, outputs), np.uint8)
-        spread[:, :: self.stride[0], :: self.stride[1]] = gradients
-        return spread, there
+    def backward_weight_total(
+        self, activations: Codes, gradients: Codes, scales: npt.NDArray[np.float32], kernel: tuple[int, int]
+    ) -> npt.NDArray[np.float32]:
+        """Return the sum over samples of scale times `backward_weight`, float32 (O, kernel h, kernel w, C).
 
-    def _convolve(
+        The samples' integers are exact; they are scaled and added in float64, in order, and rounded to float32 once. So the
+        result does not depend on threads or the instruction set. No sample's own sums are stored.
+
+        Args:
+            activations, gradients, kernel: see `backward_weight`.
+            scales: of each sample, float32 (N,).
+
+        Raises:
+            SessionError: see `backward_weight`; or scales are not float32 (N,).
+        """
+        if scales.dtype != np.float32 or scales.shape != (len(activations),):
+            raise SessionError(f"scales: must be float32 ({len(activations)},), not {scales.dtype} {scales.shape}")
+        total = np.empty((*kernel, activations.shape[3], gradients.shape[3]), np.float32)
+        self._weight(_native.weight_total, activations, gradients, kernel, np.ascontiguousarray(scales), total)
+        turned: npt.NDArray[np.float32] = np.moveaxis(total, 3, 0)
+        return turned
+
+    def _weight(
         self,
-        codes: Codes,
-        code_bits: int,
-        weights: Codes,
-        weight_bits: int,
-        stride: tuple[int, int],
-        pads: tuple[int, ...],
-    ) -> Integers:
-        top, left, bottom, right = pads
-        sides = (top, left, bottom, right)
-        return convolve(codes, code_bits, weights, weight_bits, stride, sides, self.threads, self.isa)
+        function: Callable[..., None],
+        activations: Codes,
+        gradients: Codes,
+        kernel: tuple[int, int],
+        *arrays: npt.NDArray[Any],
+    ) -> None:
+        if len(activations) != len(gradients):
+            raise SessionError(f"gradients: must be of {len(activations)} samples, not {len(gradients)}")
+        _check_codes("activations", activations, self.activation_bits)
+        _check_codes("gradients", gradients, self.gradient_bits)
+        left, right = np.ascontiguousarray(activations), np.ascontiguousarray(gradients)
+        codes = (left, self.activation_bits, right, self.gradient_bits)
+        try:
+            function(*codes, kernel, self.stride, self.padding, *arrays, self.threads or 0, self.isa)
+        except _native.EngineError as error:
+            raise SessionError(str(error)) from None
+
+
+class _Part(NamedTuple):
+    """Along one axis: inputs a stride apart, the taps they meet, the gradients within reach, and zeros around these."""
+
+    inputs: slice
+    taps: slice
+    gradients: slice
+    before: int
+    after: int
+
+
+def _part(first: int, stride: int, pad: int, kernel: int, size: int, outputs: int) -> _Part:
+    """Input first + t * stride meets tap (first + pad) % stride + m * stride of output t + reach - m."""
+    start, reach = (first + pad) % stride, (first + pad) // stride
+    before = len(range(start, kernel, stride)) - 1 - reach
+    end = len(range(first, size, stride)) + reach  # of the outputs that the last input would meet
+    seen = slice(max(0, -before), min(outputs, end))
+    return _Part(slice(first, None, stride), slice(start, None, stride), seen, max(0, before), max(0, end - outputs))
