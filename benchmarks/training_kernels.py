@@ -5,7 +5,7 @@
 
 Both are called in turn and the medians compared: below 1, the engine is faster. The engine's side begins with codes, a byte each,
 and packs both of its operands in every call. It ends with integers, or, for the weights, with their scaled sum over the samples
-as torch does; `each sample` are the weights' integers before that, an array for every sample, which torch has no product for.
+as torch does (`backward_weight_total`); `backward_weight` is the integers before that, an array a sample, which torch has not.
 Torch's side is the convolution alone, channels last, or the matrix product: neither side quantizes. On one thread the clock is
 the process's CPU time, so that other programs disturb it little; on more it is wall time. Every product is compared with
 torch's on the same integers first.
@@ -77,15 +77,15 @@ def calls_of(layer: tuple[int, int, int, int, int], bits: Bits, batch: int, thre
     calls: Calls = {
         "forward": (lambda: products.forward(a, w), forward),
         "backward_input": (lambda: products.backward_input(g, w, (side, side)), lambda: backward(0)),
-        "backward_weight": (
+        "backward_weight_total": (
             lambda: products.backward_weight_total(a, g, ones, (kernel, kernel)),
             lambda: backward(1),
         ),
-        "each sample": (lambda: products.backward_weight(a, g, (kernel, kernel)), lambda: backward(1)),
+        "backward_weight": (lambda: products.backward_weight(a, g, (kernel, kernel)), lambda: backward(1)),
     }
     for name, (ours, theirs) in calls.items():
         integers, floats = ours(), theirs().permute(0, 2, 3, 1).numpy()
-        integers = integers.sum(0, dtype=np.int64) if name == "each sample" else integers
+        integers = integers.sum(0, dtype=np.int64) if name == "backward_weight" else integers
         if not np.array_equal(integers, floats):  # float32 holds these sums, below 2^24
             raise SystemExit(f"{name}: integers must equal torch's, not differ")
     return calls
@@ -121,7 +121,7 @@ def main() -> None:
                 rows.append(row)
                 if not arguments.json:
                     print(
-                        f"{text:8} {name:34} {product:16} {ours:8.2f} ms, float {theirs:8.2f} ms: {ours / theirs:.2f}",
+                        f"{text:8} {name:34} {product:21} {ours:8.2f} ms, float {theirs:8.2f} ms: {ours / theirs:.2f}",
                         flush=True,
                     )
     if arguments.json:
