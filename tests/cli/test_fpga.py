@@ -91,12 +91,19 @@ def test_one_unit_for_all_layers(model: str, tmp_path: Path, capsys: pytest.Capt
     found = json.loads(capsys.readouterr().out)
     assert found["mismatches"] > 0
     assert found["cycles"] > cycles
-    (tmp_path / "unit" / "memory.bin").write_bytes(b"")
-    assert main(["fpga", "simulate", folder]) == 2
-    assert (
-        "memory.bin: must hold what bitlens fpga schedules, not others; make the project again"
-        in capsys.readouterr().err
-    )
+    again = "make the project again"
+    for name, data, sentence in (
+        ("memory.bin", b"", f"must hold what bitlens fpga schedules, not others; {again}"),
+        ("report.json", b'{"tool":', f"must be as bitlens fpga wrote it, not damaged; {again}"),
+        ("unit.json", b"{}", f"must be as bitlens fpga wrote it, not damaged; {again}"),
+        ("program.bitlens", b"BITS", "the first 8 bytes must be "),
+    ):
+        path = tmp_path / "unit" / name
+        held = path.read_bytes()
+        path.write_bytes(data)
+        assert main(["fpga", "simulate", folder]) == 2
+        assert capsys.readouterr().err.startswith(f"{path}: {sentence}")
+        path.write_bytes(held)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from bitlens.fpga.lower import lower_program
 from bitlens.fpga.network import FpgaError, Stream
 from bitlens.fpga.project import write_project
 from bitlens.fpga.simulate import Simulator, _from_beats, _to_beats
+from bitlens.fpga.verilate import pauses_of
 from bitlens.graph.file import Program
 
 from programs import Builder, random_inputs
@@ -58,6 +59,21 @@ def test_pauses_are_the_seed_s(simulator: Simulator) -> None:
     images = random_inputs(small(), 3, 1)["image"]
     one, same, other = (simulator.run(images, pauses=(0.5, 0.5), seed=seed).cycles for seed in (5, 5, 6))
     assert one == same != other
+
+
+def test_every_seed_has_pauses_of_its_own(simulator: Simulator) -> None:
+    images = random_inputs(small(), 3, 1)["image"]
+    ends = {tuple(simulator.run(images, pauses=(0.5, 0.5), seed=seed).ends) for seed in (*range(8), (1 << 64) - 1)}
+    assert len(ends) == 9
+
+
+def test_pauses_are_as_often_as_asked(simulator: Simulator) -> None:
+    """The sender alone sets the pace where it gives a beat in 500 or 1,000 cycles."""
+    images = random_inputs(small(), 20, 1)["image"]
+    beats = len(images) * simulator.network.input.beats
+    for wait in (500, 1000):
+        assert 0.8 < simulator.run(images, pauses=(1 - 1 / wait, 0.0)).cycles / (beats * wait) < 1.2
+    assert [pauses_of(often) for often in (0.0, 0.001, 0.5, 1.0)] == [0, 4294967, 1 << 31, 1 << 32]
 
 
 def test_a_circuit_that_stands_still(simulator: Simulator) -> None:

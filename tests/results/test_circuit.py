@@ -3,12 +3,14 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from bitlens.cli import main
 from bitlens.core.grid import Grid
 from bitlens.fpga.devices import load_device
 from bitlens.fpga.export import export_project
@@ -18,6 +20,8 @@ from bitlens.graph.file import Program
 from bitlens.results.circuit import read_images, render, simulate_project
 
 from programs import Builder
+
+CHANGES = (b"half", b"", b"[]", b"{}", b"\xff\x00\n")
 
 
 def program(levels: int = 3) -> Program:
@@ -110,10 +114,73 @@ def test_images_that_do_not_fit(tmp_path: Path, images: np.ndarray, sentence: st
         read_images(str(path), program())
 
 
+AGAIN = "make the project again"
+DAMAGED = f"must be as bitlens fpga wrote it, not damaged; {AGAIN}"
+
+
+def damage(path: Path, change: bytes | None) -> None:
+    """Remove a file, halve it (b"half") or let it hold something else."""
+    held = path.read_bytes()
+    path.unlink()
+    if change is not None:
+        path.write_bytes(held[: len(held) // 2] if change == b"half" else change)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "sentence"),
+    [
+        *((name, change, DAMAGED) for name in ("network.json", "report.json") for change in CHANGES),
+        ("memory/conv2_mvtu.weights.hex", None, f"must be there, a word of memory a line; {AGAIN}"),
+        ("memory/conv2_mvtu.weights.hex", b"", f"must hold 1 words, a line each, not 0; {AGAIN}"),
+        ("memory/conv2_mvtu.weights.hex", b"1\n2\n", f"must hold 1 words, a line each, not 2; {AGAIN}"),
+        ("memory/conv2_mvtu.weights.hex", b"zz\n", "line 1 must be a word of 24 bits in hex, not 'zz'"),
+        ("memory/conv2_mvtu.weights.hex", b"half", "line 1 must be a word of 24 bits in hex, not '"),
+        ("program.bitlens", None, "No such file or directory"),
+        ("program.bitlens", b"half", "length must be "),
+    ],
+)
+def test_damaged_files_are_named(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, change: bytes | None, sentence: str
+) -> None:
+    root = shutil.copytree(folder, tmp_path / "circuit", ignore=shutil.ignore_patterns("build"))
+    damage(root / name, change)
+    assert main(["fpga", "simulate", str(root)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"{root / name}: {sentence}")
+    assert said.count("\n") == 1
+    assert not (root / "build").exists()  # it is said before the circuit is built
+
+
+@pytest.mark.parametrize(("name", "change"), [("outputs", {}), ("wires", {"s": 1}), ("elements", [])])
+def test_a_description_that_is_not_the_circuit_s(folder: Path, tmp_path: Path, name: str, change: object) -> None:
+    root = shutil.copytree(folder, tmp_path / "circuit", ignore=shutil.ignore_patterns("build"))
+    told = json.loads((root / "network.json").read_text())
+    (root / "network.json").write_text(json.dumps(told | {name: change}))
+    with pytest.raises(FpgaError, match=f"^{re.escape(f'{root}/network.json: {DAMAGED}')}$"):
+        simulate_project(root)
+
+
+def test_a_program_of_another_circuit(folder: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(folder, tmp_path / "circuit", ignore=shutil.ignore_patterns("build"))
+    program(4).save(root / "program.bitlens")
+    sentence = f"{root}/program.bitlens: must be the circuit's, not another; {AGAIN}"
+    with pytest.raises(FpgaError, match=f"^{re.escape(sentence)}$"):
+        simulate_project(root)
+
+
+def test_a_project_without_a_report_is_simulated(folder: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(folder, tmp_path / "circuit")
+    damage(root / "report.json", None)
+    assert simulate_project(root, count=2)["mismatches"] == 0
+    assert not (root / "report.json").exists()
+
+
 def test_refusals(tmp_path: Path) -> None:
     for arguments, sentence in (
         ({"stalls": 1.0}, "stalls: must be at least 0 and below 1, not 1"),
         ({"count": 0}, "count: must be at least 1, not 0"),
+        ({"seed": -1}, "seed: must be at least 0 and below 2^63, not -1"),
+        ({"seed": 1 << 63}, "seed: must be at least 0 and below 2^63, not 9223372036854775808"),
         ({}, f"{tmp_path}: folder must be one that bitlens fpga has made, not one without network.json"),
     ):
         with pytest.raises(FpgaError, match=f"^{re.escape(sentence)}$"):

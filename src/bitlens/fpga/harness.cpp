@@ -69,11 +69,11 @@ void bitlens_full(void* handle, char* text, int64_t size) {
 // which image n was out whole; first: in which the first beat of any output came. done: images that are out, for who watches.
 // Returns the number of cycles, or -1 when `most` cycles were not enough.
 int64_t bitlens_run(void* handle, const uint8_t* in, int64_t beats, uint8_t* const* out, const int64_t* wanted, int64_t images,
-                    int64_t* ends, int64_t* first, volatile int64_t* done, uint32_t pause_in, uint32_t pause_out, uint32_t seed,
+                    int64_t* ends, int64_t* first, volatile int64_t* done, uint64_t pause_in, uint64_t pause_out, uint64_t seed,
                     int64_t most) {
   Circuit& circuit = *static_cast<Circuit*>(handle);
   Vtop& top = circuit.top;
-  Random random{seed | 1};
+  Random random{seed};
   int64_t taken = 0, cycle = 0, got[OUTPUTS] = {};
   *first = -1;
   *done = 0;

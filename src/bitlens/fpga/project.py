@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import shutil
 from importlib import resources
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 from bitlens.core.files import write_atomically
 from bitlens.fpga.memory import Memory
 from bitlens.fpga.network import Element, FpgaError, Network, Stream
+from bitlens.fpga.seal import damaged, read_sealed, write_sealed
 from bitlens.fpga.shell import SHELL_MODULES, shell
 from bitlens.fpga.sums_module import sums_module
 from bitlens.fpga.top import memory_file, sums_name, top_level
@@ -62,7 +63,7 @@ def write_project(network: Network, folder: str | os.PathLike[str]) -> Path:
             write_atomically(root / "rtl" / f"{name}.sv", text.encode())
     write_atomically(root / "rtl" / "top.sv", top_level(network).encode())
     write_atomically(root / "rtl" / "accelerator.v", shell(network).encode())
-    write_atomically(root / "network.json", json.dumps(_description(network), indent=1).encode())
+    write_sealed(root / "network.json", _description(network))
     return root
 
 
@@ -77,8 +78,13 @@ def _modules(network: Network) -> set[str]:
 
 
 def _hex(memory: Memory) -> bytes:
-    digits = -(-memory.width // 4)
+    digits = _digits(memory.width)
     return "".join(f"{word:0{digits}x}\n" for word in memory.words).encode()
+
+
+def _digits(width: int) -> int:
+    """Of a word of so many bits in its file."""
+    return -(-width // 4)
 
 
 def _description(network: Network) -> dict[str, object]:
@@ -88,7 +94,14 @@ def _description(network: Network) -> dict[str, object]:
         "outputs": {name: vars(stream) for name, stream in network.outputs.items()},
         "wires": network.wires,
         "target": network.target,
-        "elements": [{**vars(element), "memories": [*element.memories], "sums": None} for element in network.elements],
+        "elements": [
+            {
+                **vars(element),
+                "memories": {name: [memory.depth, memory.width] for name, memory in element.memories.items()},
+                "sums": None,
+            }
+            for element in network.elements
+        ],
     }
 
 
@@ -96,18 +109,39 @@ def read_network(folder: str | os.PathLike[str]) -> Network:
     """The circuit that `write_project` has written, without the contents of its memories.
 
     Raises:
-        FpgaError: the folder holds no such project, or a damaged one.
+        FpgaError: the folder holds no such project, or a damaged one: a simulator would take zeros for words that are missing.
+        OSError: a file cannot be read.
     """
     path = Path(folder) / "network.json"
     if not path.is_file():
         raise FpgaError(f"{folder}: folder must be one that bitlens fpga has made, not one without {path.name}")
+    told = read_sealed(path)
     try:
-        told = json.loads(path.read_text())
         elements = [Element(**{**element, "memories": {}}) for element in told["elements"]]
         outputs = {name: _stream(stream) for name, stream in told["outputs"].items()}
-        return Network(told["name"], elements, told["wires"], _stream(told["input"]), outputs, told["target"])
-    except (KeyError, TypeError, ValueError):
-        raise FpgaError(f"{path}: must be as bitlens fpga wrote it, not damaged; make the project again") from None
+        network = Network(told["name"], elements, told["wires"], _stream(told["input"]), outputs, told["target"])
+    except (KeyError, TypeError, ValueError):  # of another version
+        raise damaged(path) from None
+    for element, description in zip(elements, told["elements"], strict=True):
+        for parameter, (depth, width) in description["memories"].items():
+            _check_memory(path.parent / memory_file(element, parameter), depth, width)
+    return network
+
+
+def _check_memory(path: Path, depth: int, width: int) -> None:
+    if not path.is_file():
+        raise FpgaError(f"{path}: must be there, a word of memory a line; make the project again")
+    word = rb"[0-9a-fA-F]{%d}" % _digits(width)
+    lines = path.read_bytes().splitlines()
+    if len(lines) != depth:
+        raise FpgaError(f"{path}: must hold {depth} words, a line each, not {len(lines)}; make the project again")
+    for number, line in enumerate(lines, 1):
+        if not re.fullmatch(word, line) or int(line, 16) >> width:
+            raise FpgaError(f"{path}: line {number} must be a word of {width} bits in hex, not {_shown(line)}")
+
+
+def _shown(line: bytes) -> str:
+    return repr(line[:40].decode("ascii", "replace"))
 
 
 def _stream(told: dict[str, Any]) -> Stream:

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from bitlens.core.files import write_atomically
+from bitlens.fpga.network import FpgaError
 from bitlens.fpga.page import layer_cells, report_page
 from bitlens.fpga.plan import Plan, Row
+from bitlens.fpga.seal import damaged
 from bitlens.graph.file import Program
 
-__all__ = ["ASSUMED_CLOCKS_MHZ", "PUBLISHED", "add_to_report", "plan_report", "render"]
+__all__ = ["ASSUMED_CLOCKS_MHZ", "PUBLISHED", "add_to_report", "plan_report", "read_report", "render"]
 
 Report = dict[str, Any]
 
@@ -114,6 +116,32 @@ def _clock(plan: Plan, mhz: float) -> Report:
     }
 
 
+def read_report(folder: str | Path) -> Report:
+    """The report of a project.
+
+    Raises:
+        FpgaError: it is damaged.
+        OSError: it cannot be read.
+    """
+    path = Path(folder) / "report.json"
+    try:
+        report: Report = json.loads(path.read_bytes())
+        if report.get("shape") != "unit":
+            report_page(report)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise damaged(path) from None
+    return report
+
+
+def _achieved(timing: Path) -> float | None:
+    """The clock in MHz that nextpnr reports, the slowest if there are several."""
+    try:
+        clocks = json.loads(timing.read_bytes()).get("fmax", {}).values()
+        return min((float(clock["achieved"]) for clock in clocks), default=None)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise FpgaError(f"{timing}: must be as nextpnr wrote it, not damaged; run scripts/place.sh again") from None
+
+
 def add_to_report(folder: str | Path, simulated: Report | None = None) -> Report:
     """Add to a project's report what has been measured since: a simulation, and the clock of a route if one was made.
 
@@ -123,17 +151,19 @@ def add_to_report(folder: str | Path, simulated: Report | None = None) -> Report
 
     Returns:
         The whole report.
+
+    Raises:
+        FpgaError: as of `read_report`, or the clock's file is damaged.
     """
     root = Path(folder)
-    report: Report = json.loads((root / "report.json").read_text())
+    report = read_report(root)
     if simulated is not None:
         low = report["low_bit"]
         full = low["macs_per_cycle"] * simulated["cycles"]
         report["simulated"] = {**simulated, "efficiency": low["macs"] / full if full else None}
     timing = root / "build" / "timing.json"
     if timing.is_file():
-        clocks = json.loads(timing.read_text()).get("fmax", {}).values()
-        fmax = min((clock["achieved"] for clock in clocks), default=None)
+        fmax = _achieved(timing)
         if fmax is not None:
             frames = fmax * 1e6 / report["totals"]["cycles"]
             report["routed"] = {"mhz": fmax, "label": "post-route, nextpnr", "frames_per_second": frames}

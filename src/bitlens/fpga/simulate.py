@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlens.fpga.network import FpgaError, Network, Stream
-from bitlens.fpga.verilate import build_library
+from bitlens.fpga.verilate import build_library, pauses_of
 
 __all__ = ["Simulation", "Simulator"]
 
@@ -84,7 +84,7 @@ class Simulator:
         Args:
             images: integers (N, H, W, C) of the input's grid.
             pauses: how often the sender and the readers pause, 0 to 1.
-            seed: of the pauses.
+            seed: of the pauses, 0 to 2^64 - 1; circuit k of several takes seed + k.
             circuits: how many simulate at once, each on a thread and with its share of the images.
             progress: called now and then with the number of images that are out.
 
@@ -140,9 +140,9 @@ class Simulator:
             ctypes.c_void_p(ends.ctypes.data),
             ctypes.byref(first),
             ctypes.byref(done),
-            ctypes.c_uint32(int(256 * pauses[0])),
-            ctypes.c_uint32(int(256 * pauses[1])),
-            ctypes.c_uint32(seed),
+            ctypes.c_uint64(pauses_of(pauses[0])),
+            ctypes.c_uint64(pauses_of(pauses[1])),
+            ctypes.c_uint64(seed),
             ctypes.c_int64(most),
         )
         if cycles < 0:

@@ -17,7 +17,7 @@ from pathlib import Path
 from bitlens.core.files import cache_folder, write_atomically
 from bitlens.fpga.network import FpgaError, Network
 
-__all__ = ["build_library", "build_unit", "find_verilator"]
+__all__ = ["build_library", "build_unit", "find_verilator", "pauses_of"]
 
 _VERILATOR = ["-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "-Wno-fatal", "-Wno-lint"]
 _COMPILER = [
@@ -79,6 +79,11 @@ def build_unit(simd: int, root: Path, structural: bool = False) -> Path:
     """
     sources = sorted((root / "rtl").glob("*.*v"))
     return _build(root, "accelerator", sources, "unit/harness.cpp", f"#define WORD_BYTES {simd // 4}\n", structural)
+
+
+def pauses_of(often: float) -> int:
+    """A probability of 0 to 1 as `pauses.h` takes it, exact to 2^-32."""
+    return round(often * 2**32)
 
 
 def _build(root: Path, top: str, sources: list[Path], harness_file: str, ports: str, structural: bool) -> Path:

@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from bitlens.core.files import write_atomically
 from bitlens.fpga.export import random_images
-from bitlens.fpga.network import FpgaError
+from bitlens.fpga.network import FpgaError, Network
 from bitlens.fpga.project import read_network
-from bitlens.fpga.report import add_to_report
+from bitlens.fpga.report import add_to_report, read_report
 from bitlens.fpga.simulate import Simulator
 from bitlens.fpga.unit.cycles import layer_ends
 from bitlens.fpga.unit.export import read_schedule
@@ -80,10 +80,16 @@ def simulate_project(
         raise FpgaError(f"stalls: must be at least 0 and below 1, not {stalls:g}")
     if count is not None and count < 1:
         raise FpgaError(f"count: must be at least 1, not {count}")
+    if not 0 <= seed < 1 << 63:
+        raise FpgaError(f"seed: must be at least 0 and below 2^63, not {seed}")
     root = Path(folder)
+    reported = (root / "report.json").exists()
+    if reported:
+        read_report(root)  # a damaged one is said before a long run, not after
     if (root / "unit.json").is_file():
         return simulate_unit(root, images, count, stalls, seed, structural, backend, progress)
     network, program = read_network(root), Program.load(root / "program.bitlens")
+    _check_edges(root, network, program)
     array = random_images(program, count or _COUNT, seed) if images is None else read_images(images, program, count)
     with _bar(2, "build", progress) as bar:
         started = time.monotonic()
@@ -112,7 +118,7 @@ def simulate_project(
         "stalls": stalls,
         "structural": structural,
     }
-    if found.interval is not None and (root / "report.json").is_file():
+    if found.interval is not None and reported:
         add_to_report(root, {key: report[key] for key in _KEPT})
     return report
 
@@ -163,10 +169,20 @@ def simulate_unit(
         "stalls": stalls,
         "structural": structural,
     }
-    told = json.loads((root / "report.json").read_text())
-    told["simulated"] = {key: report[key] for key in (*_KEPT, "predicted_cycles", "read_bytes", "written_bytes")}
-    write_atomically(root / "report.json", json.dumps(told, indent=1).encode())
+    if (root / "report.json").exists():
+        told = read_report(root)
+        told["simulated"] = {key: report[key] for key in (*_KEPT, "predicted_cycles", "read_bytes", "written_bytes")}
+        write_atomically(root / "report.json", json.dumps(told, indent=1).encode())
     return report
+
+
+def _check_edges(root: Path, network: Network, program: Program) -> None:
+    """See that the circuit and the program are of one net."""
+    graph = program.graph
+    into = [graph.value(name).shape for name in graph.inputs]
+    out = {graph.output_names.get(tensor, tensor): graph.value(tensor).shape for tensor in graph.outputs}
+    if into != [network.input.shape] or out != {name: stream.shape for name, stream in network.outputs.items()}:
+        raise FpgaError(f"{root / 'program.bitlens'}: must be the circuit's, not another; make the project again")
 
 
 def _compared(root: Path, array: IntArray, outputs: Mapping[str, IntArray], backend: str) -> Report:

@@ -17,6 +17,7 @@ from bitlens.core.files import write_atomically
 from bitlens.fpga.devices import Device
 from bitlens.fpga.export import whole_folder
 from bitlens.fpga.network import FpgaError
+from bitlens.fpga.seal import damaged, read_sealed
 from bitlens.fpga.tool_scripts import write_tool_scripts
 from bitlens.fpga.unit.memory import to_bytes
 from bitlens.fpga.unit.note import unit_note
@@ -73,16 +74,18 @@ def read_schedule(folder: str | os.PathLike[str]) -> tuple[Schedule, Program]:
     """The schedule and the program of a folder that `export_unit` has written.
 
     Raises:
-        FpgaError: the folder holds no such project, or a damaged one, or one of another version.
+        FpgaError: the folder holds a damaged project, or one of another version.
+        GraphError: its program is damaged.
+        OSError: a file cannot be read.
     """
     root = Path(folder)
+    size = read_sealed(root / "unit.json")["size"]
+    program = Program.load(root / "program.bitlens")
     try:
-        size = json.loads((root / "unit.json").read_text())["size"]
-        program = Program.load(root / "program.bitlens")
         found = schedule(program, UnitSize(**size))
-        held = np.frombuffer((root / "memory.bin").read_bytes(), np.uint8)
-    except (KeyError, TypeError, ValueError, OSError):
-        raise FpgaError(f"{root}: must be as bitlens fpga wrote it, not damaged; make the project again") from None
+    except (FpgaError, TypeError):  # of another version
+        raise damaged(root) from None
+    held = np.frombuffer((root / "memory.bin").read_bytes(), np.uint8)
     if not np.array_equal(held, to_bytes(found.constants).ravel()):
         raise FpgaError(
             f"{root / 'memory.bin'}: must hold what bitlens fpga schedules, not others; make the project again"

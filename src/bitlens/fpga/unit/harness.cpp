@@ -47,10 +47,10 @@ void unit_close(void* handle) { delete static_cast<Unit*>(handle); }
 // which layer n was done; traffic: words read and written. latency: cycles from a burst's grant to its first word, at least 1.
 // Returns the cycles from `go` to `done`, -1 when `most` were not enough, -2 for a burst that leaves the memory.
 int64_t unit_run(void* handle, uint8_t* memory, int64_t words, uint32_t program, int64_t* ends, int64_t layers, int64_t* traffic,
-                 int64_t latency, uint32_t pause, uint32_t seed, int64_t most) {
+                 int64_t latency, uint64_t pause, uint64_t seed, int64_t most) {
   Unit& unit = *static_cast<Unit*>(handle);
   Vtop& top = unit.top;
-  Random random{seed | 1};
+  Random random{seed};
   int64_t read_place = 0, read_left = 0, read_wait = 0, write_place = 0, write_left = 0, layer = 0;
   traffic[0] = traffic[1] = 0;
   for (int64_t cycle = 0; cycle < most; ++cycle) {

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from dataclasses import asdict
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from bitlens.core.files import write_atomically
 from bitlens.fpga.project import CELLS, RTL
+from bitlens.fpga.seal import write_sealed
 from bitlens.fpga.top import BODIES
 from bitlens.fpga.unit.memory import to_bytes
 from bitlens.fpga.unit.schedule import Schedule
@@ -74,7 +74,7 @@ def write_unit(schedule: Schedule, folder: str | os.PathLike[str]) -> Path:
         write_atomically(root / "sim" / "cells.sv", CELLS.read_bytes())
     write_atomically(root / "rtl" / "accelerator.v", _top(schedule).encode())
     write_atomically(root / "memory.bin", to_bytes(schedule.constants).tobytes())
-    write_atomically(root / "unit.json", json.dumps(_description(schedule), indent=1).encode())
+    write_sealed(root / "unit.json", _description(schedule))
     return root
 
 

@@ -17,7 +17,7 @@ from bitlens.fpga.unit.cycles import layer_ends
 from bitlens.fpga.unit.memory import from_bytes, from_words, to_bytes, to_words
 from bitlens.fpga.unit.schedule import Schedule
 from bitlens.fpga.unit.size import UnitSize
-from bitlens.fpga.verilate import build_unit
+from bitlens.fpga.verilate import build_unit, pauses_of
 
 __all__ = ["UnitRun", "UnitSimulator"]
 
@@ -78,7 +78,7 @@ class UnitSimulator:
             images: integers (N, H, W, C) of the input's grid.
             latency: cycles from a burst's grant to its first word, at least 1.
             pauses: how often each side of the memory pauses, 0 to 1.
-            seed: of the pauses.
+            seed: of the pauses, 0 to 2^64 - 1; image k takes seed + k.
             progress: called with the number of images that are done.
 
         Raises:
@@ -130,8 +130,8 @@ class UnitSimulator:
                 ctypes.c_int64(len(ends)),
                 ctypes.c_void_p(traffic.ctypes.data),
                 ctypes.c_int64(latency),
-                ctypes.c_uint32(int(256 * pauses)),
-                ctypes.c_uint32(seed),
+                ctypes.c_uint64(pauses_of(pauses)),
+                ctypes.c_uint64(seed),
                 ctypes.c_int64(most),
             )
         )
