@@ -20,7 +20,7 @@ _HELD_DELAY = 8  # rows are let go so much later (rtl/unit_loops.sv)
 _TO_ARRAY = 5  # from a beat's turn to its addresses
 _FROM_ARRAY = 5  # to the first totals, without the levels of adders
 _SEARCH = 2 * LEVELS + 1
-_COLLECT = 2  # to the queue and out of it
+_COLLECT = 3  # to the queue and out of it
 
 
 def fold_cycles(fields: Mapping[str, int]) -> tuple[int, int]:

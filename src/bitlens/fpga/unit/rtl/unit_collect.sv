@@ -4,7 +4,7 @@
 //   kept[c] = first tap ? code[c] : max(code[c], kept[c])          word[p] lane l = bits 2p+1..2p of kept[SIMD*n + l]
 //
 // Codes come LANES a beat, groups in order of the channels, all groups of a pooling tap before the next tap. Channels from
-// `channels` on are written as 0. Latency 2 cycles from the beat that fills a word to its lowest digit, throughput 1 beat and 1
+// `channels` on are written as 0. Latency 3 cycles from the beat that fills a word to its lowest digit, throughput 1 beat and 1
 // word a cycle; `planes` cycles must lie between two words that fill. Reset forgets all.
 module unit_collect #(
     parameter SIMD = 16,
@@ -52,19 +52,35 @@ module unit_collect #(
     end
   endgenerate
 
+  // a beat in a register of its own, then beside those that came before
+  logic [LANES*CODE_BITS-1:0] beat;
+  logic [PARTS-1:0] here;  // which part of a word it is
+  logic taken, filled;
+  always_ff @(posedge clk) begin
+    beat   <= best;
+    here   <= PARTS'(1) << part;
+    taken  <= valid && last_tap && !rst;
+    filled <= fills && !rst;
+  end
+
   logic [WORD-1:0] filling, full, leaving;  // SIMD codes
   logic [4:0] left;  // digits that wait
-  integer p;
-  always_comb begin
-    full = filling;
-    for (p = 0; p < PARTS; p = p + 1) if (part == PART'(p)) full[p*LANES*CODE_BITS+:LANES*CODE_BITS] = best;
-  end
+  genvar p;
+  generate
+    for (p = 0; p < PARTS; p = p + 1) begin : gen_part
+      assign full[p*LANES*CODE_BITS+:LANES*CODE_BITS] = here[p] ? beat : filling[p*LANES*CODE_BITS+:LANES*CODE_BITS];
+      always_ff @(posedge clk) begin
+        if (rst || filled) filling[p*LANES*CODE_BITS+:LANES*CODE_BITS] <= '0;
+        else if (taken && here[p]) filling[p*LANES*CODE_BITS+:LANES*CODE_BITS] <= beat;
+      end
+    end
+  endgenerate
   assign word_valid = left != '0;
   generate
     for (l = 0; l < SIMD; l = l + 1) begin : gen_digit
       assign word[2*l+:2] = leaving[l*CODE_BITS+:2];
       always_ff @(posedge clk) begin
-        if (fills) leaving[l*CODE_BITS+:CODE_BITS] <= full[l*CODE_BITS+:CODE_BITS];
+        if (filled) leaving[l*CODE_BITS+:CODE_BITS] <= full[l*CODE_BITS+:CODE_BITS];
         else leaving[l*CODE_BITS+:CODE_BITS] <= {2'b00, leaving[l*CODE_BITS+2+:CODE_BITS-2]};
       end
     end
@@ -75,15 +91,13 @@ module unit_collect #(
     if (rst) begin
       tap <= '0;
       part <= '0;
-      filling <= '0;
       left <= '0;
     end else begin
-      if (fills) left <= planes;
+      if (filled) left <= planes;
       else if (left != '0) left <= left - 5'd1;
       if (valid) begin
         part <= last_group || part == PART'(PARTS - 1) ? '0 : part + 1'b1;
         if (last_group) tap <= last_tap ? '0 : tap + 16'd1;
-        if (last_tap) filling <= fills ? '0 : full;
       end
     end
   end

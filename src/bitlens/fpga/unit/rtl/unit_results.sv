@@ -4,7 +4,7 @@
 //   code = requantized total (unit_search.sv)          words of pooled codes (unit_collect.sv)
 //
 // Totals come LANES a cycle, the groups of a pixel in order. `reserve` says that an out fold begins which will fill a word;
-// `room` that the queue has place for the digits of one more besides those on the way. Latency 2 * LEVELS + 4 cycles from the
+// `room` that the queue has place for the digits of one more besides those on the way. Latency 2 * LEVELS + 5 cycles from the
 // totals that fill a word to its lowest digit; throughput 1 group and 1 word a cycle. Reset, or `running` low, forgets all but
 // the breakpoints.
 module unit_results #(
