@@ -47,8 +47,8 @@ def programs(draw: st.DrawFn) -> Program:
     return b.program(b.conv(y, rng, draw(st.sampled_from([1, 3])), Grid.odd(1), kernel))
 
 
-def all_foldings(program: Program) -> list[dict[str, Fold]]:
-    """Every fold of every convolution and pool."""
+def all_foldings(program: Program, kernels: tuple[str, ...] = ("fold",)) -> list[dict[str, Fold]]:
+    """Every fold of every convolution and pool, for kernels without constants."""
     choices = []
     for node in program.graph:
         if is_dense(node):
@@ -56,9 +56,8 @@ def all_foldings(program: Program) -> list[dict[str, Fold]]:
             several = [lanes for lanes in range(1, depth + 1) if depth % lanes == 0]
             if has_windows(node, *program.graph.value(node.inputs[0]).shape[:2]):
                 several += [high * lanes for lanes in several if depth % (high * lanes)]
-            choices.append(
-                [(node.name, Fold(pe, simd)) for pe in range(1, outputs + 1) if outputs % pe == 0 for simd in several]
-            )
+            every = [(pe, simd) for pe in range(1, outputs + 1) if outputs % pe == 0 for simd in several]
+            choices.append([(node.name, Fold(pe, simd, kernel)) for pe, simd in every for kernel in kernels])
         elif node.op in ("conv", "max_pool", "add"):
             channels = program.graph.value(node.inputs[0]).shape[2]
             choices.append(
@@ -76,23 +75,28 @@ def cost_without_queues(network: Network) -> Cost:
     return total_cost(element_cost(element, DEVICE) for element in others + smallest)
 
 
-@given(programs(), st.floats(0.0, 1.0))
+@given(
+    programs(), st.sampled_from([("fold",), ("fold", "lutrom")]), st.floats(0.0, 1.0), st.sampled_from([0.5, 1, 2, 99])
+)
 @settings(max_examples=25, deadline=None)
-def test_no_fold_is_better(program: Program, place: float) -> None:
-    found = []
-    for folding in all_foldings(program):
+def test_no_fold_is_better(program: Program, kernels: tuple[str, ...], place: float, blocks: float) -> None:
+    every = []
+    for folding in all_foldings(program, kernels):
         network = lower_program(program, folding)
-        found.append((network.bottleneck.cycles, cost_without_queues(network)))
-    smallest, largest = (pick(cost.lut for _, cost in found) for pick in (min, max))
-    most = Cost(int(smallest + place * (largest - smallest)), DEVICE.ff, DEVICE.bram.count, DEVICE.dsp)
-    best = min(cycles for cycles, cost in found if cost.fits(most))
-    search = Search(program, DEVICE, "generic")
+        every.append((network.bottleneck.cycles, cost_without_queues(network)))
+    smallest, largest = (pick(cost.lut for _, cost in every) for pick in (min, max))
+    most = replace(DEVICE.cells, lut=int(smallest + place * (largest - smallest)), bram=blocks)
+    fitting = [(cycles, cost) for cycles, cost in every if cost.fits(most)]
+    search = Search(program, DEVICE, "generic", kernels)
     pace, choice = search.fastest(most)
-    assert choice is not None
+    assert (choice is None) == (not fitting)
+    if choice is None:
+        return
     network = lower_program(program, choice.folding)
-    assert network.bottleneck.cycles <= best
+    assert network.bottleneck.cycles <= min(cycles for cycles, _ in fitting)
     assert cost_without_queues(network) == choice.cost
-    assert all(choice.cost.lut <= cost.lut for cycles, cost in found if cycles <= pace)
+    assert choice.cost.fits(most)
+    assert all(choice.cost.lut <= cost.lut for cycles, cost in fitting if cycles <= pace)
 
 
 def test_nothing_is_faster_than_its_widest_layer() -> None:

@@ -3,8 +3,14 @@
 
 The walk goes through the program layer by layer, as the lowering does. What is chosen for a layer matters to later ones only
 through the lanes of the tensors that are still to be read, so for every combination of those the best choices so far are kept:
-all that are least in lookup tables for some number of block RAMs. That is exact for small programs; in large ones folds that
-waste multipliers are not tried, and only the best `MOST_STATES` combinations go on.
+all that are least in lookup tables for some number of block RAMs and multipliers.
+
+With weights in memories that is exact, and tests compare it with brute force, as long as no matrix layer has more than
+`_FEW_FOLDS` folds and no other one more than `_FEW_LANES` choices of lanes, no more than `MOST_STATES` combinations are open and
+none of them has more than `_MOST_FOUND` choices. Beyond that it is a heuristic. Of a larger layer, folds of more than twice the
+multipliers that the pace takes, or lanes wider than what comes, are not tried; the combinations of fewest lookup tables go on,
+and an even selection of the choices. Always so: registers are checked, but not weighed; a layer is hard-wired only where the
+pace asks for most of its products at once; and queues behind forks are as small as they can be (`plan.py` counts the rest).
 """
 
 from __future__ import annotations
@@ -30,7 +36,8 @@ __all__ = ["MOST_STATES", "Found", "Search"]
 
 MOST_STATES = 80  # combinations of lanes kept after a layer
 _MOST_FOUND = 12  # choices kept of a combination
-_FEW_FOLDS = 30  # of a layer that are all tried
+_FEW_FOLDS = 30  # of a matrix layer that are all tried
+_FEW_LANES = 5  # choices of lanes of another layer that are all tried
 _SHALLOW = 64  # words of a ROM that takes one lookup table a bit
 _MOST_CONSTANTS = 1 << 15  # weights of a hard-wired layer
 _HARD_PACE = 1.5  # cycles of an image in those of a hard-wired layer, above which too much of it would idle
@@ -240,7 +247,7 @@ class Search:
             widest = max((stream.lanes for stream in inputs), default=1)
             narrow = [fold for fold in folds if fold is not None and self._part(node, fold, inputs).cycles <= pace]
             yield None
-            yield from (fold for fold in narrow if fold.pe <= widest or fold is narrow[0])
+            yield from (fold for fold in narrow if fold.pe <= widest or fold is narrow[0] or len(folds) <= _FEW_LANES)
             return
         height, width, _ = _shape(self.graph.value(node.output).shape)
         fast = [fold for fold in folds if fold is not None and _busy(node, fold, height * width) <= pace]
