@@ -29,6 +29,9 @@ class Cost:
         """Whether nothing is more than there is."""
         return self.lut <= most.lut and self.ff <= most.ff and self.bram <= most.bram and self.dsp <= most.dsp
 
+    def __str__(self) -> str:
+        return f"{self.lut:,} LUT, {self.ff:,} FF, {self.bram:g} BRAM and {self.dsp} DSP"
+
     def __add__(self, other: Cost) -> Cost:
         return Cost(self.lut + other.lut, self.ff + other.ff, self.bram + other.bram, self.dsp + other.dsp)
 

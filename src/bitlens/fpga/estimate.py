@@ -20,7 +20,7 @@ from bitlens.fpga.hardwired import Hardwired
 from bitlens.fpga.network import Element, Network
 from bitlens.fpga.ram import Ram, Use, map_ram
 
-__all__ = ["element_cost", "layer_costs", "network_cost", "sums_cost"]
+__all__ = ["element_cost", "layer_costs", "module_cost", "network_cost", "sums_cost"]
 
 _RING = Use(written=True)
 _QUEUE = Use(written=True, read_register=False)
@@ -49,12 +49,17 @@ def element_cost(element: Element, device: Device) -> Cost:
     weights = element.memories.get("WEIGHTS")
     if element.module == "mvtu" and weights is not None and weights.depth <= _SHALLOW:
         numbers["COLUMNS"] = weights.columns
-    cost = _FORMULAS[element.module](numbers, device.family)
+    cost = module_cost(element.module, numbers, device.family)
     if element.sums is not None:
         cost += sums_cost(element.sums[0], device.family)
     if not device.dsp:  # products of logic
         cost = Cost(cost.lut + _PRODUCT_LUT * cost.dsp, cost.ff, cost.bram)
     return cost
+
+
+def module_cost(module: str, parameters: dict[str, int], family: str) -> Cost:
+    """One module of `rtl/` by its parameters; multipliers are counted where the device may have none."""
+    return _FORMULAS[module](parameters, family)
 
 
 def sums_cost(adders: Hardwired, family: str) -> Cost:

@@ -9,7 +9,7 @@ from math import ceil
 
 from bitlens.fpga.cost import Cost
 
-__all__ = ["chain_luts", "pe_cost"]
+__all__ = ["chain_luts", "digit_tree_cost", "pe_cost"]
 
 _MOST_PLANES = 8  # bits of number and weight together; above them are multipliers
 
@@ -55,6 +55,18 @@ def pe_cost(simd: int, in_bits: int, weight_bits: int, acc_bits: int, latency: i
         parts = full + (1 if rest else 0)
         ff += parts * part_bits
     return Cost(lut + chain(acc_bits), ff + acc_bits, 0, simd if multiply else 0)
+
+
+def digit_tree_cost(products: int, family: str) -> Cost:
+    """Cells of a sum of products of 2-bit digits, down to one number (`unit/rtl/unit_pe.sv`).
+
+    Args:
+        products: a cycle.
+        family: of devices.
+    """
+    chain: Callable[[int], int] = chain_luts if family == "ecp5" else int
+    tree = _Tree(products, 1, 9, 3 if family == "xc7" else 2, 1, chain)  # a product with its excess is at most 9
+    return Cost((2 if family == "xc7" else 4) * products + tree.adder_luts, tree.register_bits)
 
 
 def chain_luts(bits: int) -> int:

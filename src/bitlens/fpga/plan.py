@@ -150,7 +150,7 @@ class _Goal:
 
     def cells(self, device: Device) -> Cost:
         """What may be used of a device."""
-        return Cost(int(self.share * device.lut), device.ff, device.bram.count, device.dsp)
+        return replace(device.cells, lut=int(self.share * device.lut))
 
 
 def _fitting(search: Search, most: Cost, limit: int | None, clock_mhz: float) -> Plan | None:
@@ -205,7 +205,7 @@ def _refusal(search: Search, goal: _Goal) -> str:
     if found is not None:
         remedies.append(f"{found.name} holds it")
     return (
-        f"{device.name}: circuit must fit {_cells(goal.cells(device))}, not need {_cells(need)}; "
+        f"{device.name}: circuit must fit {goal.cells(device)}, not need {need}; "
         f"{', '.join(remedies) if remedies else 'take fewer bits or channels'}"
     )
 
@@ -219,10 +219,6 @@ def _holds(search: Search, device: Device, goal: _Goal) -> bool:
 
 def _round_down(frames: float) -> str:
     return f"{int(frames):,}" if frames >= 1 else f"{int(frames * 1e6) / 1e6:g}"
-
-
-def _cells(cost: Cost) -> str:
-    return f"{cost.lut:,} LUT, {cost.ff:,} FF, {cost.bram:g} BRAM and {cost.dsp} DSP"
 
 
 def _describe(program: Program, device: Device, folding: dict[str, Fold], network: Network, clock_mhz: float) -> Plan:

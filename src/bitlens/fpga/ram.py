@@ -67,6 +67,7 @@ class _Cell:
         unit: block RAMs of one cell, or lookup tables.
         roms: whether it may hold a ROM.
         two_ports: writes and reads at addresses of their own.
+        reads_old: a word that is written while it is read is read as it was; else logic around the memory sees to that.
     """
 
     kind: str
@@ -78,14 +79,15 @@ class _Cell:
     unit: float
     roms: bool
     two_ports: bool = True
+    reads_old: bool = True
 
 
 def _lutram(address_bits: int, width: int, cost: int, width_cost: int, *, two_ports: bool = True) -> _Cell:
     return _Cell("distributed", address_bits, (width,), cost, width_cost, 0, 4, False, two_ports)
 
 
-def _block(address_bits: int, widths: tuple[int, ...], cost: int, unit: float) -> _Cell:
-    return _Cell("block", address_bits, widths, cost, 0, 9, unit, True)
+def _block(address_bits: int, widths: tuple[int, ...], cost: int, unit: float, *, reads_old: bool = True) -> _Cell:
+    return _Cell("block", address_bits, widths, cost, 0, 9, unit, True, reads_old=reads_old)
 
 
 _LIBRARIES = {
@@ -101,8 +103,8 @@ _LIBRARIES = {
     ),
     "ecp5": (
         _Cell("distributed", 4, (4,), 4, 0, 0, 6, False),
-        _block(14, (1, 2, 4, 9, 18), 128, 1),
-        _block(14, (1, 2, 4, 9, 18, 36), 128, 1),
+        _block(14, (1, 2, 4, 9, 18), 128, 1, reads_old=False),
+        _block(14, (1, 2, 4, 9, 18, 36), 128, 1, reads_old=False),
     ),
     "gowin": (
         _Cell("distributed", 4, (4,), 4, 4, 0, 8, False),
@@ -157,5 +159,5 @@ def _geometry(depth: int, width: int, use: Use, cell: _Cell, place: int, unit_wi
     if use.written and deep > 1:
         cost += 0.5 * deep
     shared = use.same_address and not cell.two_ports
-    forwards = use.written and not use.read_register
+    forwards = use.written and not (use.read_register and cell.reads_old)
     return cost + 2 * ((0 if shared else 1) + (3 if forwards else 0)), several, deep

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from importlib import resources
 
+from bitlens.fpga.cost import Cost
 from bitlens.fpga.network import FpgaError
 
 __all__ = ["BlockRam", "Device", "device_names", "load_device"]
@@ -56,6 +57,11 @@ class Device:
     dsp: int
     bram: BlockRam
     sources: dict[str, str]
+
+    @property
+    def cells(self) -> Cost:
+        """All that there is."""
+        return Cost(self.lut, self.ff, self.bram.count, self.dsp)
 
 
 def device_names() -> list[str]:

@@ -19,6 +19,7 @@ from bitlens.fpga.export import whole_folder
 from bitlens.fpga.network import FpgaError
 from bitlens.fpga.seal import damaged, read_sealed
 from bitlens.fpga.tool_scripts import write_tool_scripts
+from bitlens.fpga.unit.fit import check_fits
 from bitlens.fpga.unit.memory import to_bytes
 from bitlens.fpga.unit.note import unit_note
 from bitlens.fpga.unit.project import write_unit
@@ -53,9 +54,10 @@ def export_unit(
         What is in `report.json`.
 
     Raises:
-        FpgaError: the folder holds something else.
+        FpgaError: the unit does not fit the device, or the folder holds something else.
         OSError: it cannot be written.
     """
+    check_fits(program, found.size, device)
     tell = progress or (lambda step: None)
     with whole_folder(folder) as partial:
         tell("circuit")

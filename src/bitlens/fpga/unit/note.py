@@ -38,6 +38,7 @@ concatenate, convolve, requantize, pool. The integers are those of `program.bitl
 3. Pulse `go` with `program_address` 0 and wait for `done`.
 4. Read the outputs, laid out alike: {outputs}. Of raw outputs a code is the integer itself, two's complement.
 
+It takes about {lut:,} lookup tables, {ff:,} registers, {bram:g} block RAMs and {dsp} multipliers (estimated before synthesis).
 One clock, `aclk`; `aresetn` is synchronous and low-active. Bursts may have any length: an adapter to AXI4 cuts them.
 """
 
@@ -63,4 +64,5 @@ def unit_note(schedule: Schedule, report: dict[str, Any]) -> str:
         shape="x".join(map(str, tensor.shape)),
         planes=tensor.planes,
         outputs="; ".join(outputs),
+        **{name: report["totals"][name] for name in ("lut", "ff", "bram", "dsp")},
     )

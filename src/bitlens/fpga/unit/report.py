@@ -8,6 +8,7 @@ from typing import Any
 
 from bitlens.fpga.devices import Device
 from bitlens.fpga.unit.cycles import layer_ends, traffic
+from bitlens.fpga.unit.estimate import unit_cost
 from bitlens.fpga.unit.schedule import Schedule
 from bitlens.graph.file import Program
 
@@ -48,12 +49,13 @@ def unit_report(schedule: Schedule, program: Program, device: Device, clock_mhz:
                 "written_bytes": written * word_bytes,
             }
         )
-    cycles = ends[-1]
+    cycles, cost = ends[-1], unit_cost(size, device)
+    shares = {name: number / max(vars(device.cells)[name], 1) for name, number in vars(cost).items()}
     return {
         "tool": "bitlens fpga",
         "shape": "unit",
         "model": program.metadata.get("name", ""),
-        "device": {"name": device.name, "title": device.title},
+        "device": {"name": device.name, "title": device.title, "bram": device.bram.cell, "family": device.family},
         "clock_mhz": clock_mhz,
         "array": {"pe": size.pe, "simd": size.simd, "lanes": size.lanes, "acc_bits": size.acc_bits},
         "latency_cycles": LATENCY_CYCLES,
@@ -66,6 +68,8 @@ def unit_report(schedule: Schedule, program: Program, device: Device, clock_mhz:
             "read_bytes": sum(layer["read_bytes"] for layer in layers),
             "written_bytes": sum(layer["written_bytes"] for layer in layers),
             "memory_bytes": schedule.words * word_bytes,
+            **vars(cost),
+            "shares": shares,
         },
         "simulated": None,
     }
@@ -98,6 +102,11 @@ def render(report: Report) -> str:
     lines.append(
         f"{totals['cycles']:,} cycles an image with a memory of {report['latency_cycles']} cycles latency (assumed); "
         f"{totals['read_bytes']:,} bytes read and {totals['written_bytes']:,} written of {totals['memory_bytes']:,}"
+    )
+    shares = totals["shares"]
+    lines.append(
+        f"{totals['lut']:,} LUT ({shares['lut']:.1%}), {totals['ff']:,} FF ({shares['ff']:.1%}), "
+        f"{totals['bram']:g} {report['device']['bram']} ({shares['bram']:.1%}), {totals['dsp']} DSP, estimated"
     )
     lines.append(f"{report['clock_mhz']:g} MHz (assumed clock): {totals['frames_per_second']:,.2f} images/s")
     return "\n".join(lines)
