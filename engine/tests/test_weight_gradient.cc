@@ -41,11 +41,12 @@ std::vector<uint8_t> random_codes(Random* random, int32_t count, int32_t bits) {
 void check_case(Random* random, const char* isa) {
   const auto draw = [&](int64_t lo, int64_t hi) { return static_cast<int32_t>(random->between(lo, hi)); };
   bitlens_weight_gradient p{};
-  p.images = draw(1, 3), p.channels = draw(1, 33), p.outputs = draw(1, 70);
+  const bool wide = draw(0, 5) == 0;  // more positions than a kernel is given at a time
+  p.images = draw(1, 3), p.channels = draw(1, wide ? 3 : 33), p.outputs = draw(1, wide ? 18 : 70);
   p.activation_bits = draw(1, 8), p.gradient_bits = draw(1, 8);
   p.kernel_h = draw(1, 3), p.kernel_w = draw(1, 3), p.stride_h = draw(1, 3), p.stride_w = draw(1, 3);
   p.pad_h = draw(0, 3), p.pad_w = draw(0, 3);
-  p.height = draw(p.kernel_h, 7), p.width = draw(p.kernel_w, 30);
+  p.height = draw(p.kernel_h, 7), p.width = draw(p.kernel_w, wide ? 1500 : 30);
   p.out_height = (p.height + 2 * p.pad_h - p.kernel_h) / p.stride_h + 1;
   p.out_width = (p.width + 2 * p.pad_w - p.kernel_w) / p.stride_w + 1;
   const auto activations = random_codes(random, p.images * p.height * p.width * p.channels, p.activation_bits);
