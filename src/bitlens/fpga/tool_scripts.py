@@ -35,7 +35,7 @@ class _Part:
 
 # nextpnr takes one module only. The second register of rom.sv is the block RAM's own (ebr_output_register.v).
 _FLATTEN = "setattr -mod -unset keep_hierarchy *\nflatten\nopt_clean\n"
-_EBR_REGISTERS = 'setparam -set REGMODE_A "OUTREG" -set REGMODE_B "OUTREG" *rom*/t:DP16KD\n'
+_EBR_REGISTERS = 'setparam -set REGMODE_A "OUTREG" -set REGMODE_B "OUTREG" */t:*ebr_output_register* %m */t:DP16KD %i\n'
 _ECP5 = "nextpnr-ecp5 --{size}k --package CABGA756 --speed 6 --json build/accelerator.json --freq {clock} "
 _ECP5 += "--lpf constraints/accelerator.lpf --lpf-allow-unconstrained --textcfg build/accelerator.config "
 _ECP5 += "--report build/timing.json --timing-allow-fail"

@@ -6,7 +6,8 @@
 // READ = 2: in block RAM, the second cycle in its output register, which cuts the long way out of the memory. READ = 1: in LUTs.
 // Throughput 1 word a cycle; no reset. Vivado moves the second register into the memory by itself. Yosys does not: for ecp5 the
 // register is a module of its own, `ebr_output_register`, which stands beside the synthesis script. The script turns the
-// memory's own register on and makes that module a wire; a flow that does not know it stops at the missing module.
+// memory's own register on and makes that module a wire; a flow that does not know it stops at the missing module. Words that
+// may lie in block RAMs behind one another are chosen among before the register, so theirs is not the block RAM's.
 module rom #(
     parameter WIDTH = 8,  // bits of a word
     parameter DEPTH = 16,  // words
@@ -28,7 +29,7 @@ module rom #(
       end
       logic [WIDTH-1:0] read;
       always_ff @(posedge clk) read <= words[address];
-      if (TARGET == "ecp5") begin : gen_ecp5
+      if (TARGET == "ecp5" && DEPTH <= 1024) begin : gen_ecp5
         ebr_output_register #(
             .WIDTH(WIDTH)
         ) u_register (

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // For Yosys: the register of rom.sv is the block RAM's own, so here is but a wire. Never without, after synth_ecp5 -noflatten,
-//   setparam -set REGMODE_A "OUTREG" -set REGMODE_B "OUTREG" */*rom/t:DP16KD
+//   setparam -set REGMODE_A "OUTREG" -set REGMODE_B "OUTREG" */t:*ebr_output_register* %m */t:DP16KD %i
 module ebr_output_register #(
     parameter WIDTH = 8
 ) (
