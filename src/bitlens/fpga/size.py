@@ -12,16 +12,19 @@ __all__ = ["fix_size"]
 
 
 def fix_size(program: Program, size: tuple[int, int]) -> Program:
-    """The same program for inputs of height and width `size`; sizes that are fixed already stay.
+    """The same program for inputs of height and width `size`.
 
     Raises:
-        FpgaError: the size is no multiple of what the input asks for, or an op cannot have it.
+        FpgaError: the input has another size already, the size is no multiple of what it asks for, or an op cannot have it.
     """
     graph = program.graph.copy()
     for name in graph.inputs:
         value = graph.value(name)
         assert value.shape is not None
-        height, width = (old or new for old, new in zip(value.shape, size, strict=False))
+        height, width = size
+        if any(old not in (None, new) for old, new in zip(value.shape[:2], size, strict=True)):
+            fixed = "x".join("any" if old is None else str(old) for old in value.shape[:2])
+            raise FpgaError(f"{name}: size must be the program's, {fixed}, not {height}x{width}; give that size")
         if height % value.multiples[0] or width % value.multiples[1]:
             rule = f"{value.multiples[0]}x{value.multiples[1]}"
             raise FpgaError(f"{name}: height and width must be multiples of {rule}, not {height}x{width}")

