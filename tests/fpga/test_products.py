@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitlens.core.grid import Grid
-from bitlens.fpga.folding import default_folding
+from bitlens.fpga.folding import Fold, default_folding
 from bitlens.fpga.lower import lower_program
 from bitlens.fpga.network import Element, Network, Stream
 from bitlens.fpga.products import Products, pe_latency
@@ -17,7 +17,7 @@ from bitlens.fpga.project import CELLS, RTL, write_project
 from bitlens.fpga.simulate import Simulator
 
 from circuits import branches
-from programs import random_inputs
+from programs import Builder, random_inputs
 
 WIDTHS = [(1, 1), (1, 2), (2, 2), (3, 2), (3, 3), (4, 4), (8, 2), (8, 8)]  # of number and weight
 SIMDS = {1: (2, 20), 2: (1, 13), 3: (7,), 4: (5,), 8: (3,)}  # by bits of the number
@@ -71,6 +71,20 @@ def test_a_circuit_of_primitives_is_golden_with_pauses(target: str, tmp_path: Pa
     network = lower_program(program, default_folding(program, 3, 4), target)
     simulator = Simulator(network, write_project(network, tmp_path), structural=True)
     images = random_inputs(program, 4, 1)["image"]
+    golden = program.run(images)
+    for name, array in simulator.run(images, pauses=(0.3, 0.3)).outputs.items():
+        assert np.array_equal(array, golden[name])
+
+
+@pytest.mark.parametrize("simd", [2, 1])
+def test_a_vector_kept_in_banks_is_golden_with_pauses(simd: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(simd)
+    b = Builder()
+    x = b.input((4, 3, 42), Grid.unsigned(2))
+    program = b.program(b.conv(x, rng, 6, Grid.odd(2), (1, 1)))
+    network = lower_program(program, {"conv0": Fold(2, simd, "fold")}, "ecp5")  # 21 words in one bank, 42 in two
+    simulator = Simulator(network, write_project(network, tmp_path), structural=True)
+    images = random_inputs(program, 3, 1)["image"]
     golden = program.run(images)
     for name, array in simulator.run(images, pauses=(0.3, 0.3)).outputs.items():
         assert np.array_equal(array, golden[name])

@@ -88,12 +88,17 @@ def _rom(depth: int, width: int, family: str, use: Use = _ROM, *, held: int = 0)
     ram = map_ram(depth, width, use, family)
     if ram.kind == "block":
         return Cost(round(1.3 * width * (ram.deep - 1)), bram=ram.blocks)
-    columns = min(width, (1 << depth) - 2 >> 1) if depth < 5 else width
+    columns = min(width, _columns(depth))
     share = {2: 0.0, 3: 0.3, 4: 0.5}.get(depth, 0.85 if depth <= 8 else 1.0)
     tables = 1 if depth <= 64 else 1 << _bits(depth) - 6 if depth <= 256 else depth / 44
     if held and depth > 36:
         tables = depth / held
     return Cost(lut=round(columns * share * tables), ff=columns)
+
+
+def _columns(depth: int) -> int:
+    """How many columns of a ROM may differ, a column and its complement being one."""
+    return (1 << depth) - 2 >> 1 if depth < 5 else 1 << 30
 
 
 def _widen(p: dict[str, int], _: str) -> Cost:
@@ -155,24 +160,32 @@ def _window(p: dict[str, int], family: str) -> Cost:
     banks = p["ROWS"] if column else 1
     row = p["WIDTH"] * p["FOLDS"]
     depth = p["ROWS"] * row // banks
-    line = _bits(2 * (p["HEIGHT"] + p["ROWS"]) + p["KERNEL_H"] * p["DILATION_H"] + p["PAD_TOP"] + p["STRIDE_H"]) + 2
-    side = _bits(p["WIDTH"] + p["KERNEL_W"] * p["DILATION_W"] + p["PAD_LEFT"] + p["STRIDE_W"]) + 2
+    line = _bits(
+        2 * p["HEIGHT"] + p["ROWS"] + p["OUT_HEIGHT"] * p["STRIDE_H"] + p["KERNEL_H"] * p["DILATION_H"] + p["PAD_TOP"]
+    )
+    side = p["WIDTH"] + p["OUT_WIDTH"] * p["STRIDE_W"] + p["KERNEL_W"] * p["DILATION_W"] + p["PAD_LEFT"]
+    line, side = line + 1, _bits(side * p["FOLDS"]) + 1
     ram = map_ram(depth, p["BEAT"], _RING, family)
-    ff = 3 * line + 2 * side + _bits(depth) + _bits(row) + _bits(p["OUT_HEIGHT"] + 1) + _bits(p["OUT_WIDTH"] + 1)
-    ff += _bits(p["KERNEL_H"] + 1) + _bits(p["KERNEL_W"] + 1) + (_bits(p["FOLDS"]) if p["FOLDS"] > 1 else 0)
-    ff += _bits(p["ROWS"]) + 2 + (0 if ram.kind == "block" else p["BEAT"] * banks)
+    ff = (
+        6 * line
+        + 2 * side
+        + 3 * _bits(depth)
+        + p["BEAT"] * taps
+        + (0 if ram.kind == "block" else p["BEAT"] * banks)
+        + (2 * taps - 5 if column else 5)
+    )
+    odd_rows, odd_row = not _is_power(p["ROWS"]), not _is_power(row)
+    pads, taps_of_row, folds = p["PAD_TOP"] > 0, p["KERNEL_W"] > 1, p["FOLDS"] > 1
+    choice = p["BEAT"] * taps * ceil((banks - 1) / 3)  # among the rows of a column
     if family == "ecp5":
-        lut = 62 + 14.0 * (line + side) + (0 if _is_power(row) else 20)
-        lut += 1.3 * p["BEAT"] * banks * (ram.deep - 1) + ram.lut * banks
-        ff += 2 * p["BEAT"] + 11 if ram.kind == "block" else 0  # a word that is written while it is read goes around
+        lut = 12 + 12.2 * (line + side) + 11 * odd_rows + 32 * odd_row + 11 * pads + 12 * taps_of_row + 26 * folds
+        lut += 2.5 * choice - 89 if column else -8 * _bits(depth)
+        lut += (0.87 if ram.kind == "block" else 1.3) * p["BEAT"] * banks * (ram.deep - 1) + ram.lut * banks
     else:
-        lut = 54 + 4.75 * (line + side) + (0 if _is_power(p["ROWS"]) else 4) + (0 if _is_power(row) else 24)
+        lut = 2 + 3.1 * (line + side) + 14 * odd_rows + 20 * odd_row + 7 * pads + 9 * taps_of_row + 4 * folds
+        lut += 20.5 * (taps - 1) + 10 + choice if column else 2.5 * _bits(depth)
         lut += p["BEAT"] * banks * (0 if ram.deep == 1 else ceil(ram.deep / 4)) + ram.lut * banks
-    lut += 0 if column else p["BEAT"]  # what stands outside the image; of a column it is a register's reset
-    if column:
-        lut += (taps - 1) * 22 + p["BEAT"] * taps * ceil((banks - 1) / 3) - 2
-        ff += taps * (1 + _bits(p["ROWS"])) + _bits(banks) + p["BEAT"] * taps + 1
-    return Cost(round(lut), ff, ram.blocks * banks)
+    return Cost(round(lut), round(ff), ram.blocks * banks)
 
 
 def _comparison(bits: int, *, constant: bool) -> int:
@@ -226,8 +239,9 @@ def _rescale(p: dict[str, int], family: str) -> Cost:
         lane, ff = lane + 1.6 * p["TOTAL_BITS"], ff + 1.2 * p["TOTAL_BITS"]
     elif not dsp:
         lane, ff = lane + p["TOTAL_BITS"], ff + p["IN_BITS"] + 2 * p["TOTAL_BITS"]
-    rom = _rom(p["ROWS"], lanes * (multiplier + p["ADDEND_BITS"]), family, held=21)
-    return rom + Cost(round(lanes * lane) + 6 + fold, round(lanes * ff) + 4 + fold, 0, lanes * dsp)
+    rom = _rom(p["ROWS"], lanes * (multiplier + p["ADDEND_BITS"]), family, held=20)
+    waits = min(lanes * p["ADDEND_BITS"] if p["ROWS"] > 1 else 0, _columns(p["ROWS"]))  # for the product
+    return rom + Cost(round(lanes * lane) + 6 + fold, round(lanes * ff) + 5 + fold + waits, 0, lanes * dsp)
 
 
 def _tiles(small: int, big: int) -> int:
@@ -275,7 +289,9 @@ def _upsample(p: dict[str, int], family: str) -> Cost:
 def _weights(depth: int, width: int, family: str) -> Cost:
     """Block RAM with a register behind its own; on ECP5 that is the block RAM's too."""
     ram = map_ram(depth, width, _BLOCK_ROM, family) if width else None
-    return Cost(ff=0 if family == "ecp5" else width, bram=ram.blocks if ram else 0)
+    deep = ram.deep if ram and family == "ecp5" else 1
+    own = family == "ecp5" and depth <= 1024  # as rom.sv asks
+    return Cost(round(0.87 * width * (deep - 1)), 0 if own else width, ram.blocks if ram else 0)
 
 
 def _mvtu(p: dict[str, int], family: str) -> Cost:
@@ -293,13 +309,15 @@ def _mvtu(p: dict[str, int], family: str) -> Cost:
     else:
         ends = _rom(outer, pe * p["OUT_BITS"], family) + Cost(pe * p["OUT_BITS"], pe * (p["ACC_BITS"] + p["OUT_BITS"]))
     queue = _credit_queue(pe * p["OUT_BITS"], (read + p["PE_LATENCY"] + 4) // inner + 2, family)
+    banked = family == "ecp5" and read == 2 and outer > 1
+    banks, copies = 2 if 32 < inner <= 64 else 1, ceil(pe / 4)  # of a kept vector on ecp5
     control = Cost(
-        30 + 2 * _bits(inner * outer) + (beat if outer > 1 and read == 1 else 0),
+        30 + 2 * _bits(inner * outer) + (beat * banks if outer > 1 and (read == 1 or banked) else 0),
         2 * _bits(inner * outer)
         + 2 * fold
-        + (1 if outer > 1 else read) * beat
+        + ((1 + copies + (banks if luts else 0)) if banked else 1 if outer > 1 else read) * beat
         + p["PE_LATENCY"]
-        + 4
+        + 6
         + (0 if outer == 1 else 2),
     )
     many = Cost(pe * elements.lut, pe * elements.ff, 0, pe * elements.dsp)

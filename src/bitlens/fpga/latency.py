@@ -16,7 +16,7 @@ _CYCLES = {
     "multiply": 1,
     "narrow": 1,
     "pool": 1,
-    "rescale": 4,
+    "rescale": 5,
     "slide": 0,
     "steps": 4,
     "widen": 1,
@@ -34,6 +34,6 @@ def latency_of(element: Element) -> int:
         case "bisect":
             return 2 * p["STAGES"] + 2
         case "window":
-            return 2 + p["COLUMN"]
+            return 3
         case module:
             return _CYCLES.get(module, 2)

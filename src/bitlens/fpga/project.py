@@ -28,6 +28,7 @@ _NEEDS = {
     "mvtu": ("rom", "pe", "lanes", "delay", "thresholds", "addends", "credit_queue"),
     "pe": ("dot", "delay", "digit_sum", "accumulate"),
     "digit_sum": ("leaf",),
+    "window": ("tables",),
     "bisect": ("credit_queue",),
     "steps": ("thresholds", "credit_queue"),
     "credit_queue": ("fifo",),

@@ -54,9 +54,8 @@ module mvtu #(
   logic [OUT_FOLD-1:0] out_fold;
   logic [ADDRESS-1:0] address;
   wire may_start;
-  wire first_pass = out_fold == '0;
-  wire fold_end = in_fold == IN_FOLD'(IN_FOLDS - 1);
-  wire vector_end = fold_end && out_fold == OUT_FOLD'(OUT_FOLDS - 1);
+  logic first_pass, fold_end;  // out_fold is 0, in_fold its last: registers, for they decide much in their cycle
+  wire last_pass = out_fold == OUT_FOLD'(OUT_FOLDS - 1);
   wire may_issue = !fold_end || may_start;
   wire issue = may_issue && (!first_pass || in_valid);
   assign in_ready = first_pass && may_issue;
@@ -66,51 +65,102 @@ module mvtu #(
       in_fold  <= '0;
       out_fold <= '0;
       address  <= '0;
+      first_pass <= 1'b1;
+      fold_end <= IN_FOLDS == 1;
     end else if (issue) begin
       in_fold <= fold_end ? '0 : in_fold + 1'b1;
-      address <= vector_end ? '0 : address + 1'b1;
-      if (fold_end) out_fold <= vector_end ? '0 : out_fold + 1'b1;
+      fold_end <= IN_FOLDS == 1 || in_fold == IN_FOLD'(IN_FOLDS - 2);
+      address <= fold_end && last_pass ? '0 : address + 1'b1;
+      if (fold_end) begin
+        out_fold   <= last_pass ? '0 : out_fold + 1'b1;
+        first_pass <= last_pass;
+      end
     end
   end
 
   // operands
-  wire [SIMD*IN_BITS-1:0] again;  // what the first pass kept
-  wire [IN_FOLD-1:0] kept_at;
-  generate
-    if (TARGET == "ecp5" && IN_FOLDS <= 64) begin : gen_kept_ecp5  // its block RAM gives a word 6 ns after the clock
-      (* ram_style = "distributed", syn_ramstyle = "distributed" *)
-      logic [SIMD*IN_BITS-1:0] kept[0:IN_FOLDS-1];
-      always_ff @(posedge clk) if (issue && first_pass) kept[in_fold] <= in_data;
-      assign again = kept[kept_at];
-    end else begin : gen_kept
-      logic [SIMD*IN_BITS-1:0] kept[0:IN_FOLDS-1];
-      always_ff @(posedge clk) if (issue && first_pass) kept[in_fold] <= in_data;
-      assign again = kept[kept_at];
-    end
-  endgenerate
-  wire [SIMD*IN_BITS-1:0] vector;
-  wire [SIMD*IN_BITS-1:0] numbers = IN_SIGNED != 0 ? vector ^ {SIMD{IN_BITS'(1 << (IN_BITS - 1))}} : vector;
+  localparam BANKED = TARGET == "ecp5" && OUT_FOLDS > 1 && READ == 2 ? 1 : 0;
+  localparam NEAR = BANKED != 0 && BEHAVIOURAL == 0 ? 4 : PE;  // elements that share a copy of the vector
+  localparam COPIES = (PE + NEAR - 1) / NEAR;
+  localparam BEAT = SIMD * IN_BITS;
+  wire [COPIES*BEAT-1:0] vectors;
+  wire [COPIES*BEAT-1:0] numbers = IN_SIGNED != 0 ? vectors ^ {COPIES * SIMD{IN_BITS'(1 << (IN_BITS - 1))}} : vectors;
   genvar lane;
   generate
-    if (OUT_FOLDS > 1 && READ == 2) begin : gen_late  // what comes is read where it was written the cycle before
-      logic [IN_FOLD-1:0] place;
-      logic [SIMD*IN_BITS-1:0] word;
-      always_ff @(posedge clk) begin
-        place <= in_fold;
-        word  <= again;
+    if (BANKED != 0) begin : gen_banks
+      // Its block RAM gives a word 6 ns after the clock, LUTs give one of 32 words quickly: read in one cycle, chosen in the next.
+      localparam BANKS = IN_FOLDS <= 32 || IN_FOLDS > 64 ? 1 : 2;
+      wire upper = BANKS == 2 ? in_fold[IN_FOLD-1] : 1'b0;
+      logic [BANKS*BEAT-1:0] again;  // what the first pass kept
+      for (genvar bank = 0; bank < BANKS; bank = bank + 1) begin : gen_bank
+        localparam WORDS = bank == BANKS - 1 ? IN_FOLDS - 32 * bank : 32;
+        localparam PLACE = $clog2(WORDS) > 0 ? $clog2(WORDS) : 1;
+        if (IN_FOLDS <= 64) begin : gen_luts
+          (* ram_style = "distributed", syn_ramstyle = "distributed" *)
+          logic [BEAT-1:0] kept[0:WORDS-1];
+          always_ff @(posedge clk) begin
+            if (first_pass && upper == 1'(bank)) kept[in_fold[PLACE-1:0]] <= in_data;
+            again[bank*BEAT+:BEAT] <= kept[in_fold[PLACE-1:0]];
+          end
+        end else begin : gen_block
+          (* no_rw_check *)  // while it is written nobody reads it
+          logic [BEAT-1:0] kept[0:WORDS-1];
+          always_ff @(posedge clk) begin
+            if (first_pass) kept[in_fold] <= in_data;
+            again <= kept[in_fold];
+          end
+        end
       end
-      assign kept_at = place;
-      assign vector = word;
-    end else begin : gen_straight
-      assign kept_at = in_fold;
-      delay #(
-          .WIDTH(SIMD * IN_BITS),
-          .CYCLES(READ)
-      ) u_vector (
-          .clk(clk),
-          .in (first_pass ? in_data : again),
-          .out(vector)
-      );
+      logic [BEAT-1:0] fresh;
+      logic first_time, from_upper;
+      always_ff @(posedge clk) begin
+        fresh <= in_data;
+        first_time <= first_pass;
+        from_upper <= upper;
+      end
+      wire [BEAT-1:0] choice = first_time ? fresh : from_upper ? again[(BANKS-1)*BEAT+:BEAT] : again[0+:BEAT];
+      for (genvar copy = 0; copy < COPIES; copy = copy + 1) begin : gen_copy
+        delay #(  // a module, so that synthesis does not join the copies
+            .WIDTH(BEAT)
+        ) u_chosen (
+            .clk(clk),
+            .in (choice),
+            .out(vectors[copy*BEAT+:BEAT])
+        );
+      end
+    end else begin : gen_words
+      wire [BEAT-1:0] again;
+      wire [IN_FOLD-1:0] kept_at;
+      if (TARGET == "ecp5" && IN_FOLDS <= 64) begin : gen_kept_ecp5
+        (* ram_style = "distributed", syn_ramstyle = "distributed" *)
+        logic [BEAT-1:0] kept[0:IN_FOLDS-1];
+        always_ff @(posedge clk) if (first_pass) kept[in_fold] <= in_data;
+        assign again = kept[kept_at];
+      end else begin : gen_kept
+        logic [BEAT-1:0] kept[0:IN_FOLDS-1];
+        always_ff @(posedge clk) if (first_pass) kept[in_fold] <= in_data;
+        assign again = kept[kept_at];
+      end
+      if (OUT_FOLDS > 1 && READ == 2) begin : gen_late  // what comes is read where it was written the cycle before
+        logic [IN_FOLD-1:0] place;
+        logic [BEAT-1:0] word;
+        always_ff @(posedge clk) begin
+          place <= in_fold;
+          word  <= again;
+        end
+        assign kept_at = place;
+        assign vectors = word;
+      end else begin : gen_straight
+        assign kept_at = in_fold;
+        delay #(
+            .WIDTH(BEAT),
+            .CYCLES(READ)
+        ) u_vector (
+            .clk(clk),
+            .in (first_pass ? in_data : again),
+            .out(vectors)
+        );
+      end
     end
   endgenerate
 
@@ -159,7 +209,7 @@ module mvtu #(
       ) u_lanes (
           .clk(clk),
           .address(address),
-          .numbers(numbers),
+          .numbers(numbers[BEAT-1:0]),
           .first(first),
           .valid(valid[WAIT-1]),
           .totals(totals)
@@ -190,7 +240,7 @@ module mvtu #(
             .TARGET(TARGET)
         ) u_pe (
             .clk(clk),
-            .numbers(numbers),
+            .numbers(numbers[lane/NEAR*BEAT+:BEAT]),
             .weights(weights[lane*SIMD*WEIGHT_BITS+:SIMD*WEIGHT_BITS]),
             .first(first),
             .valid(valid[WAIT-1]),

@@ -4,7 +4,7 @@
 //   out[l] = clamp((multiplier[l] * in[l] + addend[l]) >> SHIFT, LO, HI)
 //
 // The table's word for a fold holds for each lane, lane 0 first: multiplier, addend. Product and sum fit the multiplier and the adder
-// of one DSP slice where the device has such. FOLDS beats make a pixel. Latency 4 cycles, throughput 1 beat a cycle. Reset forgets
+// of one DSP slice where the device has such. FOLDS beats make a pixel. Latency 5 cycles, throughput 1 beat a cycle. Reset forgets
 // what is on the way.
 module rescale #(
     parameter LANES = 1,
@@ -52,44 +52,42 @@ module rescale #(
   endgenerate
 
   // one enable: the stages move together
-  logic valid_1, valid_2, valid_3;
+  logic [3:0] valid;  // the newest at the bottom
   wire step = !out_valid || out_ready;
   assign in_ready = step;
 
-  logic [LANES*LANE-1:0] row, row_2;
-  logic [LANES*IN_BITS-1:0] data;
+  logic [LANES*LANE-1:0] row, row_2, row_3;  // a block RAM's word and a product do not fit one cycle
+  logic [LANES*IN_BITS-1:0] data, data_2;
   always_ff @(posedge clk) begin
     if (step) begin
       row   <= rom[ROWS == 1 ? '0 : ROW'(fold)];
       row_2 <= row;
+      row_3 <= row_2;
       data  <= in_data;
+      data_2 <= data;
     end
     if (rst) begin
       fold <= '0;
-      valid_1 <= 1'b0;
-      valid_2 <= 1'b0;
-      valid_3 <= 1'b0;
+      valid <= '0;
       out_valid <= 1'b0;
     end else if (step) begin
       if (in_valid) fold <= fold == FOLD'(FOLDS - 1) ? '0 : fold + 1'b1;
-      valid_1   <= in_valid;
-      valid_2   <= valid_1;
-      valid_3   <= valid_2;
-      out_valid <= valid_3;
+      valid <= {valid[2:0], in_valid};
+      out_valid <= valid[3];
     end
   end
 
   genvar lane;
   generate
     for (lane = 0; lane < LANES; lane = lane + 1) begin : gen_lane
-      wire signed [MULTIPLIER_BITS-1:0] multiplier = row[lane*LANE+:MULTIPLIER_BITS];
-      wire signed [ADDEND_BITS-1:0] addend = row_2[lane*LANE+MULTIPLIER_BITS+:ADDEND_BITS];
-      wire signed [NUMBER-1:0] number = NUMBER'(data[lane*IN_BITS+:IN_BITS]);
+      wire signed [MULTIPLIER_BITS-1:0] multiplier = row_2[lane*LANE+:MULTIPLIER_BITS];
+      wire signed [ADDEND_BITS-1:0] addend = row_3[lane*LANE+MULTIPLIER_BITS+:ADDEND_BITS];
+      wire signed [NUMBER-1:0] number = NUMBER'(data_2[lane*IN_BITS+:IN_BITS]);
       logic signed [PRODUCT-1:0] product;
       logic signed [SUM-1:0] total;
       wire signed [WIDE-1:0] wide = WIDE'(total);
       wire [WIDE-SHIFT-1:0] shifted = wide[WIDE-1:SHIFT];
-      wire unused = &{1'b0, row_2[lane*LANE+:MULTIPLIER_BITS], addend, product, wide};  // bits beyond SUM
+      wire unused = &{1'b0, row_3[lane*LANE+:MULTIPLIER_BITS], addend, product, wide};  // bits beyond SUM
       logic [OUT_BITS-1:0] clamped;
       if (LO == LEAST && HI == MOST) begin : gen_all  // clamped where the bits above do not repeat the sign
         wire negative = shifted[WIDE-SHIFT-1];
