@@ -49,6 +49,10 @@ def element_cost(element: Element, device: Device) -> Cost:
     weights = element.memories.get("WEIGHTS")
     if element.module == "mvtu" and weights is not None and weights.depth <= _SHALLOW:
         numbers["COLUMNS"] = weights.columns
+    table = element.memories.get("TABLE")
+    if table is not None and table.toggles is not None:  # a bit is the parity of the breakpoints reached that change it
+        inputs = 3 if device.family == "ecp5" else 5  # that a table adds to what is known
+        numbers["CHOICE"] = sum(ceil((count - 1) / inputs) for count in table.toggles if count)
     cost = module_cost(element.module, numbers, device.family)
     if element.sums is not None:
         cost += sums_cost(element.sums[0], device.family)
@@ -193,10 +197,12 @@ def _comparison(bits: int, *, constant: bool) -> int:
     return ceil(bits / 2) if constant else round(0.6 * bits)
 
 
-def _thresholds(lanes: int, depth: int, bits: int, levels: int, out_bits: int, family: str) -> Cost:
-    values = 1  # columns of a lane's codes: all channels rise, or fall
-    rom = _rom(depth, lanes * (levels * bits + values), family)
-    choose = levels * out_bits / 1.5 if levels <= 3 else 6.5 * levels
+def _thresholds(p: dict[str, int], depth: int, lanes: int, bits: int, family: str) -> Cost:
+    levels, out_bits, choose = p["LEVELS"], p["OUT_BITS"], float(p.get("CHOICE", 0))
+    columns = levels * bits
+    if "CHOICE" not in p:  # some channels rise, some fall: a column of a lane's codes says which
+        columns, choose = columns + 1, levels * out_bits / 1.5 if levels <= 3 else 6.5 * levels
+    rom = _rom(depth, lanes * columns, family)
     one = chain_luts(bits + 1) if family == "ecp5" else _comparison(bits, constant=depth == 1)
     compare = levels * one
     return rom + Cost(round(lanes * (compare + choose)), lanes * (bits + out_bits + levels) + 3)
@@ -207,7 +213,7 @@ def _credit_queue(width: int, depth: int, family: str) -> Cost:
 
 
 def _steps(p: dict[str, int], family: str) -> Cost:
-    core = _thresholds(p["LANES"], p["ROWS"], p["IN_BITS"], p["LEVELS"], p["OUT_BITS"], family)
+    core = _thresholds(p, p["ROWS"], p["LANES"], p["IN_BITS"], family)
     fold = _bits(p["FOLDS"]) if p["FOLDS"] > 1 else 0
     return core + _credit_queue(p["LANES"] * p["OUT_BITS"], 6, family) + Cost(2 * fold, fold)
 
@@ -305,7 +311,7 @@ def _mvtu(p: dict[str, int], family: str) -> Cost:
     use = replace(_RING if read == 2 else _QUEUE, style="distributed" if luts else "")
     kept = _kept(inner, beat, family, use) if outer > 1 else Cost()
     if p["LEVELS"]:
-        ends = _thresholds(pe, outer, p["ACC_BITS"], p["LEVELS"], p["OUT_BITS"], family)
+        ends = _thresholds(p, outer, pe, p["ACC_BITS"], family)
     else:
         ends = _rom(outer, pe * p["OUT_BITS"], family) + Cost(pe * p["OUT_BITS"], pe * (p["ACC_BITS"] + p["OUT_BITS"]))
     queue = _credit_queue(pe * p["OUT_BITS"], (read + p["PE_LATENCY"] + 4) // inner + 2, family)

@@ -26,11 +26,13 @@ class Memory:
         depth: words.
         width: bits of a word.
         make: the words as Python integers, that of address 0 first.
+        toggles: of step tables whose values are the same in all rows: for each bit of a value how many breakpoints change it.
     """
 
     depth: int
     width: int
     make: Callable[[], list[int]]
+    toggles: tuple[int, ...] | None = None
 
     @cached_property
     def words(self) -> list[int]:
@@ -95,8 +97,11 @@ def step_table(
         moved = np.where(breakpoints == NEVER, largest, np.clip(moved, lowest, largest))
         return _rows(((moved, in_bits), (values, out_bits)), rows, lanes)
 
-    levels = breakpoints.shape[1]
-    return Memory(rows // lanes, lanes * (levels * in_bits + (levels + 1) * out_bits), words)
+    levels, toggles = breakpoints.shape[1], None
+    if (values == values[:1]).all():
+        changes = values[0, 1:] ^ values[0, :-1]
+        toggles = tuple(int((changes >> bit & 1).sum()) for bit in range(out_bits))
+    return Memory(rows // lanes, lanes * (levels * in_bits + (levels + 1) * out_bits), words, toggles)
 
 
 def whole_table(steps: Mapping[str, Any]) -> tuple[IntArray, IntArray]:
