@@ -17,7 +17,7 @@ import pytest
 from bitlens.core.grid import Grid
 from bitlens.fpga import export
 from bitlens.fpga.devices import device_names, load_device
-from bitlens.fpga.export import check_folder, export_project, random_images
+from bitlens.fpga.export import check_folder, export_project, random_images, whole_folder
 from bitlens.fpga.network import FpgaError
 from bitlens.fpga.plan import plan
 from bitlens.fpga.project import read_network
@@ -271,6 +271,28 @@ def test_folders_of_others_are_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
     with pytest.raises(FpgaError, match=r"letter\.txt: folder must be new"):
         check_folder(tmp_path / "letter.txt")
+
+
+@pytest.mark.parametrize("place", ["/proc/x", "letter.txt/x", "/proc/a/b"])
+def test_a_folder_that_cannot_be_made(tmp_path: Path, place: str) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    root = tmp_path / place
+    there = Path("/proc") if place.startswith("/") else tmp_path / "letter.txt"
+    sentence = f"{root}: folder must be one that can be made, not in {there}: "
+    with pytest.raises(FpgaError, match=f"^{re.escape(sentence)}[A-Z][a-z ]+; give another -o$"):
+        check_folder(root)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+@pytest.mark.parametrize("depth", [0, 2])
+def test_a_folder_that_fails_leaves_nothing(tmp_path: Path, depth: int) -> None:
+    """A file of an error is named as it would lie in the folder; parents that were made for it go too."""
+    root = tmp_path.joinpath(*"ab"[:depth]) / "x"
+    with pytest.raises(OSError, match="disk is full") as found, whole_folder(root) as partial:
+        assert partial.is_dir()
+        raise OSError(28, "disk is full", str(partial / "rtl" / "top.sv"))
+    assert found.value.filename == str(root / "rtl" / "top.sv")
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_a_project_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

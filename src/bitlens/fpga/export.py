@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,18 +35,24 @@ _STIMULUS_SEED = 1
 
 
 def check_folder(folder: str | os.PathLike[str]) -> None:
-    """See that a folder may be written.
+    """See that a folder may be written, before a plan is made for it.
 
     Raises:
-        FpgaError: it holds something else than a project of ours.
+        FpgaError: it holds something else than a project of ours, or no folder can be made beside it.
     """
     root = Path(folder)
-    if not root.exists() or any((root / name).is_file() for name in ("network.json", "unit.json")):
-        return
-    if not root.is_dir() or any(root.iterdir()):
+    ours = any((root / name).is_file() for name in ("network.json", "unit.json"))
+    if root.exists() and not ours and (not root.is_dir() or any(root.iterdir())):
         raise FpgaError(
             f"{root}: folder must be new, empty or made by bitlens fpga, not hold other files; give another -o"
         )
+    place = next(parent for parent in Path(os.path.realpath(root)).parents if parent.exists())
+    try:
+        os.rmdir(tempfile.mkdtemp(".partial", ".", place))
+    except OSError as error:
+        raise FpgaError(
+            f"{root}: folder must be one that can be made, not in {place}: {error.strerror}; give another -o"
+        ) from None
 
 
 def export_project(
@@ -92,22 +99,28 @@ def export_project(
 
 @contextmanager
 def whole_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
-    """A new folder beside one, which takes its place when all is written.
+    """A new folder beside one, which takes its place when all is written; else nothing is left, of its parents neither.
 
     Raises:
         FpgaError: as of `check_folder`.
-        OSError: it cannot be written.
+        OSError: it cannot be written; the error names the folder or a file in it.
     """
     check_folder(folder)
     root = Path(os.path.realpath(folder))
-    root.parent.mkdir(parents=True, exist_ok=True)
+    made = [parent for parent in root.parents if not parent.exists()]
     partial = root.with_name(f".{secrets.token_hex(8)}.partial")
-    partial.mkdir()
     try:
+        partial.mkdir(parents=True)
         yield partial
         _replace(partial, root)
+    except OSError as error:
+        name = str(error.filename or root).replace(str(partial), str(folder))
+        raise OSError(error.errno, error.strerror, name) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        for parent in made:
+            if parent.is_dir() and not any(parent.iterdir()):
+                parent.rmdir()
 
 
 def _replace(new: Path, old: Path) -> None:
