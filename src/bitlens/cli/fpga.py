@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from bitlens.cli.program import MODEL_HELP, program_path
@@ -89,8 +88,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _make(arguments: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
     from bitlens.fpga.devices import load_device
     from bitlens.fpga.export import check_folder, export_project
     from bitlens.fpga.network import FpgaError
@@ -102,6 +99,7 @@ def _make(arguments: argparse.Namespace) -> int:
     from bitlens.fpga.unit.schedule import schedule, smallest_unit
     from bitlens.graph.file import Program
     from bitlens.results.inspect import parse_size
+    from bitlens.results.ticking import ticking_bar
 
     unit = arguments.shape == "unit"
     for flag, wrong in (("array", not unit), ("fps", unit), ("luts", unit), ("kernels", unit)):
@@ -117,7 +115,7 @@ def _make(arguments: argparse.Namespace) -> int:
     program = Program.load(program_path(arguments.model))
     if size is not None:
         program = fix_size(program, size)
-    with tqdm(total=5, desc="fpga", disable=not sys.stderr.isatty(), leave=False) as bar:
+    with ticking_bar(5, "fpga") as bar:
 
         def tell(step: str) -> None:
             bar.set_description(f"fpga: {step}")

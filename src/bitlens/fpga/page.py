@@ -19,6 +19,12 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
 .note { color: #666 }
 svg text { font: 12px system-ui, sans-serif }
 """
+_CALIBRATION = (
+    "Lookup tables, registers, block RAMs and multipliers come from a formula for each element; its constants were read off "
+    "netlists of Yosys for 7 series and ECP5, while of Gowin and iCE40 only block RAMs were compared with netlists. "
+    "scripts/synthesise.sh counts them for this circuit. The clock, and with it images/s and TOPS, is assumed until "
+    "place and route (scripts/place.sh, or Vivado) has met it; how densely tables pack shows there too. Power is not estimated."
+)
 _ROW, _LEFT, _RIGHT = 20, 260, 560  # pixels: height of a bar, width of names, width of the longest bar
 
 
@@ -32,6 +38,7 @@ def report_page(report: Report) -> str:
         f"<h1>{escape(title)}</h1>",
         f"<p>{totals['cycles']:,} cycles from image to image, set by <b>{escape(report['bottleneck'])}</b>. "
         "Cells are estimated before synthesis, cycles follow from the folds; what was simulated or routed is said so.</p>",
+        f"<p class='note'>{_CALIBRATION}</p>",
         _shares(report),
         "<h2>Speed</h2>",
         _clocks(report),

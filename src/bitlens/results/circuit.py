@@ -5,12 +5,10 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,9 +25,7 @@ from bitlens.fpga.unit.report import LATENCY_CYCLES
 from bitlens.fpga.unit.simulate import UnitSimulator
 from bitlens.graph.file import Program
 from bitlens.results.forms import open_form, read_array
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
+from bitlens.results.ticking import ticking_bar
 
 __all__ = ["read_images", "render", "simulate_project"]
 
@@ -91,14 +87,14 @@ def simulate_project(
     network, program = read_network(root), Program.load(root / "program.bitlens")
     _check_edges(root, network, program)
     array = random_images(program, count or _COUNT, seed) if images is None else read_images(images, program, count)
-    with _bar(2, "build", progress) as bar:
+    with ticking_bar(2, "build", shown=progress) as bar:
         started = time.monotonic()
         simulator = Simulator(network, root, structural=structural)
         built = time.monotonic()
         bar.update(2)
     most = max(1, len(array) // _IMAGES_EACH)
     cores = min(circuits or len(os.sched_getaffinity(0)), most)
-    with _bar(len(array), "simulate", progress) as bar:
+    with ticking_bar(len(array), "simulate", shown=progress) as bar:
         found = simulator.run(
             array,
             pauses=(stalls, stalls),
@@ -140,12 +136,12 @@ def simulate_unit(
     """
     found, program = read_schedule(root)
     array = random_images(program, count or _COUNT, seed) if images is None else read_images(images, program, count)
-    with _bar(1, "build", progress) as bar:
+    with ticking_bar(1, "build", shown=progress) as bar:
         started = time.monotonic()
         simulator = UnitSimulator(found.size, root, structural=structural)
         built = time.monotonic()
         bar.update()
-    with _bar(len(array), "simulate", progress) as bar:
+    with ticking_bar(len(array), "simulate", shown=progress) as bar:
         run = simulator.run(
             found,
             array,
@@ -273,14 +269,6 @@ def _differences(name: str, found: IntArray, expected: IntArray) -> Iterator[str
             f"image {image}, output {name}, row {row}, column {column}, channel {channel}: "
             f"must be {expected[tuple(place)]}, not {found[tuple(place)]}"
         )
-
-
-@contextmanager
-def _bar(total: int, title: str, progress: bool) -> Iterator[tqdm[Any]]:
-    from tqdm import tqdm
-
-    with tqdm(total=total, desc=title, disable=not (progress and sys.stderr.isatty()), leave=False) as bar:
-        yield bar
 
 
 def _cycles(report: Report) -> str:
