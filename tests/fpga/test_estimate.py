@@ -23,6 +23,8 @@ def test_points_of_calibration(row: dict[str, Any]) -> None:
     assert abs(said.lut - row["lut"]) <= max(0.1 * row["lut"], few)
     assert abs(said.ff - row["ff"]) <= max(0.25 * row["ff"], 15)
     assert said.bram == bram
+    if row["module"] != "window":  # of some, Yosys puts a product of addresses into a multiplier
+        assert said.dsp == row["dsp"]
 
 
 def test_new_points() -> None:

@@ -349,7 +349,7 @@ def _slide(p: dict[str, int], _: str) -> Cost:
 
 def _multiply(p: dict[str, int], family: str) -> Cost:
     a, b = p["A_BITS"], p["B_BITS"]
-    if family == "ecp5" and a + b >= 8:
+    if family == "ecp5" and a + b >= 4:
         return Cost(5, p["LANES"] * p["OUT_BITS"] + 1, 0, p["LANES"])
     if a + b >= 9:  # the register is the multiplier's own
         return Cost(5, 1, 0, p["LANES"])

@@ -32,7 +32,7 @@ module multiply #(
     for (lane = 0; lane < LANES; lane = lane + 1) begin : gen_lane
       wire signed [A_BITS:0] a = {(A_SIGNED != 0) && a_data[lane*A_BITS+A_BITS-1], a_data[lane*A_BITS+:A_BITS]};
       wire signed [B_BITS:0] b = {(B_SIGNED != 0) && b_data[lane*B_BITS+B_BITS-1], b_data[lane*B_BITS+:B_BITS]};
-      always_ff @(posedge clk) if (step && both) out_data[lane*OUT_BITS+:OUT_BITS] <= OUT_BITS'(a * b);
+      always_ff @(posedge clk) if (step && both) out_data[lane*OUT_BITS+:OUT_BITS] <= OUT_BITS'(a) * OUT_BITS'(b);
     end
   endgenerate
 
