@@ -19,10 +19,13 @@ from bitlens.fpga import export
 from bitlens.fpga.devices import device_names, load_device
 from bitlens.fpga.export import check_folder, export_project, random_images, whole_folder
 from bitlens.fpga.network import FpgaError
-from bitlens.fpga.plan import plan
+from bitlens.fpga.plan import plan, target_of
 from bitlens.fpga.project import read_network
+from bitlens.fpga.unit.export import export_unit
+from bitlens.fpga.unit.schedule import schedule, smallest_unit
 from bitlens.fpga.verilate import find_verilator
 from bitlens.graph.file import Program
+from unit_programs import small_unit_program
 
 from programs import Builder
 
@@ -252,17 +255,43 @@ def test_a_word_that_the_testbench_does_not_know(folder: Path) -> None:
         assert run(["bash", "testbench/run.sh", *words], folder) == (2, "", sentence + "\n")
 
 
-@pytest.mark.parametrize("top", ["accelerator", "testbench"])
-def test_linters_are_silent(folder: Path, top: str) -> None:
+DEVICE_OF_FAMILY = {"xc7": "xc7z020", "ecp5": "lfe5u-25f", "gowin": "gw2a-18", "ice40": "ice40up5k"}
+
+
+def test_a_device_of_every_family_is_linted() -> None:
+    assert {load_device(name).family for name in device_names()} == {*DEVICE_OF_FAMILY}
+    assert all(load_device(name).family == family for family, name in DEVICE_OF_FAMILY.items())
+
+
+@pytest.mark.parametrize("name", DEVICE_OF_FAMILY.values())
+@pytest.mark.parametrize("shape", ["stream", "unit"])
+def test_linters_are_silent(tmp_path: Path, name: str, shape: str) -> None:
+    device, folder = load_device(name), tmp_path / "x"
+    if shape == "unit":
+        net = small_unit_program()
+        export_unit(schedule(net, smallest_unit(net, 2, 4, target_of(device))), net, device, 100, folder)
+    else:
+        export_project(plan(program(), device, 1000, kernels=("fold", "lutrom", "hard")), program(), folder)
     command, environment = find_verilator()
-    bench = ["testbench/testbench.sv"] if top == "testbench" else []
-    files = [*bench, *(str(path.relative_to(folder)) for path in sorted(folder.glob("rtl/*.*v")))]
-    cells = ["sim/cells.sv"]  # what primitives do
-    lint = [*command, "--lint-only", "-Wall", "--timing", "--top-module", top, *files, *cells]
-    icarus = ["iverilog", "-g2012", "-Wall", "-s", top, "-o", "/dev/null", *files, *cells]
-    for each in (lint, icarus):
-        code, _, errors = run(each, folder, environment)
-        assert (code, errors) == (0, "")
+    files = [str(path.relative_to(folder)) for part in ("rtl", "sim") for path in sorted(folder.glob(f"{part}/*.*v"))]
+    tops = {"accelerator": files} | ({"testbench": ["testbench/testbench.sv", *files]} if shape == "stream" else {})
+    for top, read in tops.items():
+        for bodies in (0, 1):
+            lint = [*command, "--lint-only", "-Wall", "--timing", f"-GBEHAVIOURAL={bodies}", "--top-module", top, *read]
+            icarus = [
+                "iverilog",
+                "-g2012",
+                "-Wall",
+                f"-P{top}.BEHAVIOURAL={bodies}",
+                "-s",
+                top,
+                "-o",
+                "/dev/null",
+                *read,
+            ]
+            for each in (lint, icarus):
+                code, _, errors = run(each, folder, environment)
+                assert (code, errors) == (0, "")
 
 
 def test_folders_of_others_are_left_alone(tmp_path: Path) -> None:
