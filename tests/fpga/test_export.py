@@ -95,6 +95,23 @@ def test_every_device_has_its_flow(tmp_path: Path, name: str) -> None:
     assert json.loads((root / "report.json").read_text())["device"]["name"] == name
 
 
+@pytest.mark.parametrize("shape", ["stream", "unit"])
+def test_vivado_is_told_of_files_that_are_there(tmp_path: Path, shape: str) -> None:
+    root, device = tmp_path / "x", load_device("xc7z020")
+    if shape == "unit":
+        net = small_unit_program()
+        export_unit(schedule(net, smallest_unit(net, 2, 4, target_of(device))), net, device, 100, root)
+    else:
+        export_project(plan(program(), device, 1000), program(), root)
+    script = (root / "scripts" / "vivado.tcl").read_text()
+    (patterns,) = re.findall(r"glob (rtl/[^\]]*)\]", script)
+    copied = {path.name for pattern in patterns.split() for path in root.glob(pattern)}
+    assert all([*root.glob(pattern)] for pattern in patterns.split())
+    assert copied >= set(re.findall(r"build/sources/(\w+\.\w+)", script))  # what is written again
+    assert ("*.hex" in script) == any(name.endswith(".hex") for name in copied) == (shape == "stream")
+    assert not re.findall("SOURCES|FILES|PART\n|\n\n\n", script)
+
+
 @contextmanager
 def a_wrong_bit(folder: Path) -> Iterator[None]:
     """The last beat that the testbench expects of the second output, with its lowest bit turned."""

@@ -77,7 +77,7 @@ _PARTS = {
 
 
 def write_tool_scripts(device: Device, clock_mhz: float, folder: Path) -> None:
-    """Write `scripts/` and `constraints/` of a project.
+    """Write `scripts/` and `constraints/` of a project whose sources stand in its folder.
 
     Args:
         device: the target.
@@ -98,7 +98,7 @@ def write_tool_scripts(device: Device, clock_mhz: float, folder: Path) -> None:
         register = resources.files("bitlens.fpga") / "synth" / "ebr_output_register.v"
         files["scripts/ebr_output_register.v"] = register.read_text()
     if part.vivado:
-        files["scripts/vivado.tcl"] = _VIVADO.replace("PART", part.vivado)
+        files["scripts/vivado.tcl"] = _vivado(part.vivado, (folder / "memory").is_dir())
     for name, text in files.items():
         write_atomically(folder / name, text.encode())
 
@@ -170,13 +170,12 @@ def _cst(clock_mhz: float) -> str:
 
 _CONSTRAINTS: dict[str, Callable[[float], str]] = {"xdc": _xdc, "lpf": _lpf, "pcf": _pcf, "cst": _cst}
 
-_VIVADO = """# Vivado: vivado -mode batch -source scripts/vivado.tcl
-# Synthesises, places and routes the accelerator out of context, reports utilisation and timing, and packages it as an IP core
-# with AXI interfaces in build/ip, ready for a block design.
-cd [file dirname [file dirname [file normalize [info script]]]]
-set part PART
-
-# Vivado finds contents of memories by their base names, in an IP core too: all sources in one folder, paths without memory/.
+_PLAIN_SOURCES = """file delete -force build/sources
+file mkdir build/sources
+foreach source [glob rtl/*.sv rtl/accelerator.v] { file copy $source build/sources }
+"""
+_SOURCES_WITH_ROMS = """# Vivado finds contents of memories by their base names, in an IP core too: all sources in one
+# folder, paths without memory/.
 file delete -force build/sources
 file mkdir build/sources
 foreach source [glob rtl/*.sv rtl/accelerator.v memory/*.hex] { file copy $source build/sources }
@@ -187,10 +186,30 @@ set top [open build/sources/top.sv w]
 puts -nonewline $top $text
 close $top
 set_msg_config -id {Synth 8-4445} -new_severity ERROR  ;# contents that are not found: else a ROM of zeros
+"""
+
+
+def _vivado(part: str, roms: bool) -> str:
+    """The script of a stream, whose weights are contents of memories, or of a unit, which has none (roms False)."""
+    of_roms = "set_property file_type {Memory Initialization Files} [get_files *.hex]\n" if roms else ""
+    return (
+        _VIVADO.replace("PART", part)
+        .replace("SOURCES\n", _SOURCES_WITH_ROMS if roms else _PLAIN_SOURCES)
+        .replace("FILES\n", of_roms)
+    )
+
+
+_VIVADO = """# Vivado: vivado -mode batch -source scripts/vivado.tcl
+# Synthesises, places and routes the accelerator out of context, reports utilisation and timing, and packages it as an IP core
+# in build/ip, ready for a block design.
+cd [file dirname [file dirname [file normalize [info script]]]]
+set part PART
+
+SOURCES
 
 create_project -force accelerator build/vivado -part $part
 add_files [glob build/sources/*]
-set_property file_type {Memory Initialization Files} [get_files *.hex]
+FILES
 add_files -fileset constrs_1 constraints/accelerator.xdc
 set_property top accelerator [current_fileset]
 update_compile_order -fileset sources_1
