@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The hook alone, two processes of gloo in this test; runs of several processes are in test_group.py."""
+"""What goes over the wire; the hook itself and runs of several processes are in test_group.py."""
 
 import pytest
 import torch
@@ -26,5 +26,5 @@ def test_the_first_code_lies_lowest() -> None:
 
 
 @pytest.mark.parametrize("bits", PACKED)
-def test_four_bits_are_an_eighth_of_float32(bits: int) -> None:
+def test_codes_take_their_bits_and_no_more(bits: int) -> None:
     assert pack(torch.zeros(1024, dtype=torch.uint8), bits).numel() * 32 == 1024 * 4 * bits
