@@ -148,12 +148,81 @@ def test_mistakes_are_told_in_one_line() -> None:
     assert told(image, filters, fill=4) == "codes: every code must be below 4, not 4"
     assert told((0, 2, 2, 3), filters) == "codes: must hold values, not be of shape (0, 2, 2, 3)"
     assert told(image, (4, 3, 1, 3)) == "product: kernel must fit into the padded image, not 3x1"
-    assert told(image, filters, stride=(1, 0)) == "stride: must be at least 1, not (1, 0)"
+    assert told(image, filters, stride=(1, 0)) == "stride: must be two numbers of at least 1, not (1, 0)"
     assert told(image, filters, isa="mips") == "isa: must be portable, avx2, avx512 or neon, not mips"
     with pytest.raises(SessionError, match=r"^codes: dtype must be uint8, not int64$"):
         convolve(np.zeros(image, np.int64), 2, np.zeros(filters, np.uint8), 1)  # type: ignore[arg-type]
     with pytest.raises(SessionError, match=r"^product: sums must stay below 2\^28, not 5000 terms of 8 by 8 bits$"):
         convolve(np.zeros((1, 1, 1, 5000), np.uint8), 8, np.zeros((1, 1, 1, 5000), np.uint8), 8)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("pad", [0, 1, 2])
+def test_gradients_go_back_to_the_sizes_that_give_their_map(stride: int, pad: int) -> None:
+    products = LayerProducts(1, 2, 4, stride=(stride, 1), padding=(pad, 0))
+    gradients, weights = np.zeros((1, 4, 1, 2), np.uint8), np.zeros((2, 3, 1, 5), np.uint8)
+    fitting = []
+    for side in range(20):
+        try:
+            assert products.backward_input(gradients, weights, (side, 1)).shape == (1, side, 1, 5)
+        except SessionError:
+            continue
+        fitting.append(side)
+    maps = {
+        side: products.forward(np.zeros((1, side, 1, 5), np.uint8), weights).shape[1]
+        for side in range(max(1, 3 - 2 * pad), 20)
+    }
+    assert fitting == [side for side, high in maps.items() if high == 4]
+    assert len(fitting) == stride
+
+
+def test_mistakes_about_input_gradients_are_told_in_one_line() -> None:
+    def told(
+        size: tuple[int, int] = (4, 4),
+        gradients: tuple[int, ...] = (1, 4, 4, 2),
+        weights: tuple[int, ...] = (2, 3, 3, 5),
+        **options: object,
+    ) -> str:
+        products = LayerProducts(1, 2, 4, **({"padding": (1, 1)} | options))  # type: ignore[arg-type]
+        with pytest.raises(SessionError) as caught:
+            products.backward_input(np.full(gradients, 15, np.uint8), np.zeros(weights, np.uint8), size)
+        return str(caught.value)
+
+    assert told((9, 9)) == "input gradient: the map of gradients must be 9x9, not 4x4"
+    assert told((4, 3)) == "input gradient: the map of gradients must be 4x3, not 4x4"
+    assert told((9, 9), stride=(2, 3)) == "input gradient: the map of gradients must be 5x3, not 4x4"
+    assert told((4, 4), padding=(0, 0)) == "input gradient: the map of gradients must be 2x2, not 4x4"
+    assert told((0, 0)) == "size: must be two numbers of at least 1, not (0, 0)"
+    assert told((-1, 4)) == "size: must be two numbers of at least 1, not (-1, 4)"
+    assert told((4,)) == "size: must be two numbers of at least 1, not (4,)"  # type: ignore[arg-type]
+    assert told((4, 4), weights=(2, 7, 3, 5)) == "input gradient: kernel must fit into the padded image, not 7x3"
+    assert told(weights=(3, 3, 3, 5)) == (
+        "input gradient: gradients (N, H, W, O) and weights (O, kernel h, kernel w, C) must have one O, not (1, 4, 4, 2) "
+        "and (3, 3, 3, 5)"
+    )
+    assert told(gradients=(4, 4, 2)).endswith("must have one O, not (4, 4, 2) and (2, 3, 3, 5)")
+    # where no input meets a gradient, too: the only ones are in the padding
+    gradients, weights = np.full((1, 2, 2, 2), 15, np.uint8), np.zeros((2, 1, 1, 5), np.uint8)
+    around = {"stride": (2, 2), "padding": (1, 1)}
+    assert LayerProducts(1, 2, 4, **around).backward_input(gradients, weights, (1, 1)).tolist() == [[[[0] * 5]]]
+    with pytest.raises(SessionError, match=r"^gradients: every code must be below 8, not 15$"):
+        LayerProducts(1, 2, 3, **around).backward_input(gradients, weights, (1, 1))
+    with pytest.raises(SessionError, match=r"^weights: bits must be 1 to 8, not 0$"):
+        LayerProducts(0, 2, 4, **around).backward_input(gradients, weights, (1, 1))
+
+
+@pytest.mark.parametrize("pair", [(0, 1), (1, -2), (1,), (1, 1, 1)])
+def test_a_stride_that_cannot_be_is_refused(pair: tuple[int, int]) -> None:
+    with pytest.raises(SessionError) as caught:
+        LayerProducts(1, 2, 4, stride=pair)
+    assert str(caught.value) == f"stride: must be two numbers of at least 1, not {pair}"
+
+
+@pytest.mark.parametrize("pair", [(-1, 0), (0, -1), (0,), (0, 0, 0)])
+def test_a_padding_that_cannot_be_is_refused(pair: tuple[int, int]) -> None:
+    with pytest.raises(SessionError) as caught:
+        LayerProducts(1, 2, 4, padding=pair)
+    assert str(caught.value) == f"padding: must be two numbers of at least 0, not {pair}"
 
 
 def test_mistakes_about_weights_gradients_are_told_in_one_line() -> None:
@@ -178,8 +247,6 @@ def test_mistakes_about_weights_gradients_are_told_in_one_line() -> None:
     assert told((2, 3, 3, 0)) == "gradients: must hold values, not be of shape (2, 3, 3, 0)"
     assert told((2, 2, 3, 5)) == "weight gradient: the map of gradients must be 3x3, not 2x3"
     assert told(kernel=(5, 1)) == "weight gradient: kernel must fit into the padded image, not 5x1"
-    assert told(stride=(0, 1)) == "weight gradient: sizes must be at least 1, not 0"
-    assert told(padding=(0, -1)) == "weight gradient: padding must be at least 0, not -1"
     assert told(isa="mips") == "isa: must be portable, avx2, avx512 or neon, not mips"
     wide = np.zeros((1, 1, 5000, 1), np.uint8)
     with pytest.raises(

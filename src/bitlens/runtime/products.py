@@ -69,8 +69,7 @@ def convolve(
         raise SessionError(
             f"convolve: codes (N, H, W, C) and weights {order} must have one C, not {codes.shape} and {weights.shape}"
         )
-    if min(stride) < 1:
-        raise SessionError(f"stride: must be at least 1, not {stride}")
+    _check_pair("stride", stride, 1)
     for name, array, bits in (("codes", codes, code_bits), ("weights", weights, weight_bits)):
         _check_codes(name, array, bits)
     sides = (
@@ -86,6 +85,11 @@ def convolve(
     except _native.EngineError as error:
         raise SessionError(str(error)) from None
     return sums
+
+
+def _check_pair(name: str, pair: tuple[int, ...], least: int) -> None:
+    if len(pair) != 2 or min(pair) < least:
+        raise SessionError(f"{name}: must be two numbers of at least {least}, not {pair}")
 
 
 def _check_codes(name: str, array: Codes, bits: int) -> None:
@@ -105,8 +109,11 @@ class LayerProducts:
 
     Args:
         weight_bits, activation_bits, gradient_bits: 1 to 8.
-        stride, padding: (h, w) of the layer.
+        stride, padding: (h, w) of the layer, strides at least 1, padding at least 0.
         threads, isa: see `Session`.
+
+    Raises:
+        SessionError: a stride or a padding is none.
     """
 
     weight_bits: int
@@ -116,6 +123,10 @@ class LayerProducts:
     padding: tuple[int, int] = (0, 0)
     threads: int | None = None
     isa: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_pair("stride", self.stride, 1)
+        _check_pair("padding", self.padding, 0)
 
     def forward(self, activations: Codes, weights: Codes) -> Integers:
         """Return the sums of activations times weights, int32 (N, out h, out w, O).
@@ -139,11 +150,12 @@ class LayerProducts:
         Args:
             gradients: codes (N, out h, out w, O).
             weights: codes (O, kernel h, kernel w, C).
-            size: (H, W) of the input.
+            size: (H, W) of the input; with a stride several sizes have the same map of gradients.
 
         Raises:
-            SessionError: see `convolve`.
+            SessionError: the layer has another map of gradients for this size; or see `convolve`.
         """
+        self._check_map(gradients, weights, size)
         rows, columns = (
             [_part(first, *lengths) for first in range(min(lengths[0], lengths[3]))]
             for lengths in zip(self.stride, self.padding, weights.shape[1:3], size, gradients.shape[1:3], strict=True)
@@ -160,6 +172,27 @@ class LayerProducts:
                 return sums
             found[:, high.inputs, wide.inputs] = sums
         return found
+
+    def _check_map(self, gradients: Codes, weights: Codes, size: tuple[int, int]) -> None:
+        """Raise SessionError unless an input of this size has these gradients, and the codes are codes."""
+        _check_pair("size", size, 1)
+        if gradients.ndim != 4 or weights.ndim != 4 or gradients.shape[3] != weights.shape[0]:
+            raise SessionError(
+                "input gradient: gradients (N, H, W, O) and weights (O, kernel h, kernel w, C) must have one O, not "
+                f"{gradients.shape} and {weights.shape}"
+            )
+        _check_codes("gradients", gradients, self.gradient_bits)
+        _check_codes("weights", weights, self.weight_bits)
+        room = [
+            side + 2 * pad - kernel for side, pad, kernel in zip(size, self.padding, weights.shape[1:3], strict=True)
+        ]
+        if min(room) < 0:
+            kernels = "{}x{}".format(*weights.shape[1:3])
+            raise SessionError(f"input gradient: kernel must fit into the padded image, not {kernels}")
+        sides = tuple(free // step + 1 for free, step in zip(room, self.stride, strict=True))
+        if gradients.shape[1:3] != sides:
+            wanted, given = ("{}x{}".format(*pair) for pair in (sides, gradients.shape[1:3]))
+            raise SessionError(f"input gradient: the map of gradients must be {wanted}, not {given}")
 
     def backward_weight(self, activations: Codes, gradients: Codes, kernel: tuple[int, int]) -> Integers:
         """Return the sums of activations times quantized gradients of each sample, int32 (N, O, kernel h, kernel w, C).
