@@ -11,7 +11,7 @@ def point(cost: float, loss: float, layers: str) -> dict[str, object]:
 
 SWEEP = {
     "cost": "bytes",
-    "chosen": 1,
+    "chosen": point(40, 0.15, "w2a4/w4a2"),
     "path": [point(100, 0.1, "w8a8/w8a8"), point(70, 0.2, "w8a8/w2a2"), point(40, 0.5, "w2a2/w2a2")],
     "uniform": [point(100, 0.1, "w8a8/w8a8"), point(40, 0.5, "w2a2/w2a2")],
 }
@@ -22,7 +22,7 @@ def test_the_path_the_choice_and_the_uniform_points_are_drawn() -> None:
     path, chosen, uniform = axes.lines
     assert list(path.get_xdata()) == [100, 70, 40]
     assert list(path.get_ydata()) == [0.1, 0.2, 0.5]
-    assert (list(chosen.get_xdata()), list(chosen.get_ydata())) == ([70], [0.2])
+    assert (list(chosen.get_xdata()), list(chosen.get_ydata())) == ([40], [0.15])
     assert list(uniform.get_xdata()) == [100, 40]
     assert [text.get_text() for text in axes.texts] == ["w8a8", "w2a2"]
     assert axes.get_xlabel() == "bytes"

@@ -21,7 +21,7 @@ from bitlens.results.forms import open_form
 from bitlens.results.line import export_run, frozen_run
 from bitlens.train import RECIPES, Classification, TrainError, run
 from bitlens.train.checkpoint import load_checkpoint
-from bitlens.train.sweep import assign, layer_sizes, sweep
+from bitlens.train.sweep import assign, choose, layer_sizes, limit_of, sweep
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,6 +39,13 @@ def tiny() -> Any:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "w8a8"
     run("digits", out=folder, bits="w8a8g6", threads=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "w1a2"
+    run("digits", out=folder, bits="w1a2", epochs=6, threads=1)
     return folder
 
 
@@ -76,18 +83,54 @@ def test_a_sweep_chooses_within_its_budget(trained: Path) -> None:
     assert report["budget"] == pytest.approx(0.3 * most)
     assert report["path"][0]["cost"] == report["uniform"][0]["cost"] == most
     assert [point["layers"] for point in report["uniform"]] == ["w8a8/w8a8", "w4a4/w4a4", "w1a2/w1a2"]
-    costs, place = [point["cost"] for point in report["path"]], report["chosen"]
+    costs = [point["cost"] for point in report["path"]]
     assert costs == sorted(costs, reverse=True)
-    assert costs[place] <= report["budget"] < costs[place - 1]
+    assert report["chosen"]["cost"] <= report["budget"]
     spec = Spec.parse(report["bits"])
     assert spec.middle == Bits(8, 8, 6)
     assert all(bits.gradient == 6 for bits in spec.layers)
-    assert "/".join(f"w{bits.weight}a{bits.activation}" for bits in spec.layers) == report["path"][place]["layers"]
+    assert "/".join(f"w{bits.weight}a{bits.activation}" for bits in spec.layers) == report["chosen"]["layers"]
     for layer in report["layers"]:
         assert layer["loss"]["w8a8"] == pytest.approx(report["path"][0]["loss"], abs=1e-6)
         assert layer["loss"]["w1a2"] > layer["loss"]["w8a8"]
     again = sweep(trained, budget="30%", candidates="w8a8,w4a4,w1a2", batches=2, threads=1)
     assert again == report
+
+
+@pytest.mark.parametrize("budget", ["20%", "60%", "100%"])
+def test_the_choice_has_the_least_loss_of_all_measured(trained: Path, narrow: Path, budget: str) -> None:
+    for folder in (trained, narrow):
+        report = sweep(folder, budget=budget, candidates="w8a8,w4a4,w1a2", batches=2, threads=1)
+        within = [point for point in report["path"] + report["uniform"] if point["cost"] <= report["budget"]]
+        assert report["chosen"] in within
+        for point in within:
+            assert (report["chosen"]["loss"], report["chosen"]["cost"]) <= (point["loss"], point["cost"])
+        assert Spec.parse(report["bits"]).layers == tuple(
+            Bits.parse("layers", part + ("g6" if folder == trained else "g32"))
+            for part in report["chosen"]["layers"].split("/")
+        )
+    assert report["chosen"]["layers"] == "w1a2/w1a2"  # at which it was trained
+    assert report["chosen"]["loss"] < report["path"][0]["loss"]
+
+
+def test_the_least_loss_within_the_budget_is_chosen_then_the_cheaper() -> None:
+    points = {
+        (0, 0): {"cost": 100.0, "loss": 0.1},
+        (0, 1): {"cost": 70.0, "loss": 0.3},
+        (1, 0): {"cost": 60.0, "loss": 0.3},
+        (1, 1): {"cost": 50.0, "loss": 0.2},
+        (2, 2): {"cost": 40.0, "loss": 0.4},
+    }
+    assert [choose(points, limit) for limit in (100, 99, 60, 49)] == [(0, 0), (1, 1), (1, 1), (2, 2)]
+    del points[1, 1]
+    assert choose(points, 99) == (1, 0)  # of two equal losses
+    assert choose(dict(reversed(points.items())), 99) == (1, 0)
+
+
+@pytest.mark.parametrize("most", [29, 38502400])
+def test_the_whole_of_the_widest_is_a_budget(most: int) -> None:
+    """100 times a hundredth of 29 is a little less than 29."""
+    assert limit_of("100%", most, 1) == most
 
 
 @pytest.mark.parametrize("layers", ["w8a8/w8a8", "w1a2/w8a8", "w1a2/w1a2"])

@@ -29,7 +29,7 @@ def draw_pareto(sweeps: Mapping[str, Mapping[str, Any]]) -> Figure:
     axes = figure.add_subplot()
     for name, sweep in sweeps.items():
         (line,) = axes.plot(*_points(sweep["path"]), label=name, marker=".", linewidth=1.2)
-        chosen = sweep["path"][sweep["chosen"]]
+        chosen = sweep["chosen"]
         axes.plot(
             [chosen["cost"]], [chosen["loss"]], marker="o", markersize=9, fillstyle="none", color=line.get_color()
         )

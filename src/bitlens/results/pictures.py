@@ -108,7 +108,8 @@ def sweeps_of(files: list[str]) -> dict[str, dict[str, Any]]:
             sweep = json.loads(Path(file).read_text())
         except ValueError as error:
             raise PlotError(f"{file}: must be a file of bitlens sweep, not damaged: {error}") from error
-        if not isinstance(sweep, dict) or not {"cost", "path", "uniform", "chosen"} <= sweep.keys():
+        whole = isinstance(sweep, dict) and {"cost", "path", "uniform", "chosen"} <= sweep.keys()
+        if not whole or not isinstance(sweep["chosen"], dict):
             raise PlotError(f"{file}: must be a file of bitlens sweep, not of something else")
         found[Path(file).stem] = sweep
     return found

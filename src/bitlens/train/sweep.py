@@ -3,8 +3,8 @@
 
 Sensitivity: the loss on a few training batches when one middle layer alone has fewer bits and all others keep the widest. Then
 greedily, from the widest on, the layer takes its next narrower bits whose predicted loss rises least for what it saves. Every
-point of that path is measured, and so is every uniform choice; nothing is trained: the spec that comes out is for
-`bitlens train --bits ... --init RUN`.
+point of that path is measured, and so is every uniform choice; of all these within the budget the one of the least loss is
+chosen. Nothing is trained: the spec that comes out is for `bitlens train --bits ... --init RUN`.
 
     >>> sweep("runs/w8a8", data="cifar10", budget="40%")["bits"]      # doctest: +SKIP
     'w8a8g32,first=w8a8g32,...,layers=w4a4/w8a8/w2a2'
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +37,7 @@ from bitlens.train.recipe import Recipe, TrainError
 from bitlens.train.start import start_from
 from bitlens.train.task import Task
 
-__all__ = ["COSTS", "assign", "layer_sizes", "sweep"]
+__all__ = ["COSTS", "assign", "choose", "layer_sizes", "limit_of", "sweep"]
 
 COSTS = ("bit-operations", "bytes")
 Levels = tuple[int, ...]  # of every middle layer, 0 for the widest candidate
@@ -67,7 +67,7 @@ def sweep(
         threads: torch's; all cores when None.
 
     Returns:
-        recipe, run, cost, budget; `bits`: the spec string; `chosen`: its place in `path`; `path` and `uniform`: points with
+        recipe, run, cost, budget; `bits`: the spec string; `chosen`: its point; `path` and `uniform`: all points, each with
         cost, loss and bits; `layers`: name, products and weights of one input, and the loss at each candidate.
 
     Raises:
@@ -97,34 +97,36 @@ def sweep(
         raise TrainError(f"{recipe.name}: must have middle layers to choose bits for, not none")
     costs = [[_cost(size, bits, cost) for bits in levels] for size in sizes.values()]
     fixed = sum(_cost(size, bits, cost) for size, bits in ends)
-    limit = _limit(budget, fixed + sum(layer[0] for layer in costs), fixed + sum(layer[-1] for layer in costs))
+    limit = limit_of(budget, fixed + sum(layer[0] for layer in costs), fixed + sum(layer[-1] for layer in costs))
 
     task = recipe.task.open(data, cache, recipe.batch, config["seed"], torch.device("cpu"))
     if task.carried != ():
         raise TrainError(f"{recipe.name}: must have no state that is carried to choose bits, as texts do")
-    chosen = [task.batch(0, step) for step in range(min(batches, task.steps))]
+    measured = [task.batch(0, step) for step in range(min(batches, task.steps))]
     count = len(sizes)
-    with _measuring(recipe, widest, levels, weights, str(run), task, chosen) as measure:
+    with _measuring(recipe, widest, levels, weights, str(run), task, measured) as measure:
         uniform = [(level,) * count for level in range(len(levels))]
         alone = [[_one(count, layer, level) for level in range(len(levels))] for layer in range(count)]
         losses = [[measure(point) for point in points] for points in alone]
         path = assign(costs, losses)
-        total = [fixed + sum(costs[layer][level] for layer, level in enumerate(point)) for point in path]
-        place = next(at for at, price in enumerate(total) if price <= limit)
-        report = [_point(price, measure(point), levels, point) for price, point in zip(total, path, strict=True)]
-        evenly = [
-            _point(fixed + sum(layer[level] for layer in costs), measure(point), levels, point)
-            for level, point in enumerate(uniform)
-        ]
+        points = {
+            point: {
+                "cost": fixed + sum(costs[layer][level] for layer, level in enumerate(point)),
+                "loss": round(measure(point), 6),
+                "layers": "/".join(_short(levels[level]) for level in point),
+            }
+            for point in (*path, *uniform)
+        }
+    chosen = choose(points, limit)
     return {
         "recipe": recipe.name,
         "run": str(run),
         "cost": cost,
         "budget": limit,
-        "bits": str(_mixed(widest, levels, path[place])),
-        "chosen": place,
-        "path": report,
-        "uniform": evenly,
+        "bits": str(_mixed(widest, levels, chosen)),
+        "chosen": points[chosen],
+        "path": [points[point] for point in path],
+        "uniform": [points[point] for point in uniform],
         "layers": [
             {
                 "name": name,
@@ -158,6 +160,12 @@ def assign(costs: Sequence[Sequence[float]], losses: Sequence[Sequence[float]]) 
         path.append(tuple(levels))
 
 
+def choose(points: Mapping[Levels, Mapping[str, Any]], limit: float) -> Levels:
+    """Return the point of the least loss, of several the cheapest, among those whose cost is at most the limit."""
+    within = {point: values for point, values in points.items() if values["cost"] <= limit}
+    return min(within, key=lambda point: (within[point]["loss"], within[point]["cost"]))
+
+
 def layer_sizes(recipe: Recipe, spec: Spec) -> tuple[dict[str, tuple[int, int]], list[tuple[tuple[int, int], Bits]]]:
     """Return (products, weights) of one input: of every middle layer by name in the spec's order; of the others with bits."""
     net = recipe.fresh(spec).eval()
@@ -185,6 +193,23 @@ def layer_sizes(recipe: Recipe, spec: Spec) -> tuple[dict[str, tuple[int, int]],
     return {name: found[name] for name in middle}, ends
 
 
+def limit_of(budget: str, most: float, least: float) -> float:
+    """Return the budget as a cost, at least the least; a share is one of the most.
+
+    Raises:
+        TrainError: it is no such number, or below the least.
+    """
+    try:
+        limit = float(budget[:-1]) * most / 100 if budget.endswith("%") else float(budget)
+    except ValueError:
+        raise TrainError(f"budget: must be a number or a share such as 40%, not {budget}") from None
+    if not limit >= least:
+        raise TrainError(
+            f"budget: must be at least {least:.0f} ({100 * least / most:.1f}%), every layer at its narrowest, not {budget}"
+        )
+    return limit
+
+
 def _bits_of(layer: QuantLayer) -> Bits:
     """Bits of a layer as it is; an input that is quantized before it has 8."""
     weight = FLOAT if layer.weight_grid is None else layer.weight_grid.bits
@@ -207,18 +232,6 @@ def _cost(size: tuple[int, int], bits: Bits, cost: str) -> float:
     return products * bits.weight * bits.activation if cost == "bit-operations" else weights * bits.weight / 8
 
 
-def _limit(budget: str, most: float, least: float) -> float:
-    try:
-        limit = float(budget.removesuffix("%")) * (most / 100 if budget.endswith("%") else 1)
-    except ValueError:
-        raise TrainError(f"budget: must be a number or a share such as 40%, not {budget}") from None
-    if not limit >= least:
-        raise TrainError(
-            f"budget: must be at least {least:.0f} ({100 * least / most:.1f}%), every layer at its narrowest, not {budget}"
-        )
-    return limit
-
-
 def _one(count: int, layer: int, level: int) -> Levels:
     return tuple(level if at == layer else 0 for at in range(count))
 
@@ -229,10 +242,6 @@ def _short(bits: Bits) -> str:
 
 def _mixed(widest: Spec, levels: Sequence[Bits], point: Sequence[int]) -> Spec:
     return replace(widest, layers=tuple(levels[level] for level in point))
-
-
-def _point(cost: float, loss: float, levels: Sequence[Bits], point: Sequence[int]) -> dict[str, Any]:
-    return {"cost": cost, "loss": round(loss, 6), "layers": "/".join(_short(levels[level]) for level in point)}
 
 
 @contextmanager
