@@ -7,25 +7,23 @@ not trained again.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitlens.core.files import write_atomically
+from bitlens.results.table_run import FIGURES, LOGS, is_trained, read_run
 from bitlens.results.trainings import TRAININGS, Training
 
 if TYPE_CHECKING:
     from bitlens.graph.file import Program
 
-__all__ = ["ENGINE", "ENTROPY", "FIGURES", "TORCH", "code_entropy", "figure_of", "measures"]
+__all__ = ["ENGINE", "ENTROPY", "TORCH", "code_entropy", "figure_of", "measures"]
 
 TORCH, ENGINE = "as trained (torch)", "integers on the engine"
 ENTROPY = "entropy of the weights' codes, bits"
-FIGURES = {"test_accuracy": "accuracy", "test_miou": "mean IoU", "test_perplexity": "perplexity"}
 _DATA = ("ptb", "cifar10", "camvid", "tinyimagenet")
-_LOGS = ("config.json", "metrics.jsonl", "result.json")
 
 Row = dict[str, Any]
 
@@ -74,7 +72,7 @@ def code_entropy(program: Program, bits: int) -> float:
 
 
 def _measure_all(trainings: list[Training], runs: Path, logs: Path, train: bool, data: Path | None) -> list[Row]:
-    wanted = [training for training in trainings if train or (runs / training.folder / "result.json").is_file()]
+    wanted = [training for training in trainings if train or is_trained(training, runs)]
     return [line for training in wanted for line in _measure(training, runs, logs, data)]
 
 
@@ -84,14 +82,14 @@ def _measure(training: Training, runs: Path, logs: Path, data: Path | None) -> l
     place = _place(data, training.recipe)
     if not (run / "result.json").is_file():
         _train(training, run, place)
-    result, config = (json.loads((run / name).read_text(encoding="utf-8")) for name in ("result.json", "config.json"))
+    config, result = read_run(training, run)
     metric = next(key for key in FIGURES if key in result)
     kind = FIGURES[metric]
     figures = {f"{kind}, {TORCH}": result[metric]}
     if training.compiles:
         figures |= _integers(training, run, kind, place)
     (logs / training.folder).mkdir(parents=True, exist_ok=True)
-    for name in _LOGS:
+    for name in LOGS:
         write_atomically(logs / training.folder / name, (run / name).read_bytes())
     line = {
         "seed": training.seed,
@@ -117,6 +115,8 @@ def _train(training: Training, run: Path, data: Path | None) -> None:
         resume=True,
         seed=training.seed,
         decay=training.decay or None,
+        batch=training.batch,
+        rate=training.rate,
         float_free=training.float_free,
     )
 

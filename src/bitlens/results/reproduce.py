@@ -22,6 +22,7 @@ from typing import Any
 from tqdm import tqdm
 
 from bitlens.core.files import write_atomically
+from bitlens.results.table_run import ReproduceError
 from bitlens.results.trainings import TRAININGS
 
 __all__ = ["TABLES", "ReproduceError", "Row", "draw_pictures", "reproduce"]
@@ -31,10 +32,6 @@ TABLES = (*_MODULES, *TRAININGS)
 
 Row = dict[str, Any]
 Measure = Callable[[Path | None], Mapping[str, Any] | list[Row]]
-
-
-class ReproduceError(ValueError):
-    """A table or a row that cannot be measured."""
 
 
 def reproduce(

@@ -2,7 +2,8 @@
 """Which runs the tables of the papers are made of: pure data.
 
 Of a table's rows the figures of several seeds are wanted, because an ordering counts only beyond their spread. Lengths
-are what a small machine can do in a night; a longer run in the same folder is taken as it is.
+are what a small machine can do in a night; a run of another length in the same folder is taken as it is, and its row tells
+how many epochs it had.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ class Training:
     Args:
         row: of the table.
         recipe, bits, epochs, seed, decay, float_free: see `bitlens.train.run`.
-        published: the figure of the paper, or "" where there is none; with `source`.
+        batch, rate: the same; the recipe's when None.
+        published: the figure of the paper, or None; with `source`.
         source: where it stands, and for what data.
     """
 
@@ -30,6 +32,8 @@ class Training:
     seed: int = 0
     decay: str = ""
     float_free: str = ""
+    batch: int | None = None
+    rate: float | None = None
     published: float | None = None
     source: str = ""
 
@@ -57,8 +61,8 @@ _TALK = "talk on Smart Embedded Vision, 2017 (PTB)"
 _XU = "Xu et al., ICLR 2018, arXiv 1802.00150, table 3, of Balanced Quantization (PTB)"
 _LQ = "LQ-Nets, arXiv 1807.10029 (CIFAR-10)"
 _VOC = "talk on Smart Embedded Vision, 2017, table 5 (mean IoU, VOC 2012)"
-_PTB_EPOCHS, _DOREFA_EPOCHS, _RESNET_EPOCHS, _LONG_EPOCHS, _VGG_EPOCHS = 12, 12, 16, 32, 70
-_FCN_EPOCHS, _GOOGLENET_EPOCHS = 24, 16
+_PTB_EPOCHS, _DOREFA_EPOCHS, _RESNET_EPOCHS, _LONG_EPOCHS = 12, 12, 16, 32
+_FCN_EPOCHS, _GOOGLENET_EPOCHS, _VGG_EPOCHS, _VGG_BINARY_EPOCHS = 24, 16, 70, 16
 
 
 def _dorefa(size: str, bits: str, published: float | None) -> Training:
@@ -224,7 +228,9 @@ _BEYOND = (
     Training("ResNet-20 1/1", _RESNET, "w1a1", _LONG_EPOCHS),
     Training("VGG-small 1/2", _VGG, "w1a2", _VGG_EPOCHS, published=0.934, source=_LQ),
     Training("VGG-small 2/2", _VGG, "w2a2", _VGG_EPOCHS, published=0.935, source=_LQ),
-    Training("VGG-small 1/1", _VGG, "w1a1", _VGG_EPOCHS, published=0.899, source="BNN, arXiv 1602.02830 (CIFAR-10)"),
+    Training(
+        "VGG-small 1/1", _VGG, "w1a1", _VGG_BINARY_EPOCHS, published=0.899, source="BNN, arXiv 1602.02830 (CIFAR-10)"
+    ),
 )
 
 _FLOAT_FREE = _seeds(
