@@ -31,6 +31,7 @@ FAMILY_BITS = {
     "lsq": 2,
     "lsq_channel": 4,
 }
+NINES = 5000 * "9"
 BITS = st.builds(Bits, WEIGHTS, OTHERS, OTHERS)
 
 
@@ -147,6 +148,22 @@ def test_a_float_spec_makes_none() -> None:
         ("w1a2,weight=lsq", "weight=lsq: bits must be 2 to 8, not 1"),
         ("w2a2,weight=lsq,layers=w2a2/w1a2", "weight=lsq: bits must be 2 to 8, not 1"),
         ("w2a2,layers=w2a2,w1a2", 'bits: every part after the first must be key=value, not "w1a2"'),
+        ("w1a2g4,first=w8a8,first=w4a4", "bits: first must be given once, not twice"),
+        ("w2a2,noise=off,join=float, noise = off", "bits: noise must be given once, not twice"),
+        ("w٢a2", 'bits: must look like w1a2g6, not "w٢a2"'),  # a digit of another script
+        ("w2a2,first=w8a٨", 'first: must look like w1a2g6, not "w8a٨"'),
+        pytest.param("w" + NINES, f'bits: must look like w1a2g6, not "w{NINES}"', id="more than int reads"),
+        ("w2a2,", 'bits: every part after the first must be key=value, not ""'),
+        (
+            "w2a2,weight=",
+            "bits: weight must be one of dorefa, balanced, balanced_median, balanced_max, mean, uniform, "
+            "ternary, bipolar, lsq, lsq_channel, not nothing",
+        ),
+        ("w2a2,noise=", "bits: noise must be one of on, off, not nothing"),
+        (
+            "w2a2,=w2a2",
+            "bits: key must be one of first, last, weight, activation, scale, noise, join, layers, not nothing",
+        ),
         ("w2a2,layers=w2a2/", 'layers: must look like w1a2g6, not ""'),
         ("w2a2,layers=w2a2g4", 'layers: bits must look like w4a4, gradients are those of the whole net, not "w2a2g4"'),
     ],

@@ -60,6 +60,7 @@ def test_delay_is_a_float_stage() -> None:
         ((1, "w8a8", 0), "epochs: must be at least 2 for so many stages, not 1"),
         ((1, "w8a8:", 0), 'decay: every stage must look like w8a8:3 (bits:epochs) or w8a8, not "w8a8:"'),
         ((1, "w8a8:0", 0), 'decay: every stage must look like w8a8:3 (bits:epochs) or w8a8, not "w8a8:0"'),
+        ((1, "w8a8:٣", 0), 'decay: every stage must look like w8a8:3 (bits:epochs) or w8a8, not "w8a8:٣"'),
         ((1, "8", 0), 'decay: every stage must look like w8a8:3 (bits:epochs) or w8a8, not "8"'),
         ((1, "w9a8:1", 0), "decay: w must be 1 to 8 or 32, not 9"),
     ],

@@ -30,7 +30,7 @@ from bitlens.quant.uniform import AccumulatorBias, NarrowWeight, UnsignedInput
 __all__ = ["FLOAT", "FORM", "Bits", "Spec"]
 
 FLOAT = 32
-FORM = re.compile(r"w(\d+)(?:a(\d+))?(?:g(\d+))?")  # of bits
+FORM = re.compile("w([0-9]{1,4})(?:a([0-9]{1,4}))?(?:g([0-9]{1,4}))?")  # of bits
 _SWITCHES = {"scale": ("free", "pow2"), "noise": ("on", "off"), "join": ("shared", "float")}
 _WEIGHTS: dict[str, Callable[[int], Quantizer]] = {
     "dorefa": DoReFaWeight,
@@ -116,7 +116,7 @@ class Spec:
         """Read a spec string; keys may also be given as arguments, which win.
 
         Raises:
-            QuantError: an unknown key or a bad value; the sentence names it.
+            QuantError: an unknown key, one given twice, or a bad value; the sentence names it.
         """
         head, *rest = [part.strip() for part in text.split(",")]
         found: dict[str, str] = {}
@@ -124,18 +124,20 @@ class Spec:
             name, equals, value = part.partition("=")
             if not equals:
                 raise QuantError(f'bits: every part after the first must be key=value, not "{part}"')
+            if name.strip() in found:
+                raise QuantError(f"bits: {name.strip()} must be given once, not twice")
             found[name.strip()] = value.strip()
         found |= keys
         choices = {"weight": (*_WEIGHTS,), "activation": (*_ACTIVATIONS,), **_SWITCHES}
         allowed = ("first", "last", *choices, "layers")
         for name in found:
             if name not in allowed:
-                raise QuantError(f"bits: key must be one of {', '.join(allowed)}, not {name}")
+                raise QuantError(f"bits: key must be one of {', '.join(allowed)}, not {name or 'nothing'}")
         middle = Bits.parse("bits", head)
         ends = "w32a32" if middle.weight == FLOAT and middle.activation == FLOAT else "w8a8"
         for name, names in choices.items():
             if name in found and found[name] not in names:
-                raise QuantError(f"bits: {name} must be one of {', '.join(names)}, not {found[name]}")
+                raise QuantError(f"bits: {name} must be one of {', '.join(names)}, not {found[name] or 'nothing'}")
         first, last = (Bits.parse(end, found.get(end, ends)) for end in ("first", "last"))
         layers = tuple(_layer(part, middle) for part in found["layers"].split("/")) if "layers" in found else ()
         spec = cls(middle, first, last, **{name: found[name] for name in choices if name in found}, layers=layers)

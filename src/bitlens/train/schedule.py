@@ -12,6 +12,7 @@ Source: arXiv 1606.06160 section 3.2 ("initialized" rows), arXiv 1612.00212.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from bitlens.quant import Bits, Spec
@@ -19,6 +20,8 @@ from bitlens.quant.spec import FLOAT, FORM
 from bitlens.train.recipe import TrainError
 
 __all__ = ["Stage", "plan_stages"]
+
+_COUNT = re.compile("[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def plan_stages(spec: Spec, epochs: int, decay: str | None = None, delay: int = 
 def _part(text: str) -> tuple[Bits, int | None]:
     """Read `w8a8:3` or `w8a8`."""
     bits, colon, count = text.partition(":")
-    if not FORM.fullmatch(bits.strip()) or (colon and (not count.isdecimal() or int(count) < 1)):
+    if not FORM.fullmatch(bits.strip()) or (colon and (not _COUNT.fullmatch(count) or int(count) < 1)):
         raise TrainError(f'decay: every stage must look like w8a8:3 (bits:epochs) or w8a8, not "{text}"')
     return Bits.parse("decay", bits), int(count) if colon else None
 

@@ -36,19 +36,23 @@ class Options:
         """Read the string; "" or "on" gives the defaults.
 
         Raises:
-            TrainError: an unknown key or a bad value; the sentence names it.
+            TrainError: an unknown key, one given twice, or a bad value; the sentence names it.
         """
         found: dict[str, str] = {}
         for part in text.split(",") if text not in ("", "on") else ():
             name, equals, value = (piece.strip() for piece in part.partition("="))
             if not equals or name not in ("masters", *_CHOICES):
-                raise TrainError(f"float_free: must be on or keys out of masters, norm, rounding, not {part.strip()}")
+                given = part.strip() or "nothing"
+                raise TrainError(f"float_free: must be on or keys out of masters, norm, rounding, not {given}")
+            if name in found:
+                raise TrainError(f"float_free: {name} must be given once, not twice")
             if name in _CHOICES and value not in _CHOICES[name]:
-                raise TrainError(f"float_free: {name} must be one of {', '.join(_CHOICES[name])}, not {value}")
+                given = value or "nothing"
+                raise TrainError(f"float_free: {name} must be one of {', '.join(_CHOICES[name])}, not {given}")
             found[name] = value
         masters = found.pop("masters", str(_MOST))
-        if not masters.isdecimal() or not _LEAST <= int(masters) <= _MOST:
-            raise TrainError(f"float_free: masters must be {_LEAST} to {_MOST} bits, not {masters}")
+        if masters not in map(str, range(_LEAST, _MOST + 1)):
+            raise TrainError(f"float_free: masters must be {_LEAST} to {_MOST} bits, not {masters or 'nothing'}")
         return cls(int(masters), **found)
 
     def __str__(self) -> str:
