@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from skimage import data
 
+from bitlens.fpga.devices import load_device
 from bitlens.fpga.folding import default_folding
 from bitlens.fpga.lower import lower_program
 from bitlens.fpga.network import FpgaError
+from bitlens.fpga.plan import plan
 from bitlens.fpga.project import write_project
 from bitlens.fpga.simulate import Simulator
 from bitlens.fpga.size import fix_size
@@ -49,3 +51,6 @@ def test_what_has_no_circuit_says_why(name: str) -> None:
     program = Program.load(ROOT / name)
     with pytest.raises(FpgaError, match=f"^{re.escape(REFUSED[name])}$"):
         lower_program(program, default_folding(program))
+    for frames in (None, 1000):
+        with pytest.raises(FpgaError, match=f"^{re.escape(REFUSED[name])}$"):
+            plan(program, load_device("xc7z020"), frames)

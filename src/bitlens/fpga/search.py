@@ -29,6 +29,7 @@ from bitlens.fpga.lower.program import lower_node
 from bitlens.fpga.lower.windows import has_windows
 from bitlens.fpga.network import Element, Stream
 from bitlens.fpga.products import Products
+from bitlens.fpga.wiring import only_input
 from bitlens.graph.file import Program
 from bitlens.graph.graph import Node
 
@@ -114,7 +115,7 @@ class Search:
     @cached_property
     def paces(self) -> list[int]:
         """All numbers of cycles an image that some fold makes an element busy for, rising."""
-        found = set()
+        found, entry = set(), only_input(self.graph)
         for node in self.graph:
             height, width, channels = _shape(self.graph.value(node.output).shape)
             found |= {height * width * channels // lanes for lanes in _divisors(channels)}
@@ -128,8 +129,7 @@ class Search:
             if is_dense(node):  # columns of a hard-wired layer
                 wide, stride, dilation = (node.attrs[name][1] for name in ("kernel", "stride", "dilation"))
                 found.add(height * ((width - 1) * stride + (wide - 1) * dilation + 1))
-        (name,) = self.graph.inputs
-        height, width, _ = _shape(self.graph.value(name).shape)
+        height, width, _ = _shape(self.graph.value(entry).shape)
         return sorted({*found, height * width})
 
     def blocked(self, pace: int) -> str:

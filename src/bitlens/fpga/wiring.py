@@ -13,7 +13,7 @@ from bitlens.fpga.network import Element, FpgaError, Stream, integer_bits
 from bitlens.fpga.products import Products
 from bitlens.graph.graph import Graph, Node
 
-__all__ = ["Wiring", "fixed_size"]
+__all__ = ["Wiring", "fixed_size", "only_input"]
 
 
 class Wiring:
@@ -31,11 +31,8 @@ class Wiring:
         Raises:
             FpgaError: there are several, or its size is open.
         """
-        graph = self.graph
-        if len(graph.inputs) != 1:
-            raise FpgaError(f"program: must have one input for a circuit, not {len(graph.inputs)}")
-        (name,) = graph.inputs
-        value = graph.value(name)
+        name = only_input(self.graph)
+        value = self.graph.value(name)
         assert value.grid is not None
         shape = fixed_size(name, value.shape)
         entry = Stream("s", shape, *integer_bits(value.grid), shape[2])
@@ -170,6 +167,17 @@ class Wiring:
 def _streams_in(node: Node) -> list[str]:
     """The tensors whose integers a node reads; of its second input a crop reads the size alone."""
     return node.inputs[:1] if node.op == "crop" else node.inputs
+
+
+def only_input(graph: Graph) -> str:
+    """The tensor that comes in.
+
+    Raises:
+        FpgaError: there are several.
+    """
+    if len(graph.inputs) != 1:
+        raise FpgaError(f"program: must have one input for a circuit, not {len(graph.inputs)}")
+    return graph.inputs[0]
 
 
 def fixed_size(name: str, shape: tuple[int | None, ...] | None) -> tuple[int, int, int]:
