@@ -19,7 +19,7 @@ from bitlens.fpga.network import FpgaError, Network
 from bitlens.fpga.project import read_network
 from bitlens.fpga.report import add_to_report, read_report
 from bitlens.fpga.simulate import Simulator
-from bitlens.fpga.unit.cycles import layer_ends
+from bitlens.fpga.unit.cycles import image_cycles
 from bitlens.fpga.unit.export import read_schedule
 from bitlens.fpga.unit.report import LATENCY_CYCLES
 from bitlens.fpga.unit.simulate import UnitSimulator
@@ -155,7 +155,7 @@ def simulate_unit(
         **_compared(root, array, run.outputs, backend),
         "cycles": float(run.cycles.mean()),
         "latency_cycles": int(run.cycles[0]),
-        "predicted_cycles": layer_ends(found, LATENCY_CYCLES)[-1] + 1,
+        "predicted_cycles": image_cycles(found, LATENCY_CYCLES),
         "read_bytes": run.read * found.size.simd // 4,
         "written_bytes": run.written * found.size.simd // 4,
         "circuits": 1,

@@ -14,7 +14,7 @@ from bitlens.fpga.unit.descriptor import descriptor_words
 from bitlens.fpga.unit.schedule import Schedule
 from bitlens.fpga.unit.size import LEVELS, UnitSize
 
-__all__ = ["fold_cycles", "layer_ends", "traffic"]
+__all__ = ["fold_cycles", "image_cycles", "layer_ends", "traffic"]
 
 _HELD_DELAY = 8  # rows are let go so much later (rtl/unit_loops.sv)
 _TO_ARRAY = 5  # from a beat's turn to its addresses
@@ -45,6 +45,16 @@ def layer_ends(schedule: Schedule, latency: int = 8) -> list[int]:
         ends.append(end)
         now = end + 1
     return ends
+
+
+def image_cycles(schedule: Schedule, latency: int = 8) -> int:
+    """Cycles of an image, from `go` to `done`, which comes the cycle after the last word.
+
+    Args:
+        schedule: what runs.
+        latency: cycles from a burst's grant to its first word.
+    """
+    return layer_ends(schedule, latency)[-1] + 1
 
 
 def traffic(schedule: Schedule) -> list[tuple[int, int]]:

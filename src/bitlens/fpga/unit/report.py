@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from bitlens.fpga.devices import Device
-from bitlens.fpga.unit.cycles import layer_ends, traffic
+from bitlens.fpga.unit.cycles import image_cycles, layer_ends, traffic
 from bitlens.fpga.unit.estimate import unit_cost
 from bitlens.fpga.unit.schedule import Schedule
 from bitlens.graph.file import Program
@@ -49,7 +49,7 @@ def unit_report(schedule: Schedule, program: Program, device: Device, clock_mhz:
                 "written_bytes": written * word_bytes,
             }
         )
-    cycles, cost = ends[-1], unit_cost(size, device)
+    cycles, cost = image_cycles(schedule, LATENCY_CYCLES), unit_cost(size, device)
     shares = {name: number / max(vars(device.cells)[name], 1) for name, number in vars(cost).items()}
     return {
         "tool": "bitlens fpga",
