@@ -3,14 +3,17 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 import bitlens
+from bitlens.cli import main
 from bitlens.graph.file import Program
 from bitlens.results import papers
 from bitlens.results import reproduce as module
 from bitlens.results.papers import code_entropy, figure_of
 from bitlens.results.reproduce import ReproduceError, draw_pictures, reproduce
 from bitlens.results.trainings import TRAININGS, Training
+from bitlens.train import TrainError
 
 ROWS = (
     Training("short", "digits", "w1a2", 1, published=0.9, source="a paper"),
@@ -61,11 +64,87 @@ def test_a_trained_run_is_not_trained_again(table: None, tmp_path: Path, monkeyp
     assert picture.read_text().count("<svg") == 1
 
 
-def test_what_is_not_trained_may_be_left_out(table: None, tmp_path: Path) -> None:
+def line(row: str, seed: int, measured: float = 0.5) -> dict[str, object]:
+    return {"row": row, "metric": "accuracy, integers on the engine", "measured": measured, "seed": seed}
+
+
+def test_what_is_not_trained_may_be_left_out_and_is_kept(table: None, tmp_path: Path) -> None:
     out, runs = tmp_path / "balanced.json", tmp_path / "runs"
     reproduce("balanced", out, row="float", runs=runs)
-    assert [r["row"] for r in reproduce("balanced", out, runs=runs, train=False)] == ["float"]
+    old = [line("short", 1), line("balanced", 0), line("float", 0), line("of before", 0)]
+    out.write_text(json.dumps(old))
+    rows = reproduce("balanced", out, runs=runs, train=False, again=True)
+    assert [(r["row"], r["seed"]) for r in rows] == [("short", 1), ("balanced", 0), ("float", 0), ("of before", 0)]
+    assert rows[2]["metric"] == "accuracy, as trained (torch)"  # measured again
+    assert [rows[0], rows[1], rows[3]] == [old[0], old[1], old[3]]
+    assert json.loads(out.read_text()) == rows
     assert not (runs / "balanced" / "short_seed0").exists()
+
+
+def test_without_a_trained_run_nothing_is_written(table: None, tmp_path: Path) -> None:
+    out, runs = tmp_path / "balanced.json", tmp_path / "runs"
+    sentence = (
+        f"^{runs}/balanced: must hold a finished run of a wanted row, not none; train without --trained, or name the "
+        "folder of runs$"
+    )
+    with pytest.raises(ReproduceError, match=sentence):
+        reproduce("balanced", out, runs=runs, train=False)
+    assert not out.exists()
+    out.write_text(json.dumps([line("float", 0)]))
+    for again in (False, True):
+        with pytest.raises(ReproduceError, match=sentence):
+            reproduce("balanced", out, runs=runs, train=False, again=again)
+    assert json.loads(out.read_text()) == [line("float", 0)]
+    rows = reproduce("balanced", out, row="float", runs=runs, train=False)  # the file holds all that is wanted
+    assert rows == [line("float", 0)]
+
+
+def test_a_seed_that_a_row_lacks_is_trained(table: None, tmp_path: Path) -> None:
+    out, runs = tmp_path / "balanced.json", tmp_path / "runs"
+    out.write_text(json.dumps([line("short", 1, 0.25), line("float", 0, 0.75)]))
+    rows = reproduce("balanced", out, row="short", runs=runs, threads=1)
+    assert [(r["row"], r["seed"]) for r in rows] == [("short", 0), ("short", 0), ("short", 1), ("float", 0)]
+    assert [rows[2], rows[3]] == [line("short", 1, 0.25), line("float", 0, 0.75)]
+    assert rows[0]["trained_on"].endswith("1 threads")
+    assert {path.name for path in (runs / "balanced").iterdir()} == {"short_seed0"}
+    assert rows[0]["seconds"] == rows[1]["seconds"]
+
+
+def test_another_run_in_a_row_s_folder_is_refused(table: None, tmp_path: Path) -> None:
+    out, runs = tmp_path / "balanced.json", tmp_path / "runs"
+    reproduce("balanced", out, row="float", runs=runs)
+    (runs / "balanced" / "float_seed0").rename(runs / "balanced" / "short_seed1")
+    with pytest.raises(ReproduceError, match=r"short_seed1: bits must be w1a2g32,.* for the row short, not w32a32g32,"):
+        reproduce("balanced", out, row="short", runs=runs, train=False)
+    assert [r["row"] for r in json.loads(out.read_text())] == ["float"]
+
+
+def test_a_run_goes_on_with_its_threads_and_device(table: None, tmp_path: Path) -> None:
+    out, runs = tmp_path / "balanced.json", tmp_path / "runs"
+    before = torch.get_num_threads()
+    reproduce("balanced", out, row="float", runs=runs, threads=before + 1, device="cpu")
+    run = runs / "balanced" / "float_seed0"
+    (run / "result.json").unlink()  # as if it had been stopped
+    rows = reproduce("balanced", out, row="float", runs=runs, again=True)
+    assert rows[0]["trained_on"].endswith(f"{before + 1} threads")
+    assert torch.get_num_threads() == before
+    (run / "result.json").unlink()
+    with pytest.raises(TrainError, match=f"threads must be {before + 1} to continue this run, not {before}$"):
+        reproduce("balanced", out, row="float", runs=runs, again=True, threads=before)
+
+
+def test_damaged_lines_are_told(table: None, tmp_path: Path) -> None:
+    out = tmp_path / "balanced.json"
+    for change, told in (
+        ({"seed": None}, "row 1 has no seed"),
+        ({"measured": "much"}, "row 1 has no measured"),
+        ({"published": "much"}, "row 1: published is no number"),
+    ):
+        out.write_text(json.dumps([line("short", 0) | change]))
+        with pytest.raises(ReproduceError, match=f"must be a table of figures, not another file \\({told}\\)$"):
+            draw_pictures("balanced", tmp_path, file=out)
+    out.write_text('[{"row": "short"}]')
+    assert main(["reproduce", "balanced", "--pictures", str(tmp_path / "pictures"), "-o", str(out)]) == 2
 
 
 def test_the_entropy_of_codes_is_told_where_families_are_compared(table: None, tmp_path: Path) -> None:

@@ -65,9 +65,25 @@ def test_mistakes_are_told(tmp_path: Path, calls: list[Any]) -> None:
         reproduce("cats", out)
     with pytest.raises(ReproduceError, match=r"^row: must be one of a; b; c, not d$"):
         reproduce("faces", out, row="d")
-    for text in ("{}", "no", "[1]"):
+    for text, told in {
+        "{}": "no list of rows",
+        "no": "Expecting value",
+        "[1]": "row 1 is no object",
+        '[{"row": 1}]': "row 1 has no row",
+        '[{"row": "a"}]': "row 1 has no metric",
+        '[{"row": "a", "metric": "recall"}]': "row 1 has no measured",
+    }.items():
         out.write_text(text)
         with pytest.raises(
-            ReproduceError, match=f"^{re.escape(str(out))}: must be a table of figures, not another file"
+            ReproduceError, match=f"^{re.escape(str(out))}: must be a table of figures, not another file \\({told}"
         ):
             reproduce("faces", out)
+        assert out.read_text() == text
+
+
+def test_only_trained_rows_have_threads_a_device_and_a_cache(tmp_path: Path, calls: list[Any]) -> None:
+    sentence = r"^faces: threads, device and cache must be left out, because its rows are not trained$"
+    for given in ({"threads": 1}, {"device": "cpu"}, {"cache": tmp_path}):
+        with pytest.raises(ReproduceError, match=sentence):
+            reproduce("faces", tmp_path / "x.json", **given)
+    assert calls == []

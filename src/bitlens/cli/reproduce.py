@@ -13,7 +13,7 @@ from bitlens.results.trainings import TRAININGS
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
 EXAMPLE = """bitlens reproduce recurrent --data DIR -o recurrent.json               trains, compiles and evaluates row by row
-  bitlens reproduce dorefa --data DIR --row "C 1-2-4" --runs runs
+  bitlens reproduce dorefa --data DIR --row "C 1-2-4" --runs runs --device cpu --threads 2
   bitlens reproduce faces --data faces -o faces.json                          all rows that the file does not hold
   bitlens reproduce faces --data faces -o faces.json --row "detector, speed" --again
   bitlens reproduce faces --pictures found                                       what is found and missed, of free pictures"""
@@ -36,8 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of trained runs; default: runs. What is trained already is not trained again",
     )
     parser.add_argument("--trained", action="store_true", help="leave out what is not trained yet")
+    parser.add_argument(
+        "--device", metavar="NAME", help="to train on: auto, cpu or cuda; default: that of a run that goes on, or auto"
+    )
+    parser.add_argument(
+        "--threads", metavar="N", type=int, help="of training; default: those of a run that goes on, or all cores"
+    )
+    parser.add_argument("--cache", metavar="DIR", type=Path, help="folder for decoded images")
     parser.add_argument("--row", metavar="NAME", help="this row alone; a wrong name lists all")
-    parser.add_argument("--again", action="store_true", help="measure rows, too, that the file holds")
+    parser.add_argument("--again", action="store_true", help="measure rows, too, that the file holds, and replace them")
     parser.add_argument(
         "--pictures",
         metavar="DIR",
@@ -60,7 +67,16 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     out = arguments.output or Path(f"{arguments.table}.json")
     rows = reproduce(
-        arguments.table, out, arguments.data, arguments.row, arguments.again, arguments.runs, not arguments.trained
+        arguments.table,
+        out,
+        arguments.data,
+        arguments.row,
+        arguments.again,
+        arguments.runs,
+        not arguments.trained,
+        arguments.threads,
+        arguments.device,
+        arguments.cache,
     )
     if arguments.json:
         print(json.dumps(rows))

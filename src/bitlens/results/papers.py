@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bitlens.core.files import write_atomically
 from bitlens.results.table_run import FIGURES, LOGS, is_trained, read_run
@@ -19,29 +19,47 @@ from bitlens.results.trainings import TRAININGS, Training
 if TYPE_CHECKING:
     from bitlens.graph.file import Program
 
-__all__ = ["ENGINE", "ENTROPY", "TORCH", "code_entropy", "figure_of", "measures"]
+__all__ = ["ENGINE", "ENTROPY", "TORCH", "How", "Unit", "code_entropy", "figure_of", "measures", "trained"]
 
 TORCH, ENGINE = "as trained (torch)", "integers on the engine"
 ENTROPY = "entropy of the weights' codes, bits"
 _DATA = ("ptb", "cifar10", "camvid", "tinyimagenet")
 
 Row = dict[str, Any]
+Unit = tuple[str, int | None]  # row and seed; of rows that are not trained, None
 
 
-def measures(table: str, runs: Path, logs: Path, train: bool = True) -> dict[str, Callable[[Path | None], list[Row]]]:
-    """Return how each row of a table is measured, by its name.
+class How(NamedTuple):
+    """On what runs are trained.
+
+    Args:
+        threads, device: see `bitlens.train.run`; None: those of the run that is continued, or all cores and "auto".
+        cache: folder for decoded images; the user's cache folder when None.
+    """
+
+    threads: int | None = None
+    device: str | None = None
+    cache: Path | None = None
+
+
+def measures(table: str, runs: Path, logs: Path, how: How) -> dict[Unit, Callable[[Path | None], list[Row]]]:
+    """Return how each row of a table is measured, by its name and seed.
 
     Args:
         table: name out of `TRAININGS`.
         runs: folder of all tables' runs, each in TABLE/FOLDER.
         logs: folder that configurations, logs and results are copied to, in TABLE/FOLDER.
-        train: runs without a result; they are left out otherwise.
+        how: runs without a result are trained.
     """
-    trainings = TRAININGS[table]
     return {
-        name: partial(_measure_all, [t for t in trainings if t.row == name], runs / table, logs / table, train)
-        for name in dict.fromkeys(t.row for t in trainings)
+        (training.row, training.seed): partial(_measure, training, runs / table, logs / table, how)
+        for training in TRAININGS[table]
     }
+
+
+def trained(table: str, runs: Path) -> set[Unit]:
+    """Return (row, seed) of a table's runs that have a result in a folder of all tables' runs."""
+    return {(training.row, training.seed) for training in TRAININGS[table] if is_trained(training, runs / table)}
 
 
 def figure_of(training: Training) -> str:
@@ -71,23 +89,18 @@ def code_entropy(program: Program, bits: int) -> float:
     return float(np.average([entropy_bits(w) for w in layers], weights=[w.size for w in layers]))
 
 
-def _measure_all(trainings: list[Training], runs: Path, logs: Path, train: bool, data: Path | None) -> list[Row]:
-    wanted = [training for training in trainings if train or is_trained(training, runs)]
-    return [line for training in wanted for line in _measure(training, runs, logs, data)]
-
-
-def _measure(training: Training, runs: Path, logs: Path, data: Path | None) -> list[Row]:
+def _measure(training: Training, runs: Path, logs: Path, how: How, data: Path | None) -> list[Row]:
     """Return the lines of one run."""
     run = runs / training.folder
     place = _place(data, training.recipe)
     if not (run / "result.json").is_file():
-        _train(training, run, place)
+        _train(training, run, place, how)
     config, result = read_run(training, run)
     metric = next(key for key in FIGURES if key in result)
     kind = FIGURES[metric]
     figures = {f"{kind}, {TORCH}": result[metric]}
     if training.compiles:
-        figures |= _integers(training, run, kind, place)
+        figures |= _integers(training, run, kind, place, how.cache)
     (logs / training.folder).mkdir(parents=True, exist_ok=True)
     for name in LOGS:
         write_atomically(logs / training.folder / name, (run / name).read_bytes())
@@ -103,27 +116,39 @@ def _measure(training: Training, runs: Path, logs: Path, data: Path | None) -> l
     return [{"metric": name, "measured": value, **told.get(name, nothing), **line} for name, value in figures.items()]
 
 
-def _train(training: Training, run: Path, data: Path | None) -> None:
+def _train(training: Training, run: Path, data: Path | None, how: How) -> None:
+    import torch
+
+    from bitlens.train import read_config
     from bitlens.train import run as train
 
-    train(
-        training.recipe,
-        data,
-        run,
-        training.bits,
-        training.epochs,
-        resume=True,
-        seed=training.seed,
-        decay=training.decay or None,
-        batch=training.batch,
-        rate=training.rate,
-        float_free=training.float_free,
-    )
+    begun = read_config(run) if (run / "checkpoint.pt").is_file() else {}
+    threads = torch.get_num_threads()
+    try:
+        train(
+            training.recipe,
+            data,
+            run,
+            training.bits,
+            training.epochs,
+            resume=True,
+            device=how.device or begun.get("device", "auto"),
+            threads=how.threads if how.threads is not None else begun.get("threads"),
+            seed=training.seed,
+            cache=how.cache,
+            decay=training.decay or None,
+            batch=training.batch,
+            rate=training.rate,
+            float_free=training.float_free,
+        )
+    finally:
+        torch.set_num_threads(threads)  # those of a continued run are not the next one's
 
 
-def _integers(training: Training, run: Path, kind: str, data: Path | None) -> dict[str, float]:
+def _integers(training: Training, run: Path, kind: str, data: Path | None, cache: Path | None) -> dict[str, float]:
     """Compile a run and return the figures of its program, which lies in the run's folder afterwards."""
     from bitlens.compiler import compile
+    from bitlens.quant import Spec
     from bitlens.results.forms import open_form
     from bitlens.results.line import accuracy, export_run, test_images
     from bitlens.results.sequence import program_perplexity, tokens_of
@@ -136,7 +161,7 @@ def _integers(training: Training, run: Path, kind: str, data: Path | None) -> di
     if kind == "perplexity":
         value = program_perplexity(form, tokens_of(training.recipe, folder))
     else:
-        images, labels = test_images(training.recipe, folder)
+        images, labels = test_images(training.recipe, folder, None if cache is None else str(cache))
         if kind == "mean IoU":
             from bitlens.results.segment import program_iou
 
@@ -145,7 +170,7 @@ def _integers(training: Training, run: Path, kind: str, data: Path | None) -> di
             value = accuracy(form, images, labels)
     figures = {f"{kind}, {ENGINE}": round(value, 6)}
     if "weight=" in training.bits and kind == "accuracy":
-        figures[ENTROPY] = round(code_entropy(program, int(training.bits[1])), 4)
+        figures[ENTROPY] = round(code_entropy(program, Spec.parse(training.bits).middle.weight), 4)
     return figures
 
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables of figures, measured again row by row: a file of them is written after every row, rows that it holds are kept.
 
+Of rows with several seeds each seed is measured, written and kept for itself.
+
 The papers' tables are runs, see `results.papers`. Another table is a module with `ROWS`: by name, a function from the folder
 of the data to figures by the name of their metric; and with `draw_pictures`.
 
@@ -22,6 +24,8 @@ from typing import Any
 from tqdm import tqdm
 
 from bitlens.core.files import write_atomically
+from bitlens.results import papers
+from bitlens.results.papers import How, Unit
 from bitlens.results.table_run import ReproduceError
 from bitlens.results.trainings import TRAININGS
 
@@ -42,6 +46,9 @@ def reproduce(
     again: bool = False,
     runs: Path = Path("runs"),
     train: bool = True,
+    threads: int | None = None,
+    device: str | None = None,
+    cache: Path | None = None,
 ) -> list[Row]:
     """Measure the rows of a table that a file does not hold yet.
 
@@ -50,9 +57,11 @@ def reproduce(
         out: JSON file, a list of rows; written after every row. Logs of runs are copied beside it.
         data: folder of the data; of a paper's table also a folder of the folders of all data sets.
         row: this row alone.
-        again: measure rows, too, that the file holds; runs that have a result are not trained again.
+        again: measure rows, too, that the file holds, and replace them; runs that have a result are not trained again.
         runs: folder of the runs of the papers' tables.
-        train: what is not trained yet; otherwise it is left out.
+        train: what is not trained yet; otherwise it is left out, and kept where the file holds it.
+        threads, device: of training; None: those of a run that is continued, or all cores and "auto".
+        cache: folder for decoded images; the user's cache folder when None.
 
     Returns:
         All rows of the file, one for each figure: {"row", "metric", "measured", "command", "seconds", "machine", "date"},
@@ -60,28 +69,37 @@ def reproduce(
         "trained_on", "log"}.
 
     Raises:
-        ReproduceError: there is no such table or row, or the file holds something else.
+        ReproduceError: there is no such table or row, nothing is trained where nothing is to be, a run's folder holds
+            something else, or the file does.
+        bitlens.train.TrainError: a run cannot be trained or read.
     """
-    measures = _measures(table, out, runs, train)
-    if row is not None and row not in measures:
-        raise ReproduceError(f"row: must be one of {'; '.join(measures)}, not {row}")
-    known = _read(out)
-    wanted = [name for name in ([row] if row else measures) if again or all(old["row"] != name for old in known)]
-    for name in tqdm(wanted, desc=table, disable=None, leave=False):
+    how = How(threads, device, cache)
+    if table in _MODULES and how != How():
+        raise ReproduceError(f"{table}: threads, device and cache must be left out, because its rows are not trained")
+    measures = _measures(table, out, runs, how)
+    names = list(dict.fromkeys(name for name, _ in measures))
+    if row is not None and row not in names:
+        raise ReproduceError(f"row: must be one of {'; '.join(names)}, not {row}")
+    known = _read(table, out)
+    units = [unit for unit in measures if row in (None, unit[0])]
+    held = {_unit(line) for line in known}
+    wanted = [unit for unit in units if again or unit not in held]
+    if not train:
+        wanted = _trained(table, runs, units, wanted)
+    places = list(measures)
+    for unit in tqdm(wanted, desc=table, disable=None, leave=False):
         started = time.perf_counter()
-        figures = measures[name](data)
+        figures = measures[unit](data)
         told = {
-            "command": f'bitlens reproduce {table} --row "{name}"',
+            "command": f'bitlens reproduce {table} --row "{unit[0]}"',
             "seconds": round(time.perf_counter() - started, 1),
             "machine": f"{_processor()}, {os.cpu_count()} cores",
             "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         }
-        known = [old for old in known if old["row"] != name]
         if isinstance(figures, Mapping):
             figures = [{"metric": metric, "measured": value} for metric, value in figures.items()]
-        known += [{"row": name, **line, **told} for line in figures]
-        order = {key: place for place, key in enumerate(measures)}
-        known.sort(key=lambda line: order.get(line["row"], len(order)))
+        known = [old for old in known if _unit(old) != unit] + [{"row": unit[0], **line, **told} for line in figures]
+        known.sort(key=lambda line: _place(line, names, places))
         write_atomically(out, (json.dumps(known, indent=1) + "\n").encode())
     return known
 
@@ -102,7 +120,7 @@ def draw_pictures(table: str, out: Path, data: Path | None = None, file: Path | 
         from bitlens.results.table_pages import draw_table
 
         file = file or Path(f"{table}.json")
-        rows = _read(file)
+        rows = _read(table, file)
         if not rows:
             raise ReproduceError(
                 f"{file}: must hold rows of {table} to be drawn; bitlens reproduce {table} measures them"
@@ -112,13 +130,34 @@ def draw_pictures(table: str, out: Path, data: Path | None = None, file: Path | 
     return found
 
 
-def _measures(table: str, out: Path, runs: Path, train: bool) -> dict[str, Measure]:
+def _measures(table: str, out: Path, runs: Path, how: How) -> dict[Unit, Measure]:
     if table in TRAININGS:
-        from bitlens.results.papers import measures
-
-        return {**measures(table, runs, out.parent, train)}
+        return {**papers.measures(table, runs, out.parent, how)}
     rows: dict[str, Measure] = _module(table).ROWS
-    return rows
+    return {(name, None): measure for name, measure in rows.items()}
+
+
+def _trained(table: str, runs: Path, units: list[Unit], wanted: list[Unit]) -> list[Unit]:
+    """Return what of the wanted is trained already; rows that are not trained at all always are."""
+    if table not in TRAININGS:
+        return wanted
+    found = papers.trained(table, runs)
+    if wanted and not found & {*units}:
+        raise ReproduceError(
+            f"{runs / table}: must hold a finished run of a wanted row, not none; train without --trained, or name the "
+            "folder of runs"
+        )
+    return [unit for unit in wanted if unit in found]
+
+
+def _unit(line: Row) -> Unit:
+    return line["row"], line.get("seed")
+
+
+def _place(line: Row, names: list[str], units: list[Unit]) -> tuple[int, int]:
+    """Rows in the table's order, seeds in theirs; what the table does not know comes last."""
+    row, unit = line["row"], _unit(line)
+    return names.index(row) if row in names else len(names), units.index(unit) if unit in units else len(units)
 
 
 def _module(table: str) -> Any:
@@ -127,16 +166,34 @@ def _module(table: str) -> Any:
     return import_module(_MODULES[table])
 
 
-def _read(path: Path) -> list[Row]:
+def _read(table: str, path: Path) -> list[Row]:
     if not path.is_file():
         return []
     try:
-        rows = json.loads(path.read_text())
-        if not isinstance(rows, list) or any("row" not in line for line in rows):
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(rows, list):
             raise ValueError("no list of rows")
-    except (ValueError, TypeError) as error:
+        for number, line in enumerate(rows, 1):
+            _check(table, line, number)
+    except ValueError as error:
         raise ReproduceError(f"{path}: must be a table of figures, not another file ({error})") from error
     return rows
+
+
+def _check(table: str, line: object, number: int) -> None:
+    """Check what is read of a line here and in pictures."""
+    if not isinstance(line, dict):
+        raise ValueError(f"row {number} is no object")
+    kinds: dict[str, tuple[type, ...]] = {"row": (str,), "metric": (str,)}
+    if table in TRAININGS:
+        kinds |= {"measured": (int, float), "seed": (int,)}
+    for key, kind in kinds.items():
+        if not isinstance(line.get(key), kind):
+            raise ValueError(f"row {number} has no {key}")
+    if "measured" not in line:
+        raise ValueError(f"row {number} has no measured")
+    if table in TRAININGS and not isinstance(line.get("published"), int | float | None):
+        raise ValueError(f"row {number}: published is no number")
 
 
 def _processor() -> str:
