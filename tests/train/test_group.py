@@ -175,10 +175,11 @@ def test_alone_there_is_nobody_to_tell() -> None:
     ("flags", "processes", "sentence"),
     [
         ({"accumulate": 0}, 1, "accumulate: must be at least 1, not 0"),
-        ({"accumulate": 5}, 1, "batch: must be a multiple of 5 (1 processes, 5 parts each), not 32"),
-        ({}, 3, "batch: must be a multiple of 3 (3 processes, 1 parts each), not 32"),
+        ({"accumulate": 5}, 1, "batch: must be a multiple of 5 (processes times parts, 1 x 5), not 32"),
+        ({}, 3, "batch: must be a multiple of 3 (processes times parts, 3 x 1), not 32"),
         ({"wire_bits": 3}, 2, "wire_bits: must be one of 1, 2, 4, 8, 32, not 3"),
-        ({"float_free": "on"}, 2, "float_free: must be off for 2 processes, 1 parts; train without --float-free"),
+        ({"float_free": "on"}, 2, "float_free: must be off for 2 processes; train without --float-free"),
+        ({"float_free": "on", "accumulate": 4}, 1, "accumulate: must be 1 to train without float, not 4"),
         ({"wire_bits": 4}, 1, "wire_bits: must be 32 for one process, which sends nothing, not 4"),
     ],
 )

@@ -189,7 +189,7 @@ def test_mistakes_are_told_in_one_line(trained: Path, tmp_path: Path) -> None:
     assert told(run=tmp_path) == f"{tmp_path}: must be a run's folder with config.json, not without"
     with pytest.raises(QuantError) as caught:
         run("digits", out=tmp_path / "run", bits="w2a2,layers=w2a2/w2a2/w1a2")
-    assert str(caught.value) == "layers: must name the bits of 2 middle layers for digits, not 3"
+    assert str(caught.value) == "layers: bits must be as many as the middle layers of digits, 2, not 3"
     with pytest.raises(QuantError) as caught:
         run("digits", out=tmp_path / "run", bits="w2a2,layers=w2a2")
     assert str(caught.value) == "layers: must name the bits of every middle layer of the net, not of 1 only"

@@ -67,7 +67,7 @@ class Recipe:
         count = sum(isinstance(layer, QuantLayer) and layer.number is not None for layer in net.modules())
         if spec.layers and len(spec.layers) != count:
             raise QuantError(
-                f"layers: must name the bits of {count} middle layers for {self.name}, not {len(spec.layers)}"
+                f"layers: bits must be as many as the middle layers of {self.name}, {count}, not {len(spec.layers)}"
             )
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return net

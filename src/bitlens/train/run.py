@@ -144,6 +144,8 @@ def run(
     options = Options.parse(float_free) if float_free else None
     if options is not None and not isinstance(chosen.task, Classification | FileClassification):
         raise TrainError(f"{chosen.name}: must classify images to train without float; train without --float-free")
+    if options is not None:
+        options.check_rate(chosen.rate)
     place = pick_device(device)
     if record and place.type != "cuda":
         raise TrainError(f"record: device must be cuda, not {place.type}; train without --record")
@@ -229,17 +231,17 @@ def _check_processes(recipe: Recipe, accumulate: int, wire_bits: int, record: bo
         raise TrainError(f"accumulate: must be at least 1, not {accumulate}")
     if recipe.batch % (count * accumulate):
         raise TrainError(
-            f"batch: must be a multiple of {count * accumulate} ({count} processes, {accumulate} parts each), "
+            f"batch: must be a multiple of {count * accumulate} (processes times parts, {count} x {accumulate}), "
             f"not {recipe.batch}"
         )
     if wire_bits not in WIRE_BITS:
         raise TrainError(f"wire_bits: must be one of {', '.join(map(str, WIRE_BITS))}, not {wire_bits}")
     if count == 1 and wire_bits != FLOAT:
         raise TrainError(f"wire_bits: must be {FLOAT} for one process, which sends nothing, not {wire_bits}")
-    if float_free and (count > 1 or accumulate > 1):
-        raise TrainError(
-            f"float_free: must be off for {count} processes, {accumulate} parts; train without --float-free"
-        )
+    if float_free and count > 1:
+        raise TrainError(f"float_free: must be off for {count} processes; train without --float-free")
+    if float_free and accumulate > 1:
+        raise TrainError(f"accumulate: must be 1 to train without float, not {accumulate}")
     if count > 1 and record:
         raise TrainError(f"record: must be off for {count} processes; train without --record")
 

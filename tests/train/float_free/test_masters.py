@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from bitlens.train import TrainError
-from bitlens.train.float_free.masters import Masters, power_of_rate
+from bitlens.train.float_free.masters import Masters, power_of_rate, power_within
 
 
 def masters(bits: int, noise: bool, elements: int = 4000) -> Masters:
@@ -80,4 +80,7 @@ def test_a_rate_too_large_is_refused() -> None:
     sentence = "rate: must be at most 0.125 for these masters, not 0.3"
     with pytest.raises(TrainError, match=f"^{re.escape(sentence)}$"):
         masters(16, noise=True).set_rate(0.3)
+    with pytest.raises(TrainError, match=f"^{re.escape(sentence)}$"):
+        power_within(0.3, 15)
     masters(16, noise=True).set_rate(0.125)
+    assert power_within(0.125, 15) == 3

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from bitlens.models import DigitsNet, DoReFaSVHN
 from bitlens.models.layers import Layers
 from bitlens.quant import Spec
+from bitlens.train import TrainError
 from bitlens.train.float_free import FloatFree, Ledger, Options
 
 Ints = npt.NDArray[np.int64]
@@ -35,6 +36,22 @@ class Small(nn.Module):
         x = self.bn1(self.conv1(self.pool(self.bn0(self.conv0(x)))))
         scores: Tensor = self.fc(x.flatten(1))
         return scores
+
+
+@pytest.mark.parametrize("masters", range(8, 17))
+def test_the_rate_is_told_from_the_options_as_from_the_net(masters: int) -> None:
+    options = Options(masters)
+    free = FloatFree(Small(Spec.parse(SPEC)), options)
+    for power in range(-2, 6):
+        told = []
+        for check in (free.set_rate, options.check_rate):
+            try:
+                check(2.0**-power)
+                told.append("")
+            except TrainError as error:
+                told.append(str(error))
+        assert told[0] == told[1]
+        assert bool(told[0]) == (power < max(0, masters - 13))
 
 
 SPEC = "w1a2g4,first=w8a8g8,last=w8a8g8,noise=off"

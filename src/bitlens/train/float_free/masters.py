@@ -23,7 +23,7 @@ from torch import Tensor
 from bitlens.train.float_free.arithmetic import draw, power_above, quotient, rounded, shifted
 from bitlens.train.recipe import TrainError
 
-__all__ = ["Masters", "power_of_rate"]
+__all__ = ["Masters", "power_of_rate", "power_within"]
 
 _NORMAL = 8  # bits of a normalized gradient behind the point
 _MOMENTUM = 12  # of the momentum
@@ -35,6 +35,18 @@ _GRADIENT = 14
 def power_of_rate(rate: float) -> int:
     """Return j of the power of two 2^-j nearest to a rate, by ratio."""
     return -math.floor(math.log2(rate) + 0.5)
+
+
+def power_within(rate: float, fraction: int) -> int:
+    """Return `power_of_rate`, of masters with at most so many bits behind the point.
+
+    Raises:
+        TrainError: a gradient's unit would be wider than a master's.
+    """
+    power, least = power_of_rate(rate), fraction - _MOMENTUM
+    if power < least:
+        raise TrainError(f"rate: must be at most {2.0**-least} for these masters, not {rate}")
+    return power
 
 
 class Masters:
@@ -92,12 +104,9 @@ class Masters:
         Raises:
             TrainError: a gradient's unit would be wider than a master's.
         """
-        power = power_of_rate(rate)
+        power = power_within(rate, max(self.fractions.values()))
         if power == self.power:
             return
-        least = max(self.fractions.values()) - _MOMENTUM
-        if power < least:
-            raise TrainError(f"rate: must be at most {2.0**-least} for these masters, not {rate}")
         shift = (_MOMENTUM + power - self.fraction).clamp(max=_NOISE)
         self.span.copy_(2.0**shift)
         self.grain.copy_(2.0 ** (_NOISE - shift))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bitlens.train.float_free.functions import PARAMETER
+from bitlens.train.float_free.masters import power_within
 from bitlens.train.recipe import TrainError
 
 __all__ = ["Options"]
@@ -54,6 +56,14 @@ class Options:
         if masters not in map(str, range(_LEAST, _MOST + 1)):
             raise TrainError(f"float_free: masters must be {_LEAST} to {_MOST} bits, not {masters or 'nothing'}")
         return cls(int(masters), **found)
+
+    def check_rate(self, rate: float) -> None:
+        """Check that masters can take steps of this rate, before there is a net.
+
+        Raises:
+            TrainError: it is too large.
+        """
+        power_within(rate, max(self.masters - 1, PARAMETER))
 
     def __str__(self) -> str:
         return f"masters={self.masters},norm={self.norm},rounding={self.rounding}"
