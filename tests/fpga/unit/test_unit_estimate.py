@@ -84,5 +84,5 @@ def test_a_unit_that_does_not_fit_is_refused_with_what_does(tmp_path: Path) -> N
 
 def test_nothing_holds_a_unit_that_is_too_large() -> None:
     program, device = wide_program(512), load_device("ice40up5k")
-    with pytest.raises(FpgaError, match=r"; give a smaller --size, or fewer channels$"):
+    with pytest.raises(FpgaError, match=r"; take a smaller image or fewer channels$"):
         check_fits(program, smallest_unit(program, 16, 16), device)

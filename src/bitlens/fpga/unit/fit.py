@@ -36,7 +36,7 @@ def check_fits(program: Program, size: UnitSize, device: Device) -> None:
     remedies += [f"{other.name} holds it" for other in larger][:1]
     raise FpgaError(
         f"{device.name}: unit must fit {device.cells}, not need {need}; "
-        f"{', '.join(remedies) if remedies else 'give a smaller --size, or fewer channels'}"
+        f"{', '.join(remedies) if remedies else 'take a smaller image or fewer channels'}"
     )
 
 
