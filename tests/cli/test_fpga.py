@@ -118,12 +118,21 @@ def test_one_unit_for_all_layers(model: str, tmp_path: Path, capsys: pytest.Capt
             "--array: must not be given with --shape stream; leave it out",
         ),
         (
-            ["M", "-o", "D", "--device", "xc7z020", "--shape", "unit", "--fps", "9"],
+            ["M", "-o", "D", "--device", "xc7z020", "--shape", "unit", "--fps", "0"],
             "--fps: must not be given with --shape unit; leave it out",
         ),
         (
             ["M", "-o", "D", "--device", "xc7z020", "--shape", "unit", "--array", "4"],
             "--array: must be PExSIMD such as 16x16, not 4",
+        ),
+        (["simulate", "D", "--fps", "0"], "--fps: must not be given with simulate; leave it out"),
+        (
+            ["M", "-o", "D", "--device", "xc7z020", "--stalls", "0"],
+            "--stalls: must not be given with -o; leave it out",
+        ),
+        (
+            ["M", "-o", "D", "--device", "xc7z020", "--structural"],
+            "--structural: must not be given with -o; leave it out",
         ),
         (["M", "-o", "D", "--device", "xc7z020", "--fps", "0"], "--fps: must be above 0, not 0"),
         (["M", "-o", "D", "--device", "xc7z020", "--clock", "nan"], "--clock: must be above 0, not nan"),

@@ -19,6 +19,9 @@ EXAMPLE = """bitlens fpga m.bitlens -o circuit --device xc7z030              the
   bitlens fpga simulate circuit --images cifar10 --count 1000 --stalls 0.5
   bitlens fpga simulate circuit --count 4 --structural            the bodies that synthesis takes, primitives too"""
 
+_TO_MAKE = ("output", "device", "array", "size", "fps", "luts", "kernels")
+_TO_SIMULATE = ("images", "count", "stalls", "structural")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
@@ -59,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="array (.npy, .npz), picture, folder of pictures, or of the test set; default: random",
     )
     simulate.add_argument("--count", metavar="N", type=int, help="how many of them, evenly spread (random: 16)")
-    simulate.add_argument("--stalls", metavar="P", type=float, default=0.0, help="both sides pause so often, 0 to 1")
+    simulate.add_argument("--stalls", metavar="P", type=float, help="both sides pause so often, 0 to 1")
     simulate.add_argument(
         "--structural",
         action="store_true",
@@ -78,13 +81,25 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.model == "simulate":
         if arguments.folder is None:
             raise FpgaError("simulate: must be given the folder of a project; bitlens fpga simulate DIR")
+        _refuse(arguments, _TO_MAKE, "simulate")
         return _simulate(arguments)
     if arguments.folder is not None:
         raise FpgaError(f"fpga: must be given one program, not also {arguments.folder}; the folder goes behind -o")
     for flag in ("output", "device"):
         if getattr(arguments, flag) is None:
             raise FpgaError(f"fpga: must be told --{flag} to make a project; bitlens fpga --help")
+    _refuse(arguments, _TO_SIMULATE, "-o")
     return _make(arguments)
+
+
+def _refuse(arguments: argparse.Namespace, flags: tuple[str, ...], beside: str) -> None:
+    """See that none of these flags, which would do nothing, was given."""
+    from bitlens.fpga.network import FpgaError
+
+    for flag in flags:
+        value = getattr(arguments, flag)
+        if value is not None and value is not False:
+            raise FpgaError(f"--{flag}: must not be given with {beside}; leave it out")
 
 
 def _make(arguments: argparse.Namespace) -> int:
@@ -102,9 +117,7 @@ def _make(arguments: argparse.Namespace) -> int:
     from bitlens.results.ticking import ticking_bar
 
     unit = arguments.shape == "unit"
-    for flag, wrong in (("array", not unit), ("fps", unit), ("luts", unit), ("kernels", unit)):
-        if wrong and getattr(arguments, flag) is not None:
-            raise FpgaError(f"--{flag}: must not be given with --shape {arguments.shape}; leave it out")
+    _refuse(arguments, ("fps", "luts", "kernels") if unit else ("array",), f"--shape {arguments.shape}")
     array = _array(arguments.array)
     size = parse_size(arguments.size)
     device, share = load_device(arguments.device), _share(arguments.luts)
@@ -172,7 +185,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
         arguments.folder,
         arguments.images,
         count=arguments.count,
-        stalls=arguments.stalls,
+        stalls=arguments.stalls or 0.0,
         seed=arguments.seed,
         structural=arguments.structural,
         backend=arguments.backend,
