@@ -41,7 +41,7 @@ class WeightGradient {
   // Packs both sides.
   void pack(int threads) {
     planes_.assign(size(p_.images) * image_bytes() + kOverread, 0);
-    panels_.assign(size(p_.images * blocks()) * block_bytes(), 0);
+    panels_.assign(size(p_.images) * size(blocks()) * block_bytes(), 0);
     parallel_for(p_.images, threads, [&](int64_t image, int) { pack_activations(size(image)); });
     parallel_for(int64_t{p_.images} * blocks(), threads,
                  [&](int64_t item, int) { pack_gradients(size(item) / size(blocks()), size(item) % size(blocks())); });
