@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page of the papers' tables and the README say what `docs/results/TABLE.json` holds."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from bitlens.results.table_pages import _TOLD, TITLES, page_of, read_tables, renew_pages, summary_of
+from bitlens.results.orderings import Statement
+from bitlens.results.papers import figure_of
+from bitlens.results.table_pages import _TOLD, TITLES, _sentence, page_of, read_tables, renew_pages, summary_of
 from bitlens.results.trainings import TRAININGS
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +53,47 @@ def test_a_page_holds_rows_and_judged_statements() -> None:
     assert "| ResNet-20 2/2, float sums | 75.00 % (75.00 to 75.00) | – | – | 3 | 2 |" in page
     sentence = "ResNet-20 2/2, float sums better than ResNet-20 2/2, shared grid"
     assert f"| {sentence} | the cost of integer sums | +4.00 points | 2.00 points | yes |" in page
-    assert "| [What integer sums cost](docs/tables.md#what-integer-sums-cost) |" in summary_of({"joins": lines()})
+    told = "| [What integer sums cost](docs/tables.md#what-integer-sums-cost) |"
+    assert f"{told} ResNet-20 2/2, shared grid: accuracy 71.00 % | 1 | 0 | 0 | 0 |" in summary_of({"joins": lines()})
+
+
+def test_what_is_of_one_seed_is_told() -> None:
+    alone = [line for line in lines() if line["seed"] == 0]
+    page = page_of({"joins": alone})
+    assert "| the cost of integer sums | +5.00 points | – | yes, of one seed |" in page
+    assert summary_of({"joins": alone}).endswith(" | 1 | 0 | 0 | 1 |\n")
+    other = [{**line, "row": "another"} for line in lines() if "shared" in str(line["row"])]
+    page = page_of({"joins": [*alone, *other]})
+    assert "| the cost of integer sums | +5.00 points | 2.00 points (of other rows) | yes, of one seed |" in page
+
+
+def test_margins_are_told_in_points() -> None:
+    sentences = [
+        _sentence(Statement("a", "b", margin=margin), "accuracy") for margin in (-0.01, -0.015, 0.01, 0.02, 0.0)
+    ]
+    assert sentences == [
+        "a within 1 point of b",
+        "a within 1.5 points of b",
+        "a better than b by 1 point",
+        "a better than b by 2 points",
+        "a better than b",
+    ]
+
+
+def test_the_unbalanced_lstm_hardly_trained_as_the_page_says() -> None:
+    log = ROOT / "docs/results/recurrent/lstm_22_unbalanced_seed0/metrics.jsonl"
+    epochs = [json.loads(line) for line in log.read_text().splitlines()]
+    assert len(epochs) == 12
+    assert min(epoch["train_perplexity"] for epoch in epochs) >= 500
+
+
+@pytest.mark.parametrize("table", TITLES)
+def test_what_is_published_stands_beside_the_judged_figure_of_its_row(table: str) -> None:
+    runs = {(training.row, training.seed): training for training in TRAININGS[table]}
+    for line in TABLES[table]:
+        run = runs[line["row"], line["seed"]]
+        told = (run.published, run.source) if line["metric"] == figure_of(run) else (None, "")
+        assert (line["published"], line["source"]) == told
 
 
 def test_a_tree_is_renewed_once(tmp_path: Path) -> None:

@@ -43,12 +43,16 @@ class Verdict:
         statement: which.
         gap: how much better the better row is, in the unit of the figure; None where a row is missing.
         spread: over seeds; None where no row of the table has a second seed.
+        seeds: fewest of a compared row; 0 where a row is missing.
+        borrowed: whether the spread is that of other rows, because no compared row has a second seed.
         found: "yes", "**no**", "not resolved" or "not measured".
     """
 
     statement: Statement
     gap: float | None
     spread: float | None
+    seeds: int
+    borrowed: bool
     found: str
 
 
@@ -82,17 +86,18 @@ def judge(table: str, rows: Sequence[dict[str, Any]], figure: str, lower: bool) 
 def _judge(statement: Statement, values: dict[str, list[float]], usual: float | None, sign: float) -> Verdict:
     wanted = [name for name in (statement.better, statement.worse) if isinstance(name, str)]
     if any(name not in values for name in wanted):
-        return Verdict(statement, None, None, UNMEASURED)
+        return Verdict(statement, None, None, 0, False, UNMEASURED)
     own = [values[name] for name in wanted]
     spreads = [max(v) - min(v) for v in own if len(v) > 1]
     spread = max(spreads) if spreads else usual
+    seeds, borrowed = min(map(len, own)), not spreads and spread is not None
     means = [sum(v) / len(v) for v in own]
     other = means[1] if len(means) > 1 else float(statement.worse)
     gap = sign * (means[0] - other)
     beyond = gap - statement.margin
     if isinstance(statement.worse, str) and statement.margin >= 0 and spread is not None and abs(beyond) <= spread:
-        return Verdict(statement, gap, spread, UNRESOLVED)
-    return Verdict(statement, gap, spread, MET if beyond >= 0 else MISSED)
+        return Verdict(statement, gap, spread, seeds, borrowed, UNRESOLVED)
+    return Verdict(statement, gap, spread, seeds, borrowed, MET if beyond >= 0 else MISSED)
 
 
 def _chain(names: Sequence[str], source: str) -> Iterator[Statement]:
