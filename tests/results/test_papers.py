@@ -122,7 +122,8 @@ def test_another_run_in_a_row_s_folder_is_refused(table: None, tmp_path: Path) -
 def test_a_run_goes_on_with_its_threads_and_device(table: None, tmp_path: Path) -> None:
     out, runs = tmp_path / "balanced.json", tmp_path / "runs"
     before = torch.get_num_threads()
-    reproduce("balanced", out, row="float", runs=runs, threads=before + 1, device="cpu")
+    flags = ["--row", "float", "--threads", str(before + 1), "--device", "cpu", "--cache", str(tmp_path)]
+    assert main(["reproduce", "balanced", "-o", str(out), "--runs", str(runs), *flags]) == 0
     run = runs / "balanced" / "float_seed0"
     (run / "result.json").unlink()  # as if it had been stopped
     rows = reproduce("balanced", out, row="float", runs=runs, again=True)

@@ -81,9 +81,15 @@ def test_mistakes_are_told(tmp_path: Path, calls: list[Any]) -> None:
         assert out.read_text() == text
 
 
-def test_only_trained_rows_have_threads_a_device_and_a_cache(tmp_path: Path, calls: list[Any]) -> None:
+def test_only_trained_rows_have_threads_a_device_and_a_cache(
+    tmp_path: Path, calls: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
     sentence = r"^faces: threads, device and cache must be left out, because its rows are not trained$"
     for given in ({"threads": 1}, {"device": "cpu"}, {"cache": tmp_path}):
         with pytest.raises(ReproduceError, match=sentence):
             reproduce("faces", tmp_path / "x.json", **given)
+    flags = ["--threads", "1", "--device", "cpu", "--cache", str(tmp_path)]
+    for at in (0, 2, 4):
+        assert main(["reproduce", "faces", "-o", str(tmp_path / "x.json"), *flags[at : at + 2]]) == 2
+        assert re.search(sentence, capsys.readouterr().err.strip())
     assert calls == []

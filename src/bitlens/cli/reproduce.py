@@ -70,13 +70,13 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.table,
         out,
         arguments.data,
-        arguments.row,
-        arguments.again,
-        arguments.runs,
-        not arguments.trained,
-        arguments.threads,
-        arguments.device,
-        arguments.cache,
+        row=arguments.row,
+        again=arguments.again,
+        runs=arguments.runs,
+        train=not arguments.trained,
+        threads=arguments.threads,
+        device=arguments.device,
+        cache=arguments.cache,
     )
     if arguments.json:
         print(json.dumps(rows))
