@@ -98,7 +98,9 @@ def test_a_sweep_chooses_within_its_budget(trained: Path) -> None:
 
 
 @pytest.mark.parametrize("budget", ["20%", "60%", "100%"])
-def test_the_choice_has_the_least_loss_of_all_measured(trained: Path, narrow: Path, budget: str) -> None:
+def test_the_choice_has_the_least_loss_of_the_path_and_the_uniform_points(
+    trained: Path, narrow: Path, budget: str
+) -> None:
     for folder in (trained, narrow):
         report = sweep(folder, budget=budget, candidates="w8a8,w4a4,w1a2", batches=2, threads=1)
         within = [point for point in report["path"] + report["uniform"] if point["cost"] <= report["budget"]]

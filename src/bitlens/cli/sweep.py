@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--budget",
         metavar="X",
         default="50%",
-        help="most that the net may cost: a number, or a share of the widest (default: 50%%); of all nets measured within it "
-        "the one of the least loss is chosen, of equal ones the cheapest",
+        help="most that the net may cost: a number, or a share of the widest (default: 50%%); of the path and the "
+        "uniform bits within it the least loss is chosen, of equal ones the cheapest",
     )
     parser.add_argument(
         "--cost", choices=["bit-operations", "bytes"], default="bit-operations", help="default: %(default)s"
