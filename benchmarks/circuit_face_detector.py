@@ -80,7 +80,8 @@ def main() -> int:
     print(f"{wrong} mismatching codes of {codes:,}")
     if arguments.write:
         row = {
-            "command": "python benchmarks/circuit_face_detector.py VIDEO... --write",
+            "command": f"python benchmarks/circuit_face_detector.py {' '.join(path.name for path in arguments.videos)} "
+            f"--frames {arguments.frames} --fps {arguments.fps:g} --write",
             "device": "xc7z030",
             "size": "640x480",
         }

@@ -61,8 +61,9 @@ def main(arguments: list[str]) -> int:
                 rows[name]["frames_per_second"] = round(rows[name]["fmax_mhz"] * 1e6 / about["cycles_per_frame"])
             print(json.dumps(rows[name], indent=1), flush=True)
             if given.write:
-                command = "python benchmarks/fpga_ecp5.py --write"
-                write_atomically(RESULT, (json.dumps({"command": command, "rows": rows}, indent=1) + "\n").encode())
+                seeds = f" --seeds {given.seeds}" if given.seeds else ""
+                rows[name]["command"] = f"python benchmarks/fpga_ecp5.py {name}{seeds} --write"
+                write_atomically(RESULT, (json.dumps({"rows": rows}, indent=1) + "\n").encode())
     return 0
 
 

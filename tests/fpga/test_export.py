@@ -77,7 +77,7 @@ def test_what_it_holds(folder: Path) -> None:
     assert read_network(folder).outputs.keys() == program().run(random_images(program(), 1, 0)).keys()
     page = (folder / "report.html").read_text()
     assert "its constants were read off netlists of Yosys for 7 series and ECP5" in page
-    assert "is assumed until place and route (scripts/place.sh, or Vivado) has met it" in page
+    assert "is assumed until place and route (scripts/place.sh; of 7 series Vivado) has met it" in page
     text = (folder / "README.md").read_text()
     assert "| s_axis (in) | [4][4][3] | uint8_t | 0 to 255 | 24 bits, 3 integers | 16 |" in text
     assert "int16_t" not in text or "m1_axis" in text

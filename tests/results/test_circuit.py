@@ -181,7 +181,7 @@ def test_refusals(tmp_path: Path) -> None:
         ({"count": 0}, "count: must be at least 1, not 0"),
         ({"seed": -1}, "seed: must be at least 0 and below 2^63, not -1"),
         ({"seed": 1 << 63}, "seed: must be at least 0 and below 2^63, not 9223372036854775808"),
-        ({}, f"{tmp_path}: folder must be one that bitlens fpga has made, not one without network.json"),
+        ({}, f"{tmp_path}: folder must be one that bitlens fpga has made, not one without network.json or unit.json"),
     ):
         with pytest.raises(FpgaError, match=f"^{re.escape(sentence)}$"):
             simulate_project(tmp_path, **arguments)

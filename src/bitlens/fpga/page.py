@@ -23,7 +23,8 @@ _CALIBRATION = (
     "Lookup tables, registers, block RAMs and multipliers come from a formula for each element; its constants were read off "
     "netlists of Yosys for 7 series and ECP5, while of Gowin and iCE40 only block RAMs were compared with netlists. "
     "scripts/synthesise.sh counts them for this circuit. The clock, and with it images/s and TOPS, is assumed until "
-    "place and route (scripts/place.sh, or Vivado) has met it; how densely tables pack shows there too. Power is not estimated."
+    "place and route (scripts/place.sh; of 7 series Vivado) has met it; how densely tables pack shows there too. Power is "
+    "not estimated."
 )
 _ROW, _LEFT, _RIGHT = 20, 260, 560  # pixels: height of a bar, width of names, width of the longest bar
 

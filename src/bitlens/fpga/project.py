@@ -115,7 +115,9 @@ def read_network(folder: str | os.PathLike[str]) -> Network:
     """
     path = Path(folder) / "network.json"
     if not path.is_file():
-        raise FpgaError(f"{folder}: folder must be one that bitlens fpga has made, not one without {path.name}")
+        raise FpgaError(
+            f"{folder}: folder must be one that bitlens fpga has made, not one without network.json or unit.json"
+        )
     told = read_sealed(path)
     try:
         elements = [Element(**{**element, "memories": {}}) for element in told["elements"]]

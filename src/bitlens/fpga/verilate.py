@@ -134,8 +134,12 @@ def _link(work: Path, include: Path, runtime: Path, level: str) -> Path:
         jobs = [
             pool.submit(_compile, group, [*flags, how], to) for (group, how), to in zip(units, objects, strict=False)
         ]
-    for job in jobs:
-        job.result()
+        try:
+            for job in jobs:
+                job.result()
+        except BaseException:  # one failed, or the command is told to end: what has not begun does not begin
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     whole = work / "whole.so"
     _run(["c++", "-shared", "-pthread", "-o", str(whole), *map(str, objects)], work)
     return whole
