@@ -74,8 +74,12 @@ FLAGS = "train digits --bits w1a2g6 --epochs 2 --batch 192 --threads 1 --every-s
 
 def torchrun(*arguments: str, restarts: int = 0) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["--max-restarts", str(restarts)]
+    command += (
+        ["--monitor-interval", "5"] if restarts else []
+    )  # time for the survivor to say what happened, on any machine
     return subprocess.run(
-        [*command, "--max-restarts", str(restarts), *arguments],
+        [*command, *arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"},  # docs/train.md
         capture_output=True,
         text=True,
