@@ -9,6 +9,7 @@ Products count where both factors have at most 4 bits; the 8-bit ends are listed
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import resource
 import sys
@@ -135,6 +136,10 @@ def main() -> int:
             told[step] = synthesised(found, arguments.yosys)
         else:
             parser.error(f"--steps: must be of {', '.join(STEPS)}, not {step}")
+        images_told = f" --images {arguments.images}" if step == "simulation" else ""
+        data_told = " --data CIFAR10_DIR" if step == "simulation" and arguments.data is not None else ""
+        told[step]["command"] = f"python benchmarks/fpga_plan.py{data_told}{images_told} --steps {step}"
+        told[step]["date"] = datetime.date.today().isoformat()
         print(step, json.dumps(told[step], indent=1), flush=True)
         write_atomically(RESULT, (json.dumps(told, indent=1) + "\n").encode())
     return int(wrong != 0)
