@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from bitlens.models import LanguageModel
-from bitlens.models.language import check_language
+from bitlens.models.language import check_language, usual_dropout
 from bitlens.quant import QuantError, Spec
 
 
@@ -116,3 +116,12 @@ def test_what_no_language_model_can_be_is_told(spec: str, rule: str) -> None:
         make(spec)
     with pytest.raises(QuantError, match=f"^lstm_ptb: {re.escape(rule)}$"):
         check_language("lstm_ptb", Spec.parse(spec))
+
+
+@pytest.mark.parametrize(
+    ("spec", "share"), [("w1a2", 0.15), ("w3a4", 0.15), ("w4a2", 0.2), ("w5a5", 0.5), ("w32a32", 0.5)]
+)
+def test_narrow_nets_drop_less(spec: str, share: float) -> None:
+    parsed = Spec.parse(spec)
+    assert LanguageModel(parsed, vocabulary=5, hidden=4).dropout.p == usual_dropout(parsed) == share
+    assert LanguageModel(parsed, vocabulary=5, hidden=4, dropout=0.0).dropout.p == 0

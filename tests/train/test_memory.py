@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -44,3 +46,26 @@ def test_every_allocator_is_told_in_one_line(allocate: Callable[[], object], rea
 def test_other_errors_pass() -> None:
     with pytest.raises(RuntimeError, match="^shape$"), telling_memory("digits", 32, CPU):
         raise RuntimeError("shape")
+
+
+def test_memory_is_kept_for_the_next_step() -> None:
+    """64 MB that were freed are still the process's, where it asked for that."""
+    code = """
+import sys, torch
+from bitlens.train.memory import keep_memory
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+
+if sys.argv[1] == "keep":
+    assert keep_memory()
+before = resident()
+array = torch.ones(1 << 24)
+del array
+print(resident() - before >= 1 << 25)
+"""
+    found = [
+        subprocess.run([sys.executable, "-c", code, way], capture_output=True, text=True, check=True).stdout.strip()
+        for way in ("keep", "give")
+    ]
+    assert found == ["True", "False"]

@@ -272,6 +272,16 @@ def test_evaluations_may_be_rare(tmp_path: Path) -> None:
         run("digits", out=tmp_path / "other", evaluate_every=0)
 
 
+def test_products_in_bfloat16_are_part_of_the_run(tmp_path: Path) -> None:
+    run("digits", out=tmp_path, epochs=1, bf16=True, threads=1)
+    assert json.loads((tmp_path / "config.json").read_text())["bf16"] is True
+    with pytest.raises(TrainError, match="bf16"):
+        run("digits", out=tmp_path, epochs=1, resume=True, threads=1)
+    message = "bf16: must be off to train without float, whose products are exact; train without --bf16"
+    with pytest.raises(TrainError, match=f"^{message}$"):
+        run("digits", out=tmp_path / "other", epochs=1, bf16=True, float_free="on")
+
+
 def test_a_step_is_recorded_on_cuda_only(tmp_path: Path) -> None:
     with pytest.raises(TrainError, match=r"^record: device must be cuda, not cpu; train without --record$"):
         run("digits", out=tmp_path, device="cpu", record=True)

@@ -65,6 +65,10 @@ def run(arguments: argparse.Namespace) -> int:
         ]
         print(json.dumps(paths) if arguments.json else "\n".join(paths))
         return 0
+    if not arguments.trained:
+        from bitlens.train.memory import keep_memory
+
+        keep_memory()
     out = arguments.output or Path(f"{arguments.table}.json")
     rows = reproduce(
         arguments.table,

@@ -10,7 +10,7 @@ __all__ = ["EXAMPLE", "add_arguments", "run"]
 
 EXAMPLE = """bitlens train dorefa_cifar10 --data cifar10 --out runs/w1a2g6 --bits w1a2g6 --resume
   bitlens train dorefa_cifar10 --data cifar10 --out runs/w2a2 --bits w2a2 --decay w32a32:5,w8a8:3,w4a4:3
-  bitlens train lstm_ptb --data ptb --out runs/lstm --bits w2a2,weight=mean --resume --every-steps 400
+  bitlens train lstm_ptb --data ptb --out runs/lstm --bits w2a2,weight=mean --resume --every-steps 400 --bf16
   bitlens train face_detector --data faces --out runs/detector --decay w32a32:20 --workers 8
   bitlens train dorefa_cifar10_c --data cifar10 --out runs/integers --float-free masters=12
   torchrun --nproc-per-node 2 -m bitlens.cli train dorefa_cifar10 --data cifar10 --out runs/two --wire-bits 4 --resume"""
@@ -52,6 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--delay", metavar="N", type=int, default=0, help="N float epochs first: --decay w32a32:N")
     parser.add_argument("--record", action="store_true", help="on CUDA: record a step once and replay it (small nets)")
     parser.add_argument(
+        "--bf16", action="store_true", help="on CPUs with AMX: multiply the matrices of training steps in bfloat16"
+    )
+    parser.add_argument(
         "--evaluate-every", metavar="N", type=int, default=1, help="evaluate every N epochs, and after the last"
     )
     parser.add_argument(
@@ -84,8 +87,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Train, and print the result; of several processes the first one does."""
     from bitlens import train
     from bitlens.train.group import process_number
+    from bitlens.train.memory import keep_memory
 
     flags = {key: value for key, value in vars(arguments).items() if key not in ("command", "json", "version")}
+    keep_memory()
     result = train.run(**flags)
     if process_number():
         return 0

@@ -21,8 +21,8 @@ class UnitActivation(FixedScale):
     Forward:  integer = floor(x/scale + 1/2), scale = float32(1/n) with n = 2^k - 1; in evaluation clipped to 0..n.
     Gradient: d(integer * scale)/dx = identity, also at 0 and 1, so quantizing twice changes neither value nor gradient
               (behind a `DoReFaActivation` the second would stop the gradient of every 0 and 1).
-    Grid: unsigned k, {0, ..., n}; in training, dropout between two of them doubles codes, which is why nothing is
-    clipped there. Value at zero: 0. Ties: half up.
+    Grid: unsigned k, {0, ..., n}; in training, dropout between two of them makes codes larger, which is why
+    nothing is clipped there. Value at zero: 0. Ties: half up.
     Source: Effective Quantization Methods for Recurrent Neural Networks, arXiv 1611.10176, the authors' code.
 
     Args:

@@ -38,7 +38,7 @@ __all__ = [
 
 _REQUIRED = ("recipe", "bits", "epochs", "seed", "batch", "rate", "device", "threads")
 _FIXED = dict.fromkeys((*_REQUIRED, "decay", "init", "float_free"))  # and what a run without the key has
-_FIXED |= {"processes": 1, "accumulate": 1, "wire_bits": 32}
+_FIXED |= {"processes": 1, "accumulate": 1, "wire_bits": 32, "bf16": False}
 
 
 class Weights(NamedTuple):

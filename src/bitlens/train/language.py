@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bitlens.data.ptb import Corpus
+from bitlens.train.cross_entropy import cross_entropy
 from bitlens.train.task import Task, TaskSetup
 
 __all__ = ["LanguageModelling", "perplexity"]
@@ -114,7 +115,7 @@ class _Opened(Task):
         """Return the mean cross entropy; the state after the last word is kept for the next batch."""
         logits, state = net(inputs, self.carried)
         self.carried = tuple(part.detach() for part in state)
-        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        loss = cross_entropy(logits.flatten(0, 1), targets.flatten())
         return loss, {"loss": loss.detach().double() * targets.numel(), "seen": targets.numel()}
 
     def train_figures(self, sums: dict[str, float]) -> dict[str, float]:

@@ -36,6 +36,7 @@ from bitlens.train.checkpoint import (
 from bitlens.train.float_free import FloatFree, Options
 from bitlens.train.group import Group
 from bitlens.train.guard import check_finite
+from bitlens.train.products import products
 from bitlens.train.recipe import Recipe
 from bitlens.train.replay import Replay
 from bitlens.train.schedule import Stage
@@ -61,6 +62,7 @@ class Trainer:
         float_free: how to train on integers alone; None: as usual.
         accumulate: parts of a batch, one after the other, whose gradients make one step.
         group: the processes of this run; alone when None.
+        bf16: multiply matrices of the training steps in bfloat16; see `products`.
     """
 
     net: nn.Module
@@ -80,11 +82,12 @@ class Trainer:
         float_free: Options | None = None,
         accumulate: int = 1,
         group: Group | None = None,
+        bf16: bool = False,
     ) -> None:
         self.recipe, self.stages, self.task, self.out = recipe, stages, task, out
         self.device, self.every_steps, self.seed = device, every_steps, seed
         self.record, self.evaluate_every, self.float_free = record, evaluate_every, float_free
-        self.accumulate, self.group = accumulate, group or Group()
+        self.accumulate, self.group, self.bf16 = accumulate, group or Group(), bf16
         self.guarded = self.waits = device.type != "cuda"
         self.epoch, self.step = 0, 0
         self.sums: dict[str, float | Tensor] = {}
@@ -233,7 +236,8 @@ class Trainer:
         learn = self._learn if self.replay is None or self.guarded else self.replay
         if self.group.exchange is not None:
             self.group.exchange.step = self.epoch * self.task.steps + self.step
-        loss, figures = learn(inputs, targets)
+        with products(self.bf16):
+            loss, figures = learn(inputs, targets)
         for key, value in (*figures.items(), *self.group.take_sent().items()):
             self.sums[key] = self.sums.get(key, 0) + value
         return loss

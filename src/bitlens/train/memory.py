@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Too little memory, told in one line."""
+"""Memory of training: kept for the next step, and too little of it told in one line."""
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,7 +11,25 @@ import torch
 
 from bitlens.train.recipe import TrainError
 
-__all__ = ["telling_memory"]
+__all__ = ["keep_memory", "telling_memory"]
+
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # names of glibc's mallopt
+_LARGEST = 2**31 - 1
+
+
+def keep_memory() -> bool:
+    """Let this process keep memory that it frees; return whether the C library can (glibc).
+
+    Otherwise every large array of a step is asked of the system, zeroed page by page, and given back. Meant for a process
+    that trains and does nothing else.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # another C library
+        return False
+    asked = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, _LARGEST), (_TOP_PAD, 1 << 26))
+    done = [mallopt(name, value) for name, value in asked]
+    return 0 not in done
 
 
 @contextmanager

@@ -89,7 +89,7 @@ class Recipe:
         others = [p for p in net.parameters() if p.dim() <= 1]
         groups = [{"params": matrices, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
         rate = torch.tensor(self.rate, device=matrices[0].device) if recorded else self.rate
-        fused = True if recorded else None  # the one form that reads the rate on the device
+        fused = True  # one walk over the weights; also the one form that reads the rate on the device
         if self.optimizer == "sgd":
             return torch.optim.SGD(groups, rate, momentum=self.momentum, nesterov=True, fused=fused)
         chosen = groups if self.weight_decay else net.parameters()

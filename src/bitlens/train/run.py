@@ -81,6 +81,7 @@ def run(
     float_free: str = "",
     accumulate: int = 1,
     wire_bits: int = FLOAT,
+    bf16: bool = False,
 ) -> dict[str, Any]:
     """Train a recipe's net and leave the run in a folder; in every process that `torchrun` has started.
 
@@ -111,6 +112,7 @@ def run(
         accumulate: learn each process's share of a batch in so many parts, one after the other, and step once.
         wire_bits: of a gradient that processes send to each other: 1, 2, 4 or 8, rounded stochastically, or 32; see
             `train.exchange`.
+        bf16: on the CPU, multiply the matrices of training steps in bfloat16, where it can; see `train.products`.
 
     Returns:
         The result, also in `result.json`: recipe, bits, epochs, seconds, and the task's figure of the last epoch
@@ -149,6 +151,10 @@ def run(
     place = pick_device(device)
     if record and place.type != "cuda":
         raise TrainError(f"record: device must be cuda, not {place.type}; train without --record")
+    if bf16 and place.type != "cpu":
+        raise TrainError(f"bf16: device must be cpu, not {place.type}; train without --bf16")
+    if bf16 and options is not None:
+        raise TrainError("bf16: must be off to train without float, whose products are exact; train without --bf16")
     _check_processes(chosen, accumulate, wire_bits, record, float_free=options is not None)
     if threads is not None:
         if not 1 <= threads <= _MOST_THREADS:
@@ -162,6 +168,8 @@ def run(
         config["decay"] = ",".join(f"{stage.spec.middle}:{stage.epochs}" for stage in stages[:-1])
     if options is not None:
         config["float_free"] = str(options)
+    if bf16:
+        config["bf16"] = True
     if init is not None:
         config["init"] = str(init)
     with joined(place, wire_bits, seed) as group:
@@ -190,6 +198,7 @@ def run(
                 options,
                 accumulate,
                 group,
+                bf16,
             )
             if continued:
                 trainer.restore()
