@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+from typing import Any
+
 import pytest
 import torch
 
@@ -15,7 +17,8 @@ def test_products_of_codes_are_exact() -> None:
 
 @pytest.mark.parametrize(("bf16", "within"), [(True, "bf16"), (False, "none")])
 def test_it_holds_inside_the_block_alone(bf16: bool, within: str) -> None:
-    matmul = torch.backends.mkldnn.matmul
+    mkldnn: Any = torch.backends.mkldnn
+    matmul = mkldnn.matmul
     before = matmul.fp32_precision
     with pytest.raises(KeyError), products(bf16):
         assert matmul.fp32_precision == within

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -22,7 +23,8 @@ def products(bf16: bool) -> Iterator[None]:
     Args:
         bf16: False changes nothing.
     """
-    matmul = torch.backends.mkldnn.matmul
+    mkldnn: Any = torch.backends.mkldnn  # torch types it without its parts
+    matmul = mkldnn.matmul
     before = matmul.fp32_precision
     if bf16:
         matmul.fp32_precision = "bf16"
