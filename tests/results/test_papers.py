@@ -105,7 +105,7 @@ def test_a_seed_that_a_row_lacks_is_trained(table: None, tmp_path: Path) -> None
     rows = reproduce("balanced", out, row="short", runs=runs, threads=1)
     assert [(r["row"], r["seed"]) for r in rows] == [("short", 0), ("short", 0), ("short", 1), ("float", 0)]
     assert [rows[2], rows[3]] == [line("short", 1, 0.25), line("float", 0, 0.75)]
-    assert rows[0]["trained_on"].endswith("1 threads")
+    assert rows[0]["trained_on"].endswith(", 1 thread")
     assert {path.name for path in (runs / "balanced").iterdir()} == {"short_seed0"}
     assert rows[0]["seconds"] == rows[1]["seconds"]
 
@@ -132,6 +132,17 @@ def test_a_run_goes_on_with_its_threads_and_device(table: None, tmp_path: Path) 
     (run / "result.json").unlink()
     with pytest.raises(TrainError, match=f"threads must be {before + 1} to continue this run, not {before}$"):
         reproduce("balanced", out, row="float", runs=runs, again=True, threads=before)
+
+
+def test_a_run_in_bfloat16_goes_on_so(table: None, tmp_path: Path) -> None:
+    out, runs = tmp_path / "balanced.json", tmp_path / "runs"
+    reproduce("balanced", out, row="float", runs=runs, threads=1)
+    run = runs / "balanced" / "float_seed0"
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(config | {"bf16": True}))
+    (run / "result.json").unlink()
+    reproduce("balanced", out, row="float", runs=runs, again=True)
+    assert json.loads((run / "config.json").read_text())["bf16"] is True
 
 
 def test_damaged_lines_are_told(table: None, tmp_path: Path) -> None:

@@ -108,12 +108,16 @@ def _measure(training: Training, runs: Path, logs: Path, how: How, data: Path | 
         "seed": training.seed,
         "epochs": result["epochs"],
         "training_seconds": result["seconds"],
-        "trained_on": config.get("accelerator") or f"{config['machine']}, {config['threads']} threads",
+        "trained_on": config.get("accelerator") or f"{config['machine']}, {_threads(config['threads'])}",
         "log": f"{logs.name}/{training.folder}/metrics.jsonl",
     }
     told = {figure_of(training): {"published": training.published, "source": training.source}}
     nothing = {"published": None, "source": ""}
     return [{"metric": name, "measured": value, **told.get(name, nothing), **line} for name, value in figures.items()]
+
+
+def _threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
 
 
 def _train(training: Training, run: Path, data: Path | None, how: How) -> None:
@@ -140,6 +144,7 @@ def _train(training: Training, run: Path, data: Path | None, how: How) -> None:
             batch=training.batch,
             rate=training.rate,
             float_free=training.float_free,
+            bf16=begun.get("bf16", False),
         )
     finally:
         torch.set_num_threads(threads)  # those of a continued run are not the next one's
