@@ -121,9 +121,12 @@ def test_one_unit_for_all_layers(model: str, tmp_path: Path, capsys: pytest.Capt
             ["M", "-o", "D", "--device", "xc7z020", "--shape", "unit", "--fps", "0"],
             "--fps: must not be given with --shape unit; leave it out",
         ),
-        (
-            ["M", "-o", "D", "--device", "xc7z020", "--shape", "unit", "--array", "4"],
-            "--array: must be PExSIMD such as 16x16, not 4",
+        *(
+            (
+                ["M", "-o", "D", "--device", "xc7z020", "--shape", "unit", "--array", array],
+                f"--array: must be PExSIMD such as 16x16, not {array}",
+            )
+            for array in ("4", "4x", "x4", "4x4x4", "4x²", "٤x4", "+4x4", f"4x{'9' * 5000}")
         ),
         (["simulate", "D", "--fps", "0"], "--fps: must not be given with simulate; leave it out"),
         (

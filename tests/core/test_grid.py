@@ -84,6 +84,12 @@ def test_errors(make: object, sentence: str) -> None:
         make()  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("bits", ["²", "٢", "２", "+2", "-2", "1_0", "9" * 5000])
+def test_bits_are_a_few_digits_0_to_9(bits: str) -> None:
+    with pytest.raises(GridError, match=f'^grid: name must be one of .*, not "odd {re.escape(bits)}"$'):
+        Grid.parse(f"odd {bits}")
+
+
 def test_zero() -> None:
     assert Grid.ternary().has_zero
     assert not Grid.bipolar().has_zero

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 from bitlens.cli.program import MODEL_HELP, program_path
@@ -157,10 +158,12 @@ def _array(text: str | None) -> tuple[int, int]:
     """Read "16x16"."""
     from bitlens.fpga.network import FpgaError
 
-    pe, cross, simd = (text or "16x16").partition("x")
-    if not (cross and pe.isdecimal() and simd.isdecimal()):
+    if text is None:
+        return 16, 16
+    match = re.fullmatch("([0-9]{1,9})x([0-9]{1,9})", text)
+    if match is None:
         raise FpgaError(f"--array: must be PExSIMD such as 16x16, not {text}")
-    return int(pe), int(simd)
+    return int(match[1]), int(match[2])
 
 
 def _share(text: str | None) -> float | None:

@@ -12,6 +12,7 @@ A grid is an arithmetic progression, so one rule turns integers into codes 0..le
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,7 +105,7 @@ class Grid:
         makers = {"unsigned": cls.unsigned, "signed": cls.signed, "narrow": cls.narrow, "odd": cls.odd}
         if text in ("bipolar", "ternary"):
             return cls.bipolar() if text == "bipolar" else cls.ternary()
-        if len(words) == 2 and words[0] in makers and words[1].isdigit():
+        if len(words) == 2 and words[0] in makers and re.fullmatch("[0-9]{1,9}", words[1]):
             return makers[words[0]](int(words[1]))
         names = ", ".join([*(f'"{name} BITS"' for name in makers), '"bipolar"', '"ternary"'])
         raise GridError(f'grid: name must be one of {names}, not "{text}"')
