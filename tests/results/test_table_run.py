@@ -67,6 +67,14 @@ def test_another_run_is_refused(tmp_path: Path, key: str, found: Any, wanted: An
     )
 
 
+@pytest.mark.parametrize(
+    "changed", [{"bf16": True}, {"processes": 2, "accumulate": 4}, {"device": "cuda", "threads": 9}, {"wire_bits": 32}]
+)
+def test_how_it_was_computed_may_differ(tmp_path: Path, changed: dict[str, Any]) -> None:
+    config, _ = read_run(ROW, left(tmp_path, **changed))
+    assert config.items() >= changed.items()
+
+
 def test_other_bits_are_refused_and_the_same_in_other_words_are_not(tmp_path: Path) -> None:
     read_run(ROW, left(tmp_path, bits="w1a2g4"))
     for bits in ("w1a2g6", "w1a2g4,noise=off", "w1a2g4,first=w32a32,last=w32a32"):

@@ -130,20 +130,13 @@ def _train(training: Training, run: Path, data: Path | None, how: How) -> None:
     threads = torch.get_num_threads()
     try:
         train(
-            training.recipe,
-            data,
-            run,
-            training.bits,
-            training.epochs,
+            **training.arguments,
+            data=data,
+            out=run,
             resume=True,
             device=how.device or begun.get("device", "auto"),
             threads=how.threads if how.threads is not None else begun.get("threads"),
-            seed=training.seed,
             cache=how.cache,
-            decay=training.decay or None,
-            batch=training.batch,
-            rate=training.rate,
-            float_free=training.float_free,
             bf16=begun.get("bf16", False),
         )
     finally:

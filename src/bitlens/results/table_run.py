@@ -16,7 +16,6 @@ __all__ = ["FIGURES", "LOGS", "ReproduceError", "is_trained", "read_run"]
 
 FIGURES = {"test_accuracy": "accuracy", "test_miou": "mean IoU", "test_perplexity": "perplexity"}
 LOGS = ("config.json", "metrics.jsonl", "result.json")
-_DEFAULTS = {"decay": None, "init": None, "float_free": None, "wire_bits": 32}  # of a configuration without the key
 
 
 class ReproduceError(ValueError):
@@ -31,8 +30,7 @@ def is_trained(training: Training, runs: Path) -> bool:
 def read_run(training: Training, run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return (configuration, result) of a finished run.
 
-    Its length may be another than the row's, which tells how many epochs it had; all else that decides what the figure is
-    of must be the row's.
+    Its settings must be the row's where `bitlens.train.settings.KEYS` says so; its length may be another.
 
     Args:
         training: what the row wants.
@@ -44,13 +42,15 @@ def read_run(training: Training, run: Path) -> tuple[dict[str, Any], dict[str, A
     """
     from bitlens.quant import Spec
     from bitlens.train import read_config
+    from bitlens.train.settings import KEYS, settings_of
 
-    config = read_config(run)
-    found = _DEFAULTS | config | {"bits": str(Spec.parse(config["bits"]))}
-    for key, wanted in _settings(training).items():
-        if found[key] != wanted:
+    config, row = read_config(run), settings_of(**training.arguments).config()
+    own = config | {"bits": str(Spec.parse(config["bits"]))}
+    for key, meant in KEYS.items():
+        found, wanted = own.get(key, meant.absent), row.get(key, meant.absent)
+        if meant.of_row and found != wanted:
             raise ReproduceError(
-                f"{run}: {key} must be {wanted} for the row {training.row}, not {found[key]}; "
+                f"{run}: {key} must be {wanted} for the row {training.row}, not {found}; "
                 "keep this run elsewhere, or name another folder of runs"
             )
     if "machine" not in config:
@@ -58,28 +58,6 @@ def read_run(training: Training, run: Path) -> tuple[dict[str, Any], dict[str, A
     if not (run / "metrics.jsonl").is_file():
         raise ReproduceError(f"{run / 'metrics.jsonl'}: must be there beside the run's result, not missing")
     return config, _read_result(run / "result.json")
-
-
-def _settings(training: Training) -> dict[str, Any]:
-    """What `bitlens.train.run` writes into the configuration for this training, its length left out."""
-    from bitlens.quant import Spec
-    from bitlens.train import find_recipe
-    from bitlens.train.float_free import Options
-    from bitlens.train.schedule import plan_stages
-
-    recipe, spec = find_recipe(training.recipe), Spec.parse(training.bits)
-    stages = plan_stages(spec, training.epochs, training.decay or None)
-    return {
-        "recipe": recipe.name,
-        "bits": str(spec),
-        "seed": training.seed,
-        "batch": recipe.batch if training.batch is None else training.batch,
-        "rate": recipe.rate if training.rate is None else training.rate,
-        "decay": ",".join(f"{stage.spec.middle}:{stage.epochs}" for stage in stages[:-1]) or None,
-        "float_free": str(Options.parse(training.float_free)) if training.float_free else None,
-        "init": None,
-        "wire_bits": _DEFAULTS["wire_bits"],
-    }
 
 
 def _read_result(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ how many epochs it had.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 __all__ = ["TRAININGS", "Training"]
 
@@ -36,6 +37,12 @@ class Training:
     rate: float | None = None
     published: float | None = None
     source: str = ""
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What `bitlens.train.run` is called with to train it; `settings_of` takes the same."""
+        names = ("recipe", "bits", "epochs", "seed", "decay", "float_free", "batch", "rate")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def compiles(self) -> bool:

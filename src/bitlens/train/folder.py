@@ -23,6 +23,7 @@ from bitlens.quant import Spec
 from bitlens.train.catalog import find_recipe
 from bitlens.train.checkpoint import foreign_checkpoint, load_checkpoint
 from bitlens.train.recipe import TrainError
+from bitlens.train.settings import KEYS, REQUIRED
 from bitlens.train.weights import load_weights
 
 __all__ = [
@@ -35,10 +36,6 @@ __all__ = [
     "read_weights",
     "write_json",
 ]
-
-_REQUIRED = ("recipe", "bits", "epochs", "seed", "batch", "rate", "device", "threads")
-_FIXED = dict.fromkeys((*_REQUIRED, "decay", "init", "float_free"))  # and what a run without the key has
-_FIXED |= {"processes": 1, "accumulate": 1, "wire_bits": 32, "bf16": False}
 
 
 class Weights(NamedTuple):
@@ -68,8 +65,8 @@ def read_config(out: str | Path) -> dict[str, Any]:
         raise TrainError(f"{path}: must be JSON, not damaged: {error}") from error
     if not isinstance(config, dict):
         raise TrainError(f"{path}: must be a run's configuration, not a {type(config).__name__}")
-    for key in _REQUIRED:
-        if key not in config:
+    for key, meant in KEYS.items():
+        if meant.absent is REQUIRED and key not in config:
             raise TrainError(f"{path}: {key} must be there, not missing")
     for key in ("recipe", "bits"):
         if not isinstance(config[key], str):
@@ -158,8 +155,8 @@ def continues(folder: Path, config: dict[str, Any], resume: bool) -> bool:
     if not resume:
         raise TrainError(f"{folder}: must be empty for a new run, not hold one already (continue it with --resume)")
     old = read_config(folder)
-    for key, default in _FIXED.items():
-        before, now = old.get(key, default), config.get(key, default)
+    for key, meant in KEYS.items():
+        before, now = old.get(key, meant.absent), config.get(key, meant.absent)
         if before != now:
             raise TrainError(f"{folder}: {key} must be {before} to continue this run, not {now}")
     return True

@@ -6,12 +6,8 @@
 
 from __future__ import annotations
 
-import math
-import os
-import platform
 import random
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,25 +15,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from bitlens.quant import Spec
-from bitlens.train.catalog import find_recipe
-from bitlens.train.classify import Classification
-from bitlens.train.classify_files import FileClassification
 from bitlens.train.exchange import FLOAT, WIRE_BITS
-from bitlens.train.float_free import Options
 from bitlens.train.folder import begin, check_writable, continues, read_weights, write_json
 from bitlens.train.group import joined, process_count
 from bitlens.train.loop import Trainer
 from bitlens.train.maker import MadeSetup, MadeTask
 from bitlens.train.memory import telling_memory
 from bitlens.train.recipe import Recipe, TrainError
-from bitlens.train.schedule import plan_stages
+from bitlens.train.settings import place_of, settings_of
 from bitlens.train.weights import save_weights
 from bitlens.train.workers import MOST_WORKERS, Workers
 
 __all__ = ["pick_device", "run"]
 
-_MOST_SEED = 2**32 - 1  # of numpy
 _MOST_THREADS = 1024
 
 
@@ -123,38 +113,31 @@ def run(
         bitlens.data.DataError: the data is missing or damaged.
         bitlens.quant.QuantError: the spec string is wrong.
     """
-    chosen = find_recipe(recipe)
-    if batch is not None:
-        if batch < 1:
-            raise TrainError(f"batch: must be at least 1, not {batch}")
-        chosen = replace(chosen, batch=batch)
-    if rate is not None:
-        if not 0 < rate < math.inf:
-            raise TrainError(f"rate: must be a positive number, not {rate}")
-        chosen = replace(chosen, rate=rate)
-    spec = Spec.parse(bits or chosen.bits)
-    length = chosen.epochs if epochs is None else epochs
-    stages = plan_stages(spec, length, decay, delay)
-    for stage in stages:
-        chosen.check(chosen.name, stage.spec)
-    if not 0 <= seed <= _MOST_SEED:
-        raise TrainError(f"seed: must be 0 to {_MOST_SEED}, not {seed}")
+    settings = settings_of(
+        recipe,
+        bits,
+        epochs,
+        seed,
+        None if init is None else str(init),
+        decay,
+        delay,
+        batch,
+        rate,
+        float_free,
+        accumulate,
+        wire_bits,
+        bf16,
+    )
+    chosen, stages, options = settings.recipe, settings.stages, settings.float_free
     if every_steps < 0:
         raise TrainError(f"every_steps: must be at least 0, not {every_steps}")
     if evaluate_every < 1:
         raise TrainError(f"evaluate_every: must be at least 1, not {evaluate_every}")
-    options = Options.parse(float_free) if float_free else None
-    if options is not None and not isinstance(chosen.task, Classification | FileClassification):
-        raise TrainError(f"{chosen.name}: must classify images to train without float; train without --float-free")
-    if options is not None:
-        options.check_rate(chosen.rate)
     place = pick_device(device)
     if record and place.type != "cuda":
         raise TrainError(f"record: device must be cuda, not {place.type}; train without --record")
     if bf16 and place.type != "cpu":
         raise TrainError(f"bf16: device must be cpu, not {place.type}; train without --bf16")
-    if bf16 and options is not None:
-        raise TrainError("bf16: must be off to train without float, whose products are exact; train without --bf16")
     _check_processes(chosen, accumulate, wire_bits, record, float_free=options is not None)
     if threads is not None:
         if not 1 <= threads <= _MOST_THREADS:
@@ -162,16 +145,7 @@ def run(
         torch.set_num_threads(threads)
     _check_workers(chosen, workers)
     folder = Path(out)
-    config = _config(chosen, str(spec), length, seed, str(place))
-    config |= {"processes": process_count(), "accumulate": accumulate, "wire_bits": wire_bits}
-    if len(stages) > 1:
-        config["decay"] = ",".join(f"{stage.spec.middle}:{stage.epochs}" for stage in stages[:-1])
-    if options is not None:
-        config["float_free"] = str(options)
-    if bf16:
-        config["bf16"] = True
-    if init is not None:
-        config["init"] = str(init)
+    config = settings.config() | place_of(place)
     with joined(place, wire_bits, seed) as group:
         continued = group.told(lambda: _prepared(folder, config, resume))
         weights = None if init is None or continued else read_weights(init)
@@ -260,25 +234,6 @@ def _check_workers(recipe: Recipe, workers: int) -> None:
         raise TrainError(f"workers: must be 0 to {MOST_WORKERS}, not {workers}")
     if workers and not isinstance(recipe.task, MadeSetup):
         raise TrainError(f"workers: must be 0 for {recipe.name}, whose batches are read, not {workers}")
-
-
-def _config(recipe: Recipe, bits: str, epochs: int, seed: int, device: str) -> dict[str, Any]:
-    return {
-        "recipe": recipe.name,
-        "bits": bits,
-        "epochs": epochs,
-        "seed": seed,
-        "batch": recipe.batch,
-        "rate": recipe.rate,
-        "device": device,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "accelerator": torch.cuda.get_device_name(device) if device.startswith("cuda") else "",
-    }
 
 
 def _seed(seed: int) -> None:
