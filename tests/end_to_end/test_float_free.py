@@ -16,6 +16,7 @@ from bitlens.quant import Spec
 from bitlens.results.compare import compare_net
 from bitlens.results.line import export_run, frozen_run
 from bitlens.train import TrainError, find_recipe, load_run, run
+from bitlens.train.checkpoint import load_checkpoint, save_checkpoint
 from bitlens.train.float_free import Options
 from bitlens.train.loop import Trainer
 from bitlens.train.schedule import plan_stages
@@ -60,7 +61,9 @@ class Cut(Trainer):
             raise KeyboardInterrupt
 
 
-def test_a_run_without_float_continues_bit_identically(tmp_path: Path) -> None:
+@pytest.mark.parametrize("older", [False, True])
+def test_a_run_without_float_continues_bit_identically(tmp_path: Path, older: bool) -> None:
+    """Checkpoints of older versions hold the state of an optimizer that did nothing."""
     recipe = find_recipe("digits")
     cpu = torch.device("cpu")
     stages = plan_stages(Spec.parse("w1a2g4"), 1)
@@ -75,6 +78,12 @@ def test_a_run_without_float_continues_bit_identically(tmp_path: Path) -> None:
     whole.run()
     with pytest.raises(KeyboardInterrupt):
         trainer(Cut, "cut").run()
+    path = tmp_path / "cut" / "checkpoint.pt"
+    checkpoint = load_checkpoint(path)
+    assert checkpoint["optimizer"] is None
+    if older:
+        checkpoint["optimizer"] = recipe.optimizer_of(recipe.fresh(stages[0].spec)).state_dict()
+        save_checkpoint(path, checkpoint)
     torch.manual_seed(123)
     continued = trainer(Trainer, "cut")
     continued.restore()

@@ -66,7 +66,7 @@ class Trainer:
     """
 
     net: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer | None  # none without float: masters are updated by `FloatFree`
 
     def __init__(
         self,
@@ -106,14 +106,14 @@ class Trainer:
         return self.stages[self.stage].spec
 
     def _enter(self, stage: int) -> None:
-        """Begin a stage with a fresh net and a fresh optimizer."""
+        """Begin a stage with a fresh net and what trains it."""
         self.stage = stage
         self.begins = sum(earlier.epochs for earlier in self.stages[:stage])
         self.net = self.recipe.fresh(self.spec, self.device)
         seed_noise(self.net, self.seed, self.group.number)
         self.model = self.group.spread(self.net)
-        self.optimizer = self.recipe.optimizer_of(self.net, self.record)
         self.free = FloatFree(self.net, self.float_free) if self.float_free else None
+        self.optimizer = None if self.free else self.recipe.optimizer_of(self.net, self.record)
         self._forget()
 
     def _forget(self) -> None:
@@ -142,7 +142,7 @@ class Trainer:
         write_atomically(self.out / "metrics.jsonl", lines.encode())
         state = {
             "net": self.net.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": None if self.optimizer is None else self.optimizer.state_dict(),
             "float_free": None if self.free is None else self.free.state_dict(),
             "stage": self.stage,
             "bits": str(self.spec),
@@ -168,10 +168,11 @@ class Trainer:
             if state.get("stage", 0) != self.stage:
                 self._enter(state["stage"])
             self.net.load_state_dict(state["net"])
-            groups = self.optimizer.state_dict()["param_groups"]  # the recipe's, whatever device the run was on
-            self.optimizer.load_state_dict({"state": state["optimizer"]["state"], "param_groups": groups})
             if self.free is not None:
                 self.free.load_state_dict(state["float_free"])
+            if self.optimizer is not None:
+                groups = self.optimizer.state_dict()["param_groups"]  # the recipe's, whatever device the run was on
+                self.optimizer.load_state_dict({"state": state["optimizer"]["state"], "param_groups": groups})
             restore_generators(self.net, own["generators"])
             self.epoch, self.step = state["epoch"], state["step"]
             self.sums, self.seconds, self.metrics = own["sums"], state["seconds"], state["metrics"]
@@ -225,14 +226,7 @@ class Trainer:
         self._finish_epoch()
 
     def _train_step(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        rate = self._rate()
-        if self.free is not None:
-            self.free.set_rate(rate)
-        for group in self.optimizer.param_groups:
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)
-            else:
-                group["lr"] = rate
+        self._set_rate(self._rate())
         learn = self._learn if self.replay is None or self.guarded else self.replay
         if self.group.exchange is not None:
             self.group.exchange.step = self.epoch * self.task.steps + self.step
@@ -242,9 +236,19 @@ class Trainer:
             self.sums[key] = self.sums.get(key, 0) + value
         return loss
 
+    def _set_rate(self, rate: float) -> None:
+        if self.free is not None:
+            self.free.set_rate(rate)
+        for group in self.optimizer.param_groups if self.optimizer is not None else ():
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
     def _learn(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Mapping[str, float | Tensor]]:
         if self.free is not None:
             return self.free.learn(inputs, targets)
+        assert self.optimizer is not None
         self.optimizer.zero_grad(set_to_none=True)
         loss: Tensor | float = 0.0
         figures: dict[str, float | Tensor] = {}
