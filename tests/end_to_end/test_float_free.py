@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A net trained without float, from the command to the integers of the engine."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -8,14 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 import bitlens
 from bitlens.cli import main
 from bitlens.data import digits
+from bitlens.models.layers import Layers
 from bitlens.quant import Spec
 from bitlens.results.compare import compare_net
 from bitlens.results.line import export_run, frozen_run
-from bitlens.train import TrainError, find_recipe, load_run, run
+from bitlens.train import RECIPES, TrainError, find_recipe, load_run, run
 from bitlens.train.checkpoint import load_checkpoint, save_checkpoint
 from bitlens.train.float_free import Options
 from bitlens.train.loop import Trainer
@@ -47,6 +50,21 @@ def test_a_run_without_float_compiles_bit_exactly(tmp_path: Path, capsys: pytest
     assert np.array_equal(found[None], found["portable"])
     share = float((found[None].reshape(len(images), -1).argmax(1) == digits().test.labels).mean())
     assert round(share, 6) == result["test_accuracy"]
+
+
+class Turned(nn.Module):
+    """Batch norms defined in another order than called."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        layers = Layers(spec)
+        self.conv0, self.conv1 = layers.first(1, 2, 3), layers.conv(2, 2, 3)
+        self.bn1, self.bn0 = layers.norm(2), layers.norm(2)
+        self.fc = layers.last(2 * 4 * 4, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.fc(self.bn1(self.conv1(self.bn0(self.conv0(x)))).flatten(1))
+        return scores
 
 
 class Cut(Trainer):
@@ -114,13 +132,23 @@ def test_it_starts_from_the_weights_of_a_float_net(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "bits", "sentence"),
+    ("recipe", "bits", "decay", "sentence"),
     [
-        ("lstm_ptb", "w2a2", "lstm_ptb: must classify images to train without float; train without --float-free"),
-        ("digits", "w4a4", "conv1: weights must be of 1 bit, uniform (weight=uniform), or 2 to 8 bits at the ends"),
+        ("lstm_ptb", "w2a2", "", "lstm_ptb: must classify images to train without float; train without --float-free"),
+        ("digits", "w4a4", "", "conv1: weights must be of 1 bit, uniform (weight=uniform), or 2 to 8 bits at the ends"),
+        ("digits", "w4a4", "w1a2:1", "conv1: weights must be of 1 bit, uniform (weight=uniform), or 2 to 8 bits"),
+        (
+            "turned",
+            "w1a2",
+            "",
+            "net: must be convolutions, each with a batch norm, and a classifier, defined in the order",
+        ),
     ],
 )
-def test_what_cannot_be_trained_so_is_refused(recipe: str, bits: str, sentence: str, tmp_path: Path) -> None:
+def test_what_cannot_be_trained_so_leaves_nothing(
+    recipe: str, bits: str, decay: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RECIPES, "turned", dataclasses.replace(RECIPES["digits"], net=Turned))
     with pytest.raises(TrainError, match=f"^{re.escape(sentence)}"):
-        run(recipe, out=tmp_path / "run", bits=bits, float_free="on")
-    assert not (tmp_path / "run").exists()
+        run(recipe, out=tmp_path / "run", bits=bits, decay=decay, epochs=1, float_free="on")
+    assert [*tmp_path.iterdir()] == []

@@ -16,13 +16,14 @@ import numpy as np
 import torch
 
 from bitlens.train.exchange import FLOAT, WIRE_BITS
+from bitlens.train.float_free import FloatFree
 from bitlens.train.folder import begin, check_writable, continues, read_weights, write_json
 from bitlens.train.group import joined, process_count
 from bitlens.train.loop import Trainer
 from bitlens.train.maker import MadeSetup, MadeTask
 from bitlens.train.memory import telling_memory
 from bitlens.train.recipe import Recipe, TrainError
-from bitlens.train.settings import place_of, settings_of
+from bitlens.train.settings import Settings, place_of, settings_of
 from bitlens.train.weights import save_weights
 from bitlens.train.workers import MOST_WORKERS, Workers
 
@@ -144,6 +145,7 @@ def run(
             raise TrainError(f"threads: must be 1 to {_MOST_THREADS}, not {threads}")
         torch.set_num_threads(threads)
     _check_workers(chosen, workers)
+    _check_float_free(settings)
     folder = Path(out)
     config = settings.config() | place_of(place)
     with joined(place, wire_bits, seed) as group:
@@ -234,6 +236,17 @@ def _check_workers(recipe: Recipe, workers: int) -> None:
         raise TrainError(f"workers: must be 0 to {MOST_WORKERS}, not {workers}")
     if workers and not isinstance(recipe.task, MadeSetup):
         raise TrainError(f"workers: must be 0 for {recipe.name}, whose batches are read, not {workers}")
+
+
+def _check_float_free(settings: Settings) -> None:
+    """Take a step on black images in every stage: what a net lacks to train without float is told before there is a run."""
+    if settings.float_free is None:
+        return
+    example = settings.recipe.task.example()
+    for stage in settings.stages:
+        free = FloatFree(settings.recipe.fresh(stage.spec), settings.float_free)
+        free.set_rate(settings.recipe.rate)
+        free.learn(torch.cat([example, example]), torch.zeros(2, dtype=torch.int64))
 
 
 def _seed(seed: int) -> None:
