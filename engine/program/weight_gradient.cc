@@ -2,7 +2,9 @@
 #include "program/weight_gradient.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "base/aligned.h"
@@ -19,6 +21,7 @@ namespace {
 constexpr size_t kStrip = 28;  // channels of a tile: its sums stay in the L1 cache, a multiple of the kernels' tiles
 constexpr int32_t kMostDepth = 192;  // of a call: 32 outputs of a panel, 24 KiB, stay there too
 constexpr int32_t kLargestSum = 1 << 28;
+constexpr double kMostBytes = int64_t{1} << 48;
 
 class WeightGradient {
  public:
@@ -31,9 +34,12 @@ class WeightGradient {
     phases_w_ = std::min(p_.stride_w, p_.kernel_w);
     pitch_ = (columns + p_.stride_w - 1) / p_.stride_w;
     rows_ = p_.out_height + (p_.kernel_h - 1) / p_.stride_h;
-    depth_ = ((p_.out_height - 1) * pitch_ + p_.out_width + 3) / 4;
-    const int32_t last = (p_.kernel_h - 1) / p_.stride_h * pitch_ + (p_.kernel_w - 1) / p_.stride_w;
-    plane_ = size(std::max(rows_ * pitch_, 4 * depth_ + last));
+    const int64_t positions = int64_t{p_.out_height - 1} * pitch_ + p_.out_width;
+    const int64_t last = int64_t{(p_.kernel_h - 1) / p_.stride_h} * pitch_ + (p_.kernel_w - 1) / p_.stride_w;
+    const int64_t plane = std::max(int64_t{rows_} * pitch_, (positions + 3) / 4 * 4 + last);
+    check_memory(plane);
+    depth_ = static_cast<int32_t>((positions + 3) / 4);
+    plane_ = size(plane);
     pieces_ = (depth_ + kMostDepth - 1) / kMostDepth;
     choose(features);
   }
@@ -98,6 +104,19 @@ class WeightGradient {
   size_t image_bytes() const { return size(phases_h_ * phases_w_) * channels_ * plane_; }
   size_t block_bytes() const { return size(depth_) * kBlock * 4; }
   int32_t first_of(int32_t piece) const { return static_cast<int32_t>(int64_t{depth_} * piece / pieces_); }
+
+  // Doubles, for the products might pass 64 bits. Behind it places in the planes of a channel are 32-bit, and the sizes
+  // of what is packed 64-bit; a panel is at most 256 bytes for 4 of a plane.
+  void check_memory(int64_t plane) const {
+    const double channel = double(phases_h_) * phases_w_ * double(plane);
+    if (channel > INT32_MAX) {
+      fail(ErrorCode::kArgument, "weight gradient: planes of a channel must be below 2^31 bytes, not %.4g", channel);
+    }
+    const double packed = double(p_.images) * std::max(p_.channels * channel, blocks() * 64. * double(plane));
+    if (packed > kMostBytes) {
+      fail(ErrorCode::kArgument, "weight gradient: packed codes must be below 2^48 bytes, not %.4g", packed);
+    }
+  }
 
   void choose(uint32_t features) {
     for (int row = kAccumulateKernelCount - 1; row >= 0; --row) {
@@ -229,6 +248,12 @@ void check_sizes(const bitlens_weight_gradient& p) {
   if (terms >= kLargestSum / (((1 << p.activation_bits) - 1) * ((1 << p.gradient_bits) - 1))) {
     fail(ErrorCode::kArgument, "%s: sums must stay below 2^28, not %lld terms of %d by %d bits", name,
          static_cast<long long>(terms), p.activation_bits, p.gradient_bits);
+  }
+  for (const auto& [side, stride] : {std::pair{high + p.kernel_h, p.stride_h}, {wide + p.kernel_w, p.stride_w}}) {
+    if (side + 2 * int64_t{stride} > INT32_MAX) {  // places within a row, rounded up to strides, are 32-bit
+      fail(ErrorCode::kArgument, "%s: padded sides plus twice the stride must be below 2^31, not %lld + 2 * %d", name,
+           static_cast<long long>(side), stride);
+    }
   }
 }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // bitlens_weight_sums and bitlens_weight_total against sums term by term, for every instruction set that is here; and
 // their packing against the order that quads.h states.
+#include <cstdint>
 #include <cstring>
+#include <string>
 #include <vector>
 
 #include "bitlens.h"
@@ -106,6 +108,48 @@ void check_packing(Random* random) {
     }
 }
 
+void check_refused(const bitlens_weight_gradient& wrong, const char* message) {
+  bitlens_status status;
+  CHECK(bitlens_weight_sums(&wrong, nullptr, nullptr, &status) == BITLENS_ARGUMENT, "%s: is refused", message);
+  CHECK(std::strcmp(status.message, message) == 0, "%s, not: %s", message, status.message);
+}
+
+// None reads a code or allocates: sizes alone are looked at.
+void check_refusals() {
+  check_refused({}, "weight gradient: sizes must be at least 1, not 0");
+  const auto sized = [](int32_t images, int32_t channels, int32_t side, int32_t kernel, int32_t stride, int32_t pad) {
+    bitlens_weight_gradient p{};
+    p.images = images, p.channels = channels, p.outputs = 1, p.activation_bits = p.gradient_bits = 1;
+    p.height = p.width = side, p.kernel_h = p.kernel_w = kernel;
+    p.stride_h = p.stride_w = stride, p.pad_h = p.pad_w = pad;
+    p.out_height = p.out_width = static_cast<int32_t>((side + 2 * int64_t{pad} - kernel) / stride + 1);
+    return p;
+  };
+  const char* const places = "weight gradient: padded sides plus twice the stride must be below 2^31, not ";
+  check_refused(sized(1, 1, 2, 1, INT32_MAX, 0), (std::string(places) + "2 + 2 * 2147483647").c_str());
+  check_refused(sized(1, 1, 4, 3, 1 << 30, 1 << 30), (std::string(places) + "2147483652 + 2 * 1073741824").c_str());
+  bitlens_weight_gradient high = sized(1, 1, 2, 1, 1, 0);
+  high.stride_h = 1 << 30, high.out_height = 1;
+  check_refused(high, (std::string(places) + "2 + 2 * 1073741824").c_str());
+  check_refused(sized(1, 1, 1, 90001, 1, 45000),
+                "weight gradient: planes of a channel must be below 2^31 bytes, not 4.05e+09");
+  check_refused(sized(1, 1, 1, 60001, 60001, 30000),
+                "weight gradient: planes of a channel must be below 2^31 bytes, not 1.44e+10");
+  check_refused(sized(1 << 30, 1 << 30, 2, 2, 2, 0),
+                "weight gradient: packed codes must be below 2^48 bytes, not 1.845e+19");
+}
+
+// A stride of any length that is not refused takes one position of the image.
+void check_long_stride() {
+  const uint8_t activations[4] = {1, 2, 3, 0}, gradient = 1;
+  const int32_t stride = (INT32_MAX - 2) / 2;
+  const bitlens_weight_gradient p{activations, &gradient, 1, 2, 2, 1, 1, 1, 1, 2, 1, 2, 2, stride, stride, 0, 0};
+  int32_t sums[4];
+  bitlens_status status;
+  CHECK(bitlens_weight_sums(&p, nullptr, sums, &status) == BITLENS_OK, "%s", status.message);
+  for (int i = 0; i < 4; ++i) CHECK(sums[i] == activations[i], "tap %d is %d", i, sums[i]);
+}
+
 }  // namespace
 }  // namespace bitlens
 
@@ -116,9 +160,7 @@ int main() {
   for (const char* isa : {"portable", "avx2", "avx512", "neon"}) {
     for (int i = 0; i < 40; ++i) check_case(&random, isa);
   }
-  bitlens_weight_gradient wrong{};
-  bitlens_status status;
-  CHECK(bitlens_weight_sums(&wrong, nullptr, nullptr, &status) == BITLENS_ARGUMENT, "sizes of 0 are refused");
-  CHECK(std::strcmp(status.message, "weight gradient: sizes must be at least 1, not 0") == 0, "%s", status.message);
+  check_refusals();
+  check_long_stride();
   return failures == 0 ? 0 : 1;
 }
