@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,10 @@ from bitlens.cli import main
 from bitlens.graph.file import Program
 from bitlens.results import papers
 from bitlens.results import reproduce as module
-from bitlens.results.papers import code_entropy, figure_of
+from bitlens.results.papers import How, code_entropy, figure_of
 from bitlens.results.reproduce import ReproduceError, draw_pictures, reproduce
 from bitlens.results.trainings import TRAININGS, Training
-from bitlens.train import TrainError
+from bitlens.train import RECIPES, TrainError
 
 ROWS = (
     Training("short", "digits", "w1a2", 1, published=0.9, source="a paper"),
@@ -143,6 +144,34 @@ def test_a_run_in_bfloat16_goes_on_so(table: None, tmp_path: Path) -> None:
     (run / "result.json").unlink()
     reproduce("balanced", out, row="float", runs=runs, again=True)
     assert json.loads((run / "config.json").read_text())["bf16"] is True
+
+
+@pytest.mark.parametrize(
+    ("recipe", "there", "taken"),
+    [
+        ("plain", "camvid", "camvid"),  # the recipe says so, not its name
+        ("plain", "plain", ""),
+        ("gru_ptb", "ptb", "ptb"),
+        ("digits", "digits", ""),  # reads no data
+    ],
+)
+def test_a_recipe_reads_its_data_set_of_a_folder_of_all(
+    recipe: str, there: str, taken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(training: Training, run: Path, data: Path | None, how: How) -> None:
+        given.append(data)
+        raise KeyError("far enough")
+
+    given: list[Path | None] = []
+    (tmp_path / there).mkdir()
+    monkeypatch.setitem(RECIPES, "plain", replace(RECIPES["digits"], data_set="camvid"))
+    monkeypatch.setattr(papers, "TRAININGS", {"balanced": (Training("row", recipe, "w1a2", 1),)})
+    monkeypatch.setattr(papers, "_train", train)
+    (measure,) = papers.measures("balanced", tmp_path, tmp_path, How()).values()
+    for data in (tmp_path, None):
+        with pytest.raises(KeyError, match="far enough"):
+            measure(data)
+    assert given == [tmp_path / taken, None]
 
 
 def test_damaged_lines_are_told(table: None, tmp_path: Path) -> None:

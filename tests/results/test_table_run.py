@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bitlens.results.table_run import ReproduceError, is_trained, read_run
+from bitlens.results.table_run import FIGURES, ReproduceError, is_trained, read_run
 from bitlens.results.trainings import TRAININGS, Training
 from bitlens.train import TrainError
 
@@ -122,7 +122,8 @@ def test_every_published_run_is_its_row_s() -> None:
     for table, trainings in TRAININGS.items():
         for training in trainings:
             if is_trained(training, ROOT / "docs/results" / table):
-                config, _ = read_run(training, ROOT / "docs/results" / table / training.folder)
+                config, result = read_run(training, ROOT / "docs/results" / table / training.folder)
+                assert [FIGURES[key] for key in FIGURES if key in result] == [training.figure], training.row
                 assert config["epochs"] == training.epochs, training.row
                 seen += 1
     assert seen > 50

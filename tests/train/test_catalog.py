@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -34,6 +35,14 @@ def test_the_docs_list_every_recipe_with_its_bits_and_epochs() -> None:
         for name in re.findall(r"\w+", names)
     }
     assert listed == {name: (recipe.bits, recipe.epochs) for name, recipe in RECIPES.items()}
+
+
+def test_every_recipe_names_the_data_set_that_it_reads() -> None:
+    assert [name for name, recipe in RECIPES.items() if not recipe.data_set] == ["digits"]
+    for recipe in RECIPES.values():
+        reads: Any = getattr(recipe.task, "data", getattr(recipe.task, "corpus", None))
+        if getattr(reads, "__module__", "").startswith("bitlens.data."):
+            assert recipe.data_set == reads.__name__
 
 
 def test_unknown_recipe_is_told() -> None:

@@ -23,7 +23,6 @@ __all__ = ["ENGINE", "ENTROPY", "TORCH", "How", "Unit", "code_entropy", "figure_
 
 TORCH, ENGINE = "as trained (torch)", "integers on the engine"
 ENTROPY = "entropy of the weights' codes, bits"
-_DATA = ("ptb", "cifar10", "camvid", "tinyimagenet")
 
 Row = dict[str, Any]
 Unit = tuple[str, int | None]  # row and seed; of rows that are not trained, None
@@ -64,8 +63,7 @@ def trained(table: str, runs: Path) -> set[Unit]:
 
 def figure_of(training: Training) -> str:
     """Return the figure that a row is judged by: of the integer program where there is one."""
-    kind = {"ptb": "perplexity", "camvid": "mean IoU"}.get(_data_set(training.recipe), "accuracy")
-    return f"{kind}, {ENGINE if training.compiles else TORCH}"
+    return f"{training.figure}, {ENGINE if training.compiles else TORCH}"
 
 
 def code_entropy(program: Program, bits: int) -> float:
@@ -172,12 +170,9 @@ def _integers(training: Training, run: Path, kind: str, data: Path | None, cache
     return figures
 
 
-def _data_set(recipe: str) -> str:
-    return next((name for name in _DATA if name in recipe.split("_")), recipe)
-
-
 def _place(data: Path | None, recipe: str) -> Path | None:
-    """Return the folder of a recipe's data: of its name in the folder of all, or the folder itself."""
-    if data is None or not (data / _data_set(recipe)).is_dir():
-        return data
-    return data / _data_set(recipe)
+    """Return the folder of a recipe's data: that of its data set in the folder of all, or the folder itself."""
+    from bitlens.train import find_recipe
+
+    name = find_recipe(recipe).data_set
+    return data / name if data is not None and name and (data / name).is_dir() else data

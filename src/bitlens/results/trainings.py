@@ -22,6 +22,7 @@ class Training:
         row: of the table.
         recipe, bits, epochs, seed, decay, float_free: see `bitlens.train.run`.
         batch, rate: the same; the recipe's when None.
+        figure: what it is judged by, "accuracy", "mean IoU" or "perplexity".
         published: the figure of the paper, or None; with `source`.
         source: where it stands, and for what data.
     """
@@ -35,6 +36,7 @@ class Training:
     float_free: str = ""
     batch: int | None = None
     rate: float | None = None
+    figure: str = "accuracy"
     published: float | None = None
     source: str = ""
 
@@ -134,6 +136,7 @@ def _language(cell: str, bits: str, published: float | None, source: str, weight
         f"{cell.lower()}_ptb",
         pair + keys,
         _PTB_EPOCHS,
+        figure="perplexity",
         published=published,
         source=source,
     )
@@ -206,6 +209,7 @@ def _segmented(pair: str, published: float | None, decay: str) -> Training:
         "w{}a{}".format(*pair.split("/")),
         third if decay else _FCN_EPOCHS,
         decay=decay,
+        figure="mean IoU",
         published=None if decay else published,
         source="" if decay else _VOC,
     )

@@ -50,6 +50,7 @@ _ALL = (
     Recipe(
         name="mnist",
         task=Classification(lambda path, cache: mnist(path), size=28, flip=False, channels=1),
+        data_set="mnist",
         net=lambda spec: DigitsNet(spec, 28),
         bits="w1a2",
         epochs=5,
@@ -57,6 +58,7 @@ _ALL = (
     Recipe(
         name="dorefa_cifar10",
         task=Classification(cifar10, size=40, flip=True),
+        data_set="cifar10",
         net=lambda spec: DoReFaSVHN(spec, "B"),
         bits="w1a2g6",
         epochs=15,
@@ -65,6 +67,7 @@ _ALL = (
     Recipe(
         name="dorefa_cifar10_c",
         task=Classification(cifar10, size=40, flip=True),
+        data_set="cifar10",
         net=lambda spec: DoReFaSVHN(spec, "C"),
         bits="w1a2g4",
         epochs=10,
@@ -73,6 +76,7 @@ _ALL = (
     Recipe(
         name="resnet20_cifar10",
         task=Classification(cifar10, size=32, flip=True, margin=4),
+        data_set="cifar10",
         net=ResNet20,
         bits="w2a2",
         epochs=30,
@@ -83,6 +87,7 @@ _ALL = (
     Recipe(
         name="vgg_cifar10",
         task=Classification(cifar10, size=32, flip=True, margin=4),
+        data_set="cifar10",
         net=VGGSmall,
         bits="w1a2",
         epochs=30,
@@ -91,6 +96,7 @@ _ALL = (
     Recipe(
         name="mobilenet_cifar10",
         task=Classification(cifar10, size=32, flip=True, margin=4),
+        data_set="cifar10",
         net=lambda spec: MobileNet(spec, 10, small=True),
         bits="w4a4",
         epochs=30,
@@ -101,6 +107,7 @@ _ALL = (
     Recipe(
         name="googlenet_tinyimagenet",
         task=Classification(tinyimagenet, size=56, flip=True, margin=8),
+        data_set="tinyimagenet",
         net=lambda spec: GoogLeNet(spec, 25, width=0.5),
         bits="w4a4,weight=balanced",
         epochs=20,
@@ -109,6 +116,7 @@ _ALL = (
     Recipe(  # rate 1e-4, 1e-5, 1e-6 as in the paper; when, and for how long, as in the authors' code
         name="alexnet_imagenet",
         task=_IMAGENET,
+        data_set="imagenet",
         net=AlexNet,
         bits="w1a2g6",
         epochs=100,
@@ -118,6 +126,7 @@ _ALL = (
     Recipe(
         name="resnet18_imagenet",
         task=_IMAGENET,
+        data_set="imagenet",
         net=ResNet18,
         bits="w2a2,weight=balanced",
         epochs=90,
@@ -129,6 +138,7 @@ _ALL = (
     Recipe(  # the paper's schedule is not known
         name="googlenet_imagenet",
         task=_IMAGENET,
+        data_set="imagenet",
         net=lambda spec: GoogLeNet(spec, 1000, small=False),
         bits="w4a4,weight=balanced",
         epochs=60,
@@ -136,6 +146,7 @@ _ALL = (
     Recipe(
         name="bitfcn_camvid",
         task=Segmentation(camvid, crop=(192, 256), zoom=1.25, balance=0.5),
+        data_set="camvid",
         net=BitFCN,
         bits="w2a2",
         epochs=60,
@@ -145,6 +156,7 @@ _ALL = (
     Recipe(
         name="face_clearness",
         task=ClearnessOfFaces(),
+        data_set="faces",
         net=FaceClearness,
         bits="w2a2",
         epochs=68,
@@ -155,6 +167,7 @@ _ALL = (
     Recipe(
         name="face_pose",
         task=PoseOfFaces(),
+        data_set="faces",
         net=FacePose,
         bits="w2a2",
         epochs=20,
@@ -165,6 +178,7 @@ _ALL = (
     Recipe(
         name="face_detector",
         task=FaceDetection(),
+        data_set="faces",
         net=FaceDetectorNet,
         bits="w1a2",
         epochs=23,
@@ -175,6 +189,7 @@ _ALL = (
     Recipe(
         name="lstm_ptb",
         task=LanguageModelling(ptb, unroll=20),
+        data_set="ptb",
         net=lambda spec: LanguageModel(spec, "lstm"),
         bits="w2a2,weight=mean",
         epochs=12,
@@ -186,6 +201,7 @@ _ALL = (
     Recipe(
         name="gru_ptb",
         task=LanguageModelling(ptb, unroll=20),
+        data_set="ptb",
         net=lambda spec: LanguageModel(spec, "gru"),
         bits="w2a2,weight=mean",
         epochs=12,

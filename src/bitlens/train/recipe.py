@@ -38,6 +38,7 @@ class Recipe:
         momentum: of "sgd".
         weight_decay: of matrices and filters only, not of batch norm, biases and learned scales.
         clip_norm: largest norm of all gradients together; 0 leaves them as they are.
+        data_set: its name, which is that of its folder in a folder of all data sets; "" where none is read.
         licence: what the data allows its weights to be used for, where it limits that; `bitlens inspect` shows it.
         check: raises QuantError, naming the first argument, for a spec that the net cannot have.
     """
@@ -54,6 +55,7 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 0.0
     clip_norm: float = 0.0
+    data_set: str = ""
     licence: str = ""
     check: Callable[[str, Spec], None] = lambda name, spec: None
 
