@@ -148,7 +148,7 @@ def _slow(run: Training) -> Training:
 
 
 _RECURRENT = (
-    _slow(_language("LSTM", "2/2", 152, _TALK, "mean")),
+    _language("LSTM", "2/2", 152, _TALK, "mean"),
     _slow(_language("LSTM", "2/3", 142, _TALK, "mean")),
     _slow(_language("LSTM", "32/32", 107, _XU)),
     _slow(_language("LSTM", "2/2", 164, _TALK, "uniform")),
