@@ -55,12 +55,12 @@ KEYS = {
     "decay": Key(None, of_row=True),
     "float_free": Key(None, of_row=True),
     "init": Key(None, of_row=True),
-    "wire_bits": Key(FLOAT, of_row=True),
     # How it is computed, not what is trained:
     "device": Key(REQUIRED, of_row=False),
     "threads": Key(REQUIRED, of_row=False),
     "processes": Key(1, of_row=False),
     "accumulate": Key(1, of_row=False),
+    "wire_bits": Key(FLOAT, of_row=True),  # after the processes, whose sentence comes first
     "bf16": Key(False, of_row=False),
 }
 
