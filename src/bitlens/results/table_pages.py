@@ -28,8 +28,8 @@ TITLES = {
         "Penn Treebank, complete Mikolov split, one layer of 300 units; test perplexity. As trained is the paper's form, whose "
         "gates are float; what the engine runs is the fixed form, integers throughout. LSTM 2/2 unbalanced hardly trained: the "
         "training perplexity in its log never falls below 500, so its row says that it failed, not by how much balancing helps. "
-        "LSTM 2/2 balanced reads 60 streams with less dropout, the recipe's settings; the other rows are older: 20 streams, half "
-        "the rate, half of the codes dropped, so statements between it and them compare settings too.",
+        "LSTM 2/2 balanced and the GRU read 60 streams with less dropout, the recipe's settings; other rows are older: 20 "
+        "streams, half the rate, half of the codes dropped, so statements between the two compare settings too.",
     ),
     "fcn": (
         "Bit fully convolutional nets",
