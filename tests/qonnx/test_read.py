@@ -367,6 +367,7 @@ def test_foreign_files_are_named(tmp_path: Path, content: bytes) -> None:
     [
         ("UINT8", Grid.unsigned(8)),
         ("INT4", Grid.signed(4)),
+        ("INT٤", None),  # digits of other scripts are none
         ("BIPOLAR", Grid.odd(1)),
         ("BINARY", Grid.unsigned(1)),
         ("TERNARY", Grid.ternary()),

@@ -20,7 +20,7 @@ ROWS = (
     Training("short", "digits", "w1a2", 1, published=0.9, source="a paper"),
     Training("short", "digits", "w1a2", 1, seed=1, published=0.9, source="a paper"),
     Training("balanced", "digits", "w2a2,weight=balanced", 1),
-    Training("float", "digits", "w32a32", 1),
+    Training("float", "digits", "w32a32", 2),
 )
 
 
@@ -133,6 +133,18 @@ def test_a_run_goes_on_with_its_threads_and_device(table: None, tmp_path: Path) 
     (run / "result.json").unlink()
     with pytest.raises(TrainError, match=f"threads must be {before + 1} to continue this run, not {before}$"):
         reproduce("balanced", out, row="float", runs=runs, again=True, threads=before)
+
+
+def test_a_run_is_trained_as_the_flags_say(table: None, tmp_path: Path) -> None:
+    out, runs = tmp_path / "balanced.json", tmp_path / "runs"
+    flags = ["--row", "float", "--threads", "1", "--bf16", "--evaluate-every", "9"]
+    assert main(["reproduce", "balanced", "-o", str(out), "--runs", str(runs), *flags]) == 0
+    run = runs / "balanced" / "float_seed0"
+    assert json.loads((run / "config.json").read_text())["bf16"] is True
+    *others, last = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert "test_accuracy" in last
+    assert others
+    assert not any("test_accuracy" in line for line in others)
 
 
 def test_a_run_in_bfloat16_goes_on_so(table: None, tmp_path: Path) -> None:

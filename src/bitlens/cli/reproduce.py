@@ -42,6 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", metavar="N", type=int, help="of training; default: those of a run that goes on, or all cores"
     )
+    parser.add_argument("--bf16", action="store_true", help="train so, see bitlens train; language models alone gain")
+    parser.add_argument(
+        "--evaluate-every", metavar="N", type=int, default=1, help="in training: every N epochs, and after the last"
+    )
     parser.add_argument("--cache", metavar="DIR", type=Path, help="folder for decoded images")
     parser.add_argument("--row", metavar="NAME", help="this row alone; a wrong name lists all")
     parser.add_argument("--again", action="store_true", help="measure rows, too, that the file holds, and replace them")
@@ -81,6 +85,8 @@ def run(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
         device=arguments.device,
         cache=arguments.cache,
+        bf16=arguments.bf16,
+        evaluate_every=arguments.evaluate_every,
     )
     if arguments.json:
         print(json.dumps(rows))

@@ -63,7 +63,7 @@ def operator_name(domain: str, op_type: str) -> str:
 
 def datatype_grid(name: str) -> Grid | None:
     """The integers of a qonnx data type such as UINT8, None for one that is real or wide."""
-    found = re.fullmatch(r"(U?)INT(\d+)", name)
+    found = re.fullmatch(r"(U?)INT([0-9]+)", name)
     if found is None or not 1 <= int(found[2]) <= _MOST_BITS:
         return _NAMED_GRIDS.get(name)
     return Grid.unsigned(int(found[2])) if found[1] else Grid.signed(int(found[2])) if found[2] != "1" else None

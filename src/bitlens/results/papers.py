@@ -34,11 +34,14 @@ class How(NamedTuple):
     Args:
         threads, device: see `bitlens.train.run`; None: those of the run that is continued, or all cores and "auto".
         cache: folder for decoded images; the user's cache folder when None.
+        bf16, evaluate_every: see `bitlens.train.run`; a run that was begun in bfloat16 goes on so.
     """
 
     threads: int | None = None
     device: str | None = None
     cache: Path | None = None
+    bf16: bool = False
+    evaluate_every: int = 1
 
 
 def measures(table: str, runs: Path, logs: Path, how: How) -> dict[Unit, Callable[[Path | None], list[Row]]]:
@@ -135,7 +138,8 @@ def _train(training: Training, run: Path, data: Path | None, how: How) -> None:
             device=how.device or begun.get("device", "auto"),
             threads=how.threads if how.threads is not None else begun.get("threads"),
             cache=how.cache,
-            bf16=begun.get("bf16", False),
+            bf16=how.bf16 or begun.get("bf16", False),
+            evaluate_every=how.evaluate_every,
         )
     finally:
         torch.set_num_threads(threads)  # those of a continued run are not the next one's

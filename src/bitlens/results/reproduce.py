@@ -49,6 +49,8 @@ def reproduce(
     threads: int | None = None,
     device: str | None = None,
     cache: Path | None = None,
+    bf16: bool = False,
+    evaluate_every: int = 1,
 ) -> list[Row]:
     """Measure the rows of a table that a file does not hold yet.
 
@@ -62,6 +64,7 @@ def reproduce(
         train: what is not trained yet; otherwise it is left out, and kept where the file holds it.
         threads, device: of training; None: those of a run that is continued, or all cores and "auto".
         cache: folder for decoded images; the user's cache folder when None.
+        bf16, evaluate_every: of training, see `bitlens.train.run`.
 
     Returns:
         All rows of the file, one for each figure: {"row", "metric", "measured", "command", "seconds", "machine", "date"},
@@ -73,9 +76,9 @@ def reproduce(
             something else, or the file does.
         bitlens.train.TrainError: a run cannot be trained or read.
     """
-    how = How(threads, device, cache)
+    how = How(threads, device, cache, bf16, evaluate_every)
     if table in _MODULES and how != How():
-        raise ReproduceError(f"{table}: threads, device and cache must be left out, because its rows are not trained")
+        raise ReproduceError(f"{table}: {', '.join(How._fields)} must be left out, because its rows are not trained")
     measures = _measures(table, out, runs, how)
     names = list(dict.fromkeys(name for name, _ in measures))
     if row is not None and row not in names:

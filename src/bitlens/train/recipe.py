@@ -34,6 +34,7 @@ class Recipe:
         epochs, batch: default length of the run, and samples a step.
         rate: the learning rate at the start; a half cosine takes it to 0.
         drops: shares of the run, 0 to 1, after which the rate falls to a tenth, in the cosine's place.
+        warmup: the share of the run, 0 to 1, over which the rate rises evenly from 0 to where the above has it.
         optimizer: "adam" (eps 1e-5), or "sgd" (Nesterov).
         momentum: of "sgd".
         weight_decay: of matrices and filters only, not of batch norm, biases and learned scales.
@@ -51,6 +52,7 @@ class Recipe:
     batch: int = 128
     rate: float = 1e-3
     drops: tuple[float, ...] = ()
+    warmup: float = 0.0
     optimizer: Literal["adam", "sgd"] = "adam"
     momentum: float = 0.9
     weight_decay: float = 0.0
@@ -76,9 +78,10 @@ class Recipe:
 
     def rate_at(self, done: float) -> float:
         """Return the learning rate when this share of the run, 0 to 1, is done."""
+        warm = min(1.0, done / self.warmup) if self.warmup else 1.0
         if not self.drops:
-            return self.rate * 0.5 * (1 + math.cos(math.pi * done))
-        return self.rate * 0.1 ** sum(done >= share for share in self.drops)
+            return self.rate * warm * 0.5 * (1 + math.cos(math.pi * done))
+        return self.rate * warm * 0.1 ** sum(done >= share for share in self.drops)
 
     def optimizer_of(self, net: nn.Module, recorded: bool = False) -> torch.optim.Optimizer:
         """Return a fresh optimizer of a net's parameters.
