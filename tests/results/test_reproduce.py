@@ -84,7 +84,9 @@ def test_mistakes_are_told(tmp_path: Path, calls: list[Any]) -> None:
 def test_only_trained_rows_have_threads_a_device_and_a_cache(
     tmp_path: Path, calls: list[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sentence = r"^faces: threads, device, cache, bf16, evaluate_every must be left out, because its rows are not trained$"
+    sentence = (
+        r"^faces: threads, device, cache, bf16, evaluate_every must be left out, because its rows are not trained$"
+    )
     for given in ({"threads": 1}, {"device": "cpu"}, {"cache": tmp_path}):
         with pytest.raises(ReproduceError, match=sentence):
             reproduce("faces", tmp_path / "x.json", **given)
