@@ -148,7 +148,9 @@ def test_mistakes_are_told_in_one_line() -> None:
     assert told(image, filters, fill=4) == "codes: every code must be below 4, not 4"
     assert told((0, 2, 2, 3), filters) == "codes: must hold values, not be of shape (0, 2, 2, 3)"
     assert told(image, (4, 3, 1, 3)) == "product: kernel must fit into the padded image, not 3x1"
-    assert told(image, filters, stride=(1, 0)) == "stride: must be two numbers of at least 1, not (1, 0)"
+    assert told(image, filters, stride=(1, 0)) == "stride: must be two numbers of 1 to 268435456, not (1, 0)"
+    assert told(image, filters, pads=(0, 0, 0)) == "pads: must be four numbers of 0 to 268435456, not (0, 0, 0)"
+    assert told(image, filters, pads=(0, -1, 0, 0)) == "pads: must be four numbers of 0 to 268435456, not (0, -1, 0, 0)"
     assert told(image, filters, isa="mips") == "isa: must be portable, avx2, avx512 or neon, not mips"
     with pytest.raises(SessionError, match=r"^codes: dtype must be uint8, not int64$"):
         convolve(np.zeros(image, np.int64), 2, np.zeros(filters, np.uint8), 1)  # type: ignore[arg-type]
@@ -192,9 +194,9 @@ def test_mistakes_about_input_gradients_are_told_in_one_line() -> None:
     assert told((4, 3)) == "input gradient: the map of gradients must be 4x3, not 4x4"
     assert told((9, 9), stride=(2, 3)) == "input gradient: the map of gradients must be 5x3, not 4x4"
     assert told((4, 4), padding=(0, 0)) == "input gradient: the map of gradients must be 2x2, not 4x4"
-    assert told((0, 0)) == "size: must be two numbers of at least 1, not (0, 0)"
-    assert told((-1, 4)) == "size: must be two numbers of at least 1, not (-1, 4)"
-    assert told((4,)) == "size: must be two numbers of at least 1, not (4,)"  # type: ignore[arg-type]
+    assert told((0, 0)) == "size: must be two numbers of 1 to 268435456, not (0, 0)"
+    assert told((-1, 4)) == "size: must be two numbers of 1 to 268435456, not (-1, 4)"
+    assert told((4,)) == "size: must be two numbers of 1 to 268435456, not (4,)"  # type: ignore[arg-type]
     assert told((4, 4), weights=(2, 7, 3, 5)) == "input gradient: kernel must fit into the padded image, not 7x3"
     assert told(weights=(3, 3, 3, 5)) == (
         "input gradient: gradients (N, H, W, O) and weights (O, kernel h, kernel w, C) must have one O, not (1, 4, 4, 2) "
@@ -211,18 +213,34 @@ def test_mistakes_about_input_gradients_are_told_in_one_line() -> None:
         LayerProducts(0, 2, 4, **around).backward_input(gradients, weights, (1, 1))
 
 
-@pytest.mark.parametrize("pair", [(0, 1), (1, -2), (1,), (1, 1, 1)])
+@pytest.mark.parametrize("pair", [(0, 1), (1, -2), (1,), (1, 1, 1), (1, (1 << 28) + 1)])
 def test_a_stride_that_cannot_be_is_refused(pair: tuple[int, int]) -> None:
     with pytest.raises(SessionError) as caught:
         LayerProducts(1, 2, 4, stride=pair)
-    assert str(caught.value) == f"stride: must be two numbers of at least 1, not {pair}"
+    assert str(caught.value) == f"stride: must be two numbers of 1 to 268435456, not {pair}"
 
 
-@pytest.mark.parametrize("pair", [(-1, 0), (0, -1), (0,), (0, 0, 0)])
+def test_the_largest_stride_meets_each_window_once() -> None:
+    products = LayerProducts(1, 2, 4, stride=(1 << 28, 1 << 28))
+    codes, weights, gradients = (
+        np.full((1, 3, 3, 1), 2, np.uint8),
+        np.ones((1, 2, 2, 1), np.uint8),
+        np.full((1, 1, 1, 1), 15, np.uint8),
+    )
+    assert products.forward(codes, weights).tolist() == [[[[8]]]]
+    assert products.backward_input(gradients, weights, (3, 3))[0, :, :, 0].tolist() == [
+        [15, 15, 0],
+        [15, 15, 0],
+        [0, 0, 0],
+    ]
+    assert products.backward_weight(codes, gradients, (2, 2)).ravel().tolist() == [30] * 4
+
+
+@pytest.mark.parametrize("pair", [(-1, 0), (0, -1), (0,), (0, 0, 0), ((1 << 28) + 1, 0)])
 def test_a_padding_that_cannot_be_is_refused(pair: tuple[int, int]) -> None:
     with pytest.raises(SessionError) as caught:
         LayerProducts(1, 2, 4, padding=pair)
-    assert str(caught.value) == f"padding: must be two numbers of at least 0, not {pair}"
+    assert str(caught.value) == f"padding: must be two numbers of 0 to 268435456, not {pair}"
 
 
 def test_mistakes_about_weights_gradients_are_told_in_one_line() -> None:

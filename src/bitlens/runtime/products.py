@@ -33,6 +33,7 @@ __all__ = ["LayerProducts", "convolve"]
 Codes = npt.NDArray[np.uint8]
 Integers = npt.NDArray[np.int32]
 _MOST_BITS = 8
+_MOST_SIDE = 1 << 28  # the engine adds two paddings, a side and strides as 32-bit integers
 
 
 def convolve(
@@ -69,7 +70,8 @@ def convolve(
         raise SessionError(
             f"convolve: codes (N, H, W, C) and weights {order} must have one C, not {codes.shape} and {weights.shape}"
         )
-    _check_pair("stride", stride, 1)
+    _check_numbers("stride", stride, 1)
+    _check_numbers("pads", pads, 0, 4)
     for name, array, bits in (("codes", codes, code_bits), ("weights", weights, weight_bits)):
         _check_codes(name, array, bits)
     sides = (
@@ -87,9 +89,10 @@ def convolve(
     return sums
 
 
-def _check_pair(name: str, pair: tuple[int, ...], least: int) -> None:
-    if len(pair) != 2 or min(pair) < least:
-        raise SessionError(f"{name}: must be two numbers of at least {least}, not {pair}")
+def _check_numbers(name: str, numbers: tuple[int, ...], least: int, count: int = 2) -> None:
+    if len(numbers) != count or not least <= min(numbers) <= max(numbers) <= _MOST_SIDE:
+        many = {2: "two", 4: "four"}[count]
+        raise SessionError(f"{name}: must be {many} numbers of {least} to {_MOST_SIDE}, not {numbers}")
 
 
 def _check_codes(name: str, array: Codes, bits: int) -> None:
@@ -109,7 +112,7 @@ class LayerProducts:
 
     Args:
         weight_bits, activation_bits, gradient_bits: 1 to 8.
-        stride, padding: (h, w) of the layer, strides at least 1, padding at least 0.
+        stride, padding: (h, w) of the layer, strides 1 to 2^28, padding 0 to 2^28.
         threads, isa: see `Session`.
 
     Raises:
@@ -125,8 +128,8 @@ class LayerProducts:
     isa: str | None = None
 
     def __post_init__(self) -> None:
-        _check_pair("stride", self.stride, 1)
-        _check_pair("padding", self.padding, 0)
+        _check_numbers("stride", self.stride, 1)
+        _check_numbers("padding", self.padding, 0)
 
     def forward(self, activations: Codes, weights: Codes) -> Integers:
         """Return the sums of activations times weights, int32 (N, out h, out w, O).
@@ -175,7 +178,7 @@ class LayerProducts:
 
     def _check_map(self, gradients: Codes, weights: Codes, size: tuple[int, int]) -> None:
         """Raise SessionError unless an input of this size has these gradients, and the codes are codes."""
-        _check_pair("size", size, 1)
+        _check_numbers("size", size, 1)
         if gradients.ndim != 4 or weights.ndim != 4 or gradients.shape[3] != weights.shape[0]:
             raise SessionError(
                 "input gradient: gradients (N, H, W, O) and weights (O, kernel h, kernel w, C) must have one O, not "
