@@ -57,11 +57,13 @@ def test_a_float_spec_gives_float_layers() -> None:
 
 def test_batch_norms_start_inside_the_bound() -> None:
     layers = Layers(Spec.parse("w1a2"), eps=1e-3)
-    norm, centred = layers.conv_norm(3, 4, 1).bn, layers.norm(4, intercept=0.0)
-    assert norm.weight.tolist() == norm.bias.tolist() == [0.5] * 4
+    norm, centred = layers.conv_norm(3, 4, 1).bn, layers.branch_norm(4)
+    x = norm(torch.randn(64, 4, 32, 32)).detach()
+    assert 0.003 < float((x > 1).float().mean()) < 0.01
+    assert 0.29 < float((x < 0).float().mean()) < 0.33
     assert centred.weight.tolist() == [0.5] * 4
     assert centred.bias.tolist() == [0] * 4
-    assert norm.eps == 1e-3
+    assert norm.eps == centred.eps == 1e-3
 
 
 @pytest.mark.parametrize("name", NETS)

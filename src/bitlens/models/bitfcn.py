@@ -35,7 +35,7 @@ class BitFCN(nn.Module):
         super().__init__()
         layers = Layers(spec)
         self.conv0 = layers.first(3, width, 3, stride=2, padding=1)
-        self.bn0 = layers.norm(width, intercept=0.0)
+        self.bn0 = layers.branch_norm(width)
         self.stage2 = ResidualBlock(layers, width, width)
         self.stage4 = residual_stage(layers, width, 2 * width, 2, dilations=(1, 1))
         self.stage8 = residual_stage(layers, 2 * width, 4 * width, 2, dilations=(1, 2, 4))
@@ -58,7 +58,7 @@ class _Up(nn.Module):
     def __init__(self, layers: Layers, inputs: int, outputs: int) -> None:
         super().__init__()
         self.bn1, self.conv = layers.norm(inputs), layers.up(inputs, outputs)
-        self.bn2 = layers.norm(outputs, intercept=0.0)
+        self.bn2 = layers.branch_norm(outputs)
         self.add = layers.add()
         self.block = ResidualBlock(layers, outputs, outputs)
 

@@ -34,8 +34,9 @@ _DROPOUT = ((3, 0.15), (4, 0.2))  # up to so many bits of the weights
 def usual_dropout(spec: Spec) -> float:
     """Return the share of codes to drop: 0.5 as in the paper for float, less for weights of few bits.
 
-    A net of 2 bits underfits with more: on Penn Treebank the last epoch of LSTM 2/3 with one half ends at 174 in training,
-    with dropout, and 165 in validation; LSTM 2/2 with 0.15 at 106 and 148 (logs in docs/results/recurrent).
+    A net of 2 bits underfits with more: on Penn Treebank the last epoch of an LSTM 2/2 with one half ends at 174 in
+    training, with dropout, and 166.8 in validation (docs/results/ptb/lstm_w2a2), with 0.15 at 106 and 148
+    (docs/results/recurrent).
     """
     return next((share for bits, share in _DROPOUT if spec.middle.weight <= bits), 0.5)
 

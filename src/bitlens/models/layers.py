@@ -28,6 +28,7 @@ from bitlens.quant.spec import FLOAT
 __all__ = ["Layers"]
 
 _JOIN_BITS = 8
+_SLOPE, _INTERCEPT = 1 / 3, 1 / 6
 _TWICE = {"stride": 2, "padding": 1, "output_padding": 1}
 
 
@@ -81,15 +82,17 @@ class Layers:
         """The classifier of every pixel of a map twice as high and wide."""
         return QuantConvTranspose2d(inputs, classes, 3, **_TWICE, **self._last())
 
-    def norm(self, channels: int, intercept: float = 0.5) -> BatchNorm2d:
-        """A batch norm that starts with slope 1/2: what enters a bound of [0, 1] then begins in its middle.
+    def norm(self, channels: int) -> BatchNorm2d:
+        """A batch norm in front of an activation: at the start 0.6 % of its outputs lie above [0, 1] and 31 % below."""
+        return self._starting_at(channels, _SLOPE, _INTERCEPT)
 
-        Args:
-            channels: of its input.
-            intercept: at the start.
-        """
+    def branch_norm(self, channels: int) -> BatchNorm2d:
+        """A batch norm in front of a join: it starts with slope 1/2 and intercept 0, so that a chain of sums keeps its mean."""
+        return self._starting_at(channels, 0.5, 0.0)
+
+    def _starting_at(self, channels: int, slope: float, intercept: float) -> BatchNorm2d:
         norm = BatchNorm2d(channels, eps=self.eps)
-        nn.init.constant_(norm.weight, 0.5)
+        nn.init.constant_(norm.weight, slope)
         nn.init.constant_(norm.bias, intercept)
         return norm
 

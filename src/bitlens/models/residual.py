@@ -33,11 +33,11 @@ class ResidualBlock(nn.Module):
         self.conv1 = layers.conv(inputs, outputs, 3, stride=stride, padding=dilation, dilation=dilation)
         self.bn2 = layers.norm(outputs)
         self.conv2 = layers.conv(outputs, outputs, 3, padding=dilation, dilation=dilation)
-        self.bn3 = layers.norm(outputs, intercept=0.0)
+        self.bn3 = layers.branch_norm(outputs)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
             conv = layers.shortcut(inputs, outputs, stride)
-            self.shortcut = nn.Sequential(conv, layers.norm(outputs, intercept=0.0))
+            self.shortcut = nn.Sequential(conv, layers.branch_norm(outputs))
         self.add = layers.add()
 
     def forward(self, x: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ class ResNet18(nn.Module):
         super().__init__()
         layers = Layers(spec)
         self.conv0 = layers.first(3, width, 7, stride=2, padding=3)
-        self.bn0, self.pool0 = layers.norm(width, intercept=0.0), layers.stream_pool(3, 2, 1)
+        self.bn0, self.pool0 = layers.branch_norm(width), layers.stream_pool(3, 2, 1)
         self.stage1 = residual_stage(layers, width, width, 1, (1, 1))
         self.stage2 = residual_stage(layers, width, 2 * width, 2, (1, 1))
         self.stage3 = residual_stage(layers, 2 * width, 4 * width, 2, (1, 1))

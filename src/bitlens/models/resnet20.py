@@ -28,7 +28,7 @@ class ResNet20(nn.Module):
     def __init__(self, spec: Spec, classes: int = 10, width: int = 16) -> None:
         super().__init__()
         layers = Layers(spec)
-        self.conv0, self.bn0 = layers.first(3, width, 3, padding=1), layers.norm(width, intercept=0.0)
+        self.conv0, self.bn0 = layers.first(3, width, 3, padding=1), layers.branch_norm(width)
         self.stage1 = residual_stage(layers, width, width, 1, (1, 1, 1))
         self.stage2 = residual_stage(layers, width, 2 * width, 2, (1, 1, 1))
         self.stage3 = residual_stage(layers, 2 * width, 4 * width, 2, (1, 1, 1))
