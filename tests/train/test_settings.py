@@ -9,7 +9,7 @@ import torch
 from bitlens.results.trainings import TRAININGS
 from bitlens.train import TrainError, run
 from bitlens.train.float_free import Options
-from bitlens.train.settings import KEYS, REQUIRED, place_of, settings_of
+from bitlens.train.settings import KEYS, METHOD, REQUIRED, place_of, settings_of
 
 RECORD = {"torch", "numpy", "python", "machine", "cores", "accelerator"}
 
@@ -27,7 +27,17 @@ def test_what_is_left_out_is_what_its_absence_means() -> None:
     assert {*KEYS} - {*config} == {"decay", "float_free", "init", "bf16"}
     for key, meant in KEYS.items():
         assert key in config or meant.absent in (None, False)
-        assert meant.absent is REQUIRED or config.get(key, meant.absent) == meant.absent
+        assert key == "method" or meant.absent is REQUIRED or config.get(key, meant.absent) == meant.absent
+
+
+def test_a_run_of_an_older_method_is_not_continued(tmp_path: Path) -> None:
+    run("digits", out=tmp_path, epochs=1, threads=1)
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    del config["method"]
+    path.write_text(json.dumps(config))
+    with pytest.raises(TrainError, match=r": method must be 1 to continue this run, not 2$"):
+        run("digits", out=tmp_path, epochs=1, threads=1, resume=True)
 
 
 def test_a_run_writes_its_settings(tmp_path: Path) -> None:
@@ -35,6 +45,7 @@ def test_a_run_writes_its_settings(tmp_path: Path) -> None:
     config = json.loads((tmp_path / "config.json").read_text())
     assert {key: value for key, value in config.items() if key not in {*RECORD, "device", "threads", "processes"}} == {
         "recipe": "digits",
+        "method": METHOD,
         "bits": "w1a2g32,first=w8a8g32,last=w8a8g32,weight=dorefa,activation=clip",
         "epochs": 1,
         "seed": 7,

@@ -38,9 +38,11 @@ class QuantLayer(nn.Module):
 
     Attributes:
         number: of a net's middle layers, the place of its bits in a spec's `layers`; None elsewhere.
+        input_middle: of the range of its inputs, where training is to take its steps relative to it; see `train.centred`.
     """
 
     number: int | None = None
+    input_middle: float = 0.0
 
     weight: Tensor
     bias: Tensor | None

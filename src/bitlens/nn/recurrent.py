@@ -21,6 +21,7 @@ from bitlens.quant.state import FixedPoint, UnitActivation
 __all__ = ["QuantRecurrent", "State", "parts", "sigmoid_slope"]
 
 State = tuple[Tensor, ...]
+_MIDDLE = 0.5  # of [0, 1], the range of x and h
 
 
 class QuantRecurrent(nn.Module):
@@ -56,6 +57,7 @@ class QuantRecurrent(nn.Module):
         inputs = self.input_size + self.hidden_size
         outputs = self.hidden_size * len(bias)
         layer = QuantLinear(inputs, outputs, input_quantizer=self.state_quantizer, weight_quantizer=weight_quantizer)
+        layer.input_middle = _MIDDLE
         assert layer.bias is not None
         reach = math.sqrt(3 / inputs)
         nn.init.uniform_(layer.weight, -reach, reach)

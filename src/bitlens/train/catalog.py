@@ -35,10 +35,6 @@ __all__ = ["RECIPES", "find_recipe"]
 
 _IMAGENET = FileClassification(partial(imagefolder, classes=1000), size=224)
 
-# Codes of x and h lie in [0, 1]: their mean of about one half makes all weights of a unit act as one large bias, which
-# Adam's first steps at full rate throw far off. 300 steps of 9,300.
-_WARMUP = 0.032
-
 _FACES_LICENCE = "research and non-commercial use only: the training pictures are licensed so (LICENSE-WEIGHTS.md)"
 
 _ALL = (
@@ -198,8 +194,8 @@ _ALL = (
         bits="w2a2,weight=mean",
         epochs=12,
         batch=60,
-        rate=4e-3,
-        warmup=_WARMUP,
+        rate=8e-3,
+        warmup=0.01,
         clip_norm=0.5,
         check=check_language,
     ),
@@ -211,8 +207,8 @@ _ALL = (
         bits="w2a2,weight=mean",
         epochs=12,
         batch=60,
-        rate=4e-3,
-        warmup=_WARMUP,
+        rate=8e-3,
+        warmup=0.01,
         clip_norm=0.5,
         check=check_language,
     ),

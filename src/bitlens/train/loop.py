@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from bitlens.core.files import write_atomically
 from bitlens.quant import Spec
+from bitlens.train.centred import CentredSteps
 from bitlens.train.checkpoint import (
     foreign_checkpoint,
     generators,
@@ -114,6 +115,7 @@ class Trainer:
         self.model = self.group.spread(self.net)
         self.free = FloatFree(self.net, self.float_free) if self.float_free else None
         self.optimizer = None if self.free else self.recipe.optimizer_of(self.net, self.record)
+        self.centred = CentredSteps(self.net)
         self._forget()
 
     def _forget(self) -> None:
@@ -264,9 +266,11 @@ class Trainer:
         if self.guarded:
             where = f"epoch {self.epoch + 1}, step {self.step + 1}"
             check_finite(self.net, loss, lambda: self.net(inputs), where)
+        self.centred.begin()
         if self.recipe.clip_norm:
             nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip_norm)
         self.optimizer.step()
+        self.centred.finish()
         return loss, figures
 
     def _totals(self) -> dict[str, float]:

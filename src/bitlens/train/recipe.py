@@ -32,9 +32,10 @@ class Recipe:
         net: from a spec to a fresh net.
         bits: default spec string.
         epochs, batch: default length of the run, and samples a step.
-        rate: the learning rate at the start; a half cosine takes it to 0.
+        rate: the largest learning rate; a half cosine takes it to 0.
         drops: shares of the run, 0 to 1, after which the rate falls to a tenth, in the cosine's place.
-        warmup: the share of the run, 0 to 1, over which the rate rises evenly from 0 to where the above has it.
+        warmup: the share of a stage, 0 to 1, over which the rate rises evenly from 0 to where the above has it; the first
+            step, at 0, moves no weight.
         optimizer: "adam" (eps 1e-5), or "sgd" (Nesterov).
         momentum: of "sgd".
         weight_decay: of matrices and filters only, not of batch norm, biases and learned scales.

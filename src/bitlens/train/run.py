@@ -93,7 +93,7 @@ def run(
             (bits:epochs); see `plan_stages`.
         delay: so many epochs in float first; the same as decay "w32a32:DELAY".
         batch: samples a step; the recipe's when None.
-        rate: learning rate at the start of every stage; the recipe's when None.
+        rate: largest learning rate of every stage; the recipe's when None.
         workers: processes that make the batches of coming steps, for recipes whose batches are made (the face nets);
             the run is the same for any number. See `bitlens.train.workers`.
         record: on CUDA, record a step once and replay it, which is faster for small nets; see `train.replay`.

@@ -27,10 +27,11 @@ from bitlens.train.group import process_count
 from bitlens.train.recipe import Recipe, TrainError
 from bitlens.train.schedule import Stage, plan_stages
 
-__all__ = ["KEYS", "REQUIRED", "Key", "Settings", "place_of", "settings_of"]
+__all__ = ["KEYS", "METHOD", "REQUIRED", "Key", "Settings", "place_of", "settings_of"]
 
 _MOST_SEED = 2**32 - 1  # of numpy
 REQUIRED = "required"
+METHOD = 2  # 1: until 2026-11-27, batch norms started at slope and intercept 1/2, steps of recurrent layers not centred
 
 
 class Key(NamedTuple):
@@ -47,6 +48,7 @@ class Key(NamedTuple):
 
 KEYS = {
     "recipe": Key(REQUIRED, of_row=True),
+    "method": Key(1, of_row=False),  # the tables' page tells which rows are older
     "bits": Key(REQUIRED, of_row=True),
     "epochs": Key(REQUIRED, of_row=False),  # the table tells how many there were
     "seed": Key(REQUIRED, of_row=True),
@@ -90,6 +92,7 @@ class Settings:
         """Return the values by key; a key whose value is None or False is left out."""
         values = {
             "recipe": self.recipe.name,
+            "method": METHOD,
             "bits": str(self.stages[-1].spec),
             "epochs": self.epochs,
             "seed": self.seed,
