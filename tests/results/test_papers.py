@@ -141,6 +141,7 @@ def test_a_run_is_trained_as_the_flags_say(table: None, tmp_path: Path) -> None:
     assert main(["reproduce", "balanced", "-o", str(out), "--runs", str(runs), *flags]) == 0
     run = runs / "balanced" / "float_seed0"
     assert json.loads((run / "config.json").read_text())["bf16"] is True
+    assert json.loads(out.read_text())[0]["trained_on"].endswith(", 1 thread, bfloat16")
     *others, last = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert "test_accuracy" in last
     assert others

@@ -9,6 +9,7 @@ import pytest
 from bitlens.results.orderings import Statement
 from bitlens.results.papers import figure_of
 from bitlens.results.table_pages import _TOLD, TITLES, _sentence, page_of, read_tables, renew_pages, summary_of
+from bitlens.results.table_run import read_run
 from bitlens.results.trainings import TRAININGS
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +79,14 @@ def test_margins_are_told_in_points() -> None:
         "a better than b by 2 points",
         "a better than b",
     ]
+
+
+@pytest.mark.parametrize("table", TITLES)
+def test_logs_are_of_their_rows(table: str) -> None:
+    measured = {(line["row"], line["seed"]) for line in TABLES[table]}
+    for training in TRAININGS[table]:
+        if (training.row, training.seed) in measured:
+            read_run(training, ROOT / "docs/results" / table / training.folder)
 
 
 def test_the_unbalanced_lstm_hardly_trained_as_the_page_says() -> None:

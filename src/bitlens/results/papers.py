@@ -109,7 +109,7 @@ def _measure(training: Training, runs: Path, logs: Path, how: How, data: Path | 
         "seed": training.seed,
         "epochs": result["epochs"],
         "training_seconds": result["seconds"],
-        "trained_on": config.get("accelerator") or f"{config['machine']}, {_threads(config['threads'])}",
+        "trained_on": _place_of(config),
         "log": f"{logs.name}/{training.folder}/metrics.jsonl",
     }
     told = {figure_of(training): {"published": training.published, "source": training.source}}
@@ -117,8 +117,10 @@ def _measure(training: Training, runs: Path, logs: Path, how: How, data: Path | 
     return [{"metric": name, "measured": value, **told.get(name, nothing), **line} for name, value in figures.items()]
 
 
-def _threads(count: int) -> str:
-    return "1 thread" if count == 1 else f"{count} threads"
+def _place_of(config: dict[str, Any]) -> str:
+    threads = "1 thread" if config["threads"] == 1 else f"{config['threads']} threads"
+    own: str = config.get("accelerator") or f"{config['machine']}, {threads}"
+    return f"{own}, bfloat16" if config.get("bf16") else own
 
 
 def _train(training: Training, run: Path, data: Path | None, how: How) -> None:

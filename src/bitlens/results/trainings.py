@@ -142,24 +142,29 @@ def _language(cell: str, bits: str, published: float | None, source: str, weight
     )
 
 
+def _earlier(run: Training) -> Training:
+    """At the rate of steps that are not centred; the page tells that it was trained by them."""
+    return replace(run, rate=4e-3)
+
+
 def _slow(run: Training) -> Training:
     """As in the paper's code: 20 streams, three times the steps."""
     return replace(run, batch=20, rate=2e-3)
 
 
 _RECURRENT = (
-    _language("LSTM", "2/2", 152, _TALK, "mean"),
-    _slow(_language("LSTM", "2/3", 142, _TALK, "mean")),
+    _earlier(_language("LSTM", "2/2", 152, _TALK, "mean")),
+    _earlier(_language("LSTM", "2/3", 142, _TALK, "mean")),
     _slow(_language("LSTM", "32/32", 107, _XU)),
     _slow(_language("LSTM", "2/2", 164, _TALK, "uniform")),
-    _language("LSTM", "2/3", 155, _TALK, "uniform"),
-    _language("LSTM", "4/4", 114, _XU, "mean"),
-    _language("GRU", "2/2", 142, _XU, "mean"),
+    _slow(_language("LSTM", "2/3", 155, _TALK, "uniform")),
+    _earlier(_language("LSTM", "4/4", 114, _XU, "mean")),
+    _earlier(_language("GRU", "2/2", 142, _XU, "mean")),
     _language("GRU", "32/32", 100, _XU),
     _language("GRU", "4/4", 116, _XU, "mean"),
     _language("LSTM", "4/4", None, "", "uniform"),
     *(
-        replace(_language("LSTM", bits, published, _TALK, weight), seed=1)
+        replace((_earlier if weight == "mean" else _slow)(_language("LSTM", bits, published, _TALK, weight)), seed=1)
         for weight, figures in (("mean", (152, 142)), ("uniform", (164, 155)))
         for bits, published in zip(("2/2", "2/3"), figures, strict=True)
     ),
