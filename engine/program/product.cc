@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "base/aligned.h"
@@ -272,9 +273,16 @@ void multiply(const bitlens_product& product, uint32_t features, int threads, in
   for (const int32_t bits : {p.code_bits, p.weight_bits}) {
     if (bits < 1 || bits > 8) fail(ErrorCode::kArgument, "product: bits must be 1 to 8, not %d", bits);
   }
-  if (int64_t{p.height} + p.pad_top + p.pad_bottom < p.kernel_h ||
-      int64_t{p.width} + p.pad_left + p.pad_right < p.kernel_w) {
+  const int64_t high = int64_t{p.height} + p.pad_top + p.pad_bottom;
+  const int64_t wide = int64_t{p.width} + p.pad_left + p.pad_right;
+  if (high < p.kernel_h || wide < p.kernel_w) {
     fail(ErrorCode::kArgument, "product: kernel must fit into the padded image, not %dx%d", p.kernel_h, p.kernel_w);
+  }
+  for (const auto& [side, stride] : {std::pair{high, p.stride_h}, {wide, p.stride_w}}) {
+    if (side + 2 * int64_t{stride} > INT32_MAX) {  // places within a padded image are 32-bit
+      fail(ErrorCode::kArgument, "product: padded sides plus twice the stride must be below 2^31, not %lld + 2 * %d",
+           static_cast<long long>(side), stride);
+    }
   }
   const int64_t terms = int64_t{p.kernel_h} * p.kernel_w * p.channels;
   if (terms >= kLargestSum / (((1 << p.code_bits) - 1) * ((1 << p.weight_bits) - 1))) {

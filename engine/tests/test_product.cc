@@ -78,5 +78,16 @@ int main() {
   wrong.backward = 2;
   CHECK(bitlens_multiply(&wrong, nullptr, nullptr, &status) == BITLENS_ARGUMENT, "a direction of 2 is refused");
   CHECK(std::strcmp(status.message, "product: backward must be 0 or 1, not 2") == 0, "%s", status.message);
+  const uint8_t code = 0;
+  bitlens_product far{};
+  far.codes = far.weights = &code;
+  far.images = far.height = far.width = far.channels = far.outputs = far.code_bits = far.weight_bits = 1;
+  far.kernel_h = far.kernel_w = far.stride_h = 1;
+  far.stride_w = far.pad_left = 1 << 30;
+  CHECK(bitlens_multiply(&far, nullptr, nullptr, &status) == BITLENS_ARGUMENT, "places beyond 32 bits are refused");
+  CHECK(std::strcmp(status.message,
+                    "product: padded sides plus twice the stride must be below 2^31, not 1073741825 + 2 * "
+                    "1073741824") == 0,
+        "%s", status.message);
   return failures == 0 ? 0 : 1;
 }

@@ -116,7 +116,7 @@ class LayerProducts:
         threads, isa: see `Session`.
 
     Raises:
-        SessionError: a stride or a padding is none.
+        SessionError: a stride or a padding is out of range.
     """
 
     weight_bits: int
@@ -160,13 +160,13 @@ class LayerProducts:
         """
         self._check_map(gradients, weights, size)
         rows, columns = (
-            [_part(first, *lengths) for first in range(min(lengths[0], lengths[3]))]
+            [_part(first, *lengths) for first in _reached(*lengths[:4])]
             for lengths in zip(self.stride, self.padding, weights.shape[1:3], size, gradients.shape[1:3], strict=True)
         )
         found: Integers = np.zeros((len(gradients), *size, weights.shape[3]), np.int32)
         for high, wide in product(rows, columns):
             met, part = gradients[:, high.gradients, wide.gradients], weights[:, high.taps, wide.taps]
-            if not met.size or not part.size:
+            if not met.size:
                 continue
             codes = (met, self.gradient_bits, part, self.weight_bits)
             pads = (high.before, wide.before, high.after, wide.after)
@@ -255,6 +255,11 @@ class LayerProducts:
             function(*codes, kernel, self.stride, self.padding, *arrays, self.threads or 0, self.isa)
         except _native.EngineError as error:
             raise SessionError(str(error)) from None
+
+
+def _reached(stride: int, pad: int, kernel: int, size: int) -> list[int]:
+    """Return the first inputs of those sets, inputs a stride apart, that a tap of the kernel meets."""
+    return [first for first in ((tap - pad) % stride for tap in range(min(kernel, stride))) if first < size]
 
 
 class _Part(NamedTuple):
