@@ -43,7 +43,9 @@ def start_norms(net: nn.Module, slope: float, intercept: float) -> None:
 def losses(recipe: Recipe, task: Task, net: nn.Module, steps: int, centred: bool, bf16: bool) -> list[float]:
     """Train so many steps, and return the loss of each."""
     optimizer, found = recipe.optimizer_of(net), []
-    around = CentredSteps(net if centred else nn.Identity())
+    around = CentredSteps(net)
+    if not centred:
+        around.layers.clear()
     net.train()
     for step in range(steps):
         epoch, place = divmod(step, task.steps)
@@ -53,11 +55,7 @@ def losses(recipe: Recipe, task: Task, net: nn.Module, steps: int, centred: bool
         with products(bf16):
             loss, _ = task.loss(net, *task.batch(epoch, place))
             loss.backward()  # type: ignore[no-untyped-call]
-        around.begin()
-        if recipe.clip_norm:
-            nn.utils.clip_grad_norm_(net.parameters(), recipe.clip_norm)
-        optimizer.step()
-        around.finish()
+        around.step(optimizer, recipe.clip_norm)
         found.append(float(loss.detach()))
     return found
 

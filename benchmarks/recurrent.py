@@ -24,12 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitlens.models import LanguageModel
 from bitlens.nn import QuantGRU, QuantLSTM
 from bitlens.quant import Spec, UnitActivation
+from bitlens.train import find_recipe
+from bitlens.train.centred import CentredSteps
+from bitlens.train.cross_entropy import cross_entropy
 
 TOKENS, WORDS = 929_589, 10_000  # of Penn Treebank
 Call = Callable[[], Any]
@@ -71,16 +72,17 @@ def trained(layer: nn.Module, x: Tensor) -> Call:
 
 
 def trained_model(batch: int, steps: int, bits: str) -> Call:
-    """One step of Adam on a language model of 300 units."""
-    net = LanguageModel(Spec.parse(bits), vocabulary=WORDS)
-    optimizer = torch.optim.Adam(net.parameters(), fused=True)
+    """One step of `bitlens train lstm_ptb` on so many streams of so many words."""
+    recipe = find_recipe("lstm_ptb")
+    net = recipe.fresh(Spec.parse(bits)).train()
+    optimizer, centred = recipe.optimizer_of(net), CentredSteps(net)
     words = torch.randint(0, WORDS, (batch, steps + 1))
 
     def call() -> None:
         optimizer.zero_grad(set_to_none=True)
         logits, _ = net(words[:, :-1])
-        F.cross_entropy(logits.flatten(0, 1), words[:, 1:].flatten()).backward()
-        optimizer.step()
+        cross_entropy(logits.flatten(0, 1), words[:, 1:].flatten()).backward()
+        centred.step(optimizer, recipe.clip_norm)
 
     return call
 

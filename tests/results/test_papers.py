@@ -41,7 +41,7 @@ def test_rows_are_trained_compiled_and_run_on_the_engine(table: None, tmp_path: 
         ("accuracy, integers on the engine", 1),
     ]
     assert {"row", "metric", "measured", "published", "source", "seed", "command", "epochs", "seconds"} < {*rows[0]}
-    assert {"machine", "date", "log", "training_seconds", "trained_on"} < {*rows[0]}
+    assert {"machine", "date", "log", "method", "training_seconds", "trained_on"} < {*rows[0]}
     assert [r["published"] for r in rows] == [None, 0.9, None, 0.9]
     assert rows[1]["source"] == "a paper"
     assert rows[0]["measured"] != rows[2]["measured"]  # another seed is another net

@@ -29,11 +29,7 @@ def steps(layer: nn.Module, optimizer: torch.optim.Optimizer, centred: CentredSt
         x, y = torch.rand(16, 6), torch.randn(16, 4)
         optimizer.zero_grad()
         (layer(x) - y).square().mean().backward()
-        if centred is not None:
-            centred.begin()
-        optimizer.step()
-        if centred is not None:
-            centred.finish()
+        optimizer.step() if centred is None else centred.step(optimizer)
 
 
 class Relative(nn.Module):
@@ -82,8 +78,7 @@ def test_what_does_not_learn_is_left_alone() -> None:
             layer.zero_grad()  # not reached by a backward pass
         before = [None if p.grad is None else p.grad.clone() for p in layer.parameters()]
         centred = CentredSteps(layer)
-        centred.begin()
-        centred.finish()
+        centred.step(torch.optim.SGD(layer.parameters(), 0.0))
         assert centred.sums == {}
         for gradient, kept in zip([p.grad for p in layer.parameters()], before, strict=True):
             assert (gradient is None) == (kept is None)
@@ -93,17 +88,16 @@ def test_what_does_not_learn_is_left_alone() -> None:
 def by_hand(recipe: Recipe, task: Task, centred: bool) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
     net = recipe.fresh(Spec.parse(recipe.bits)).train()
-    optimizer, around = recipe.optimizer_of(net), CentredSteps(net if centred else nn.Identity())
+    optimizer, around = recipe.optimizer_of(net), CentredSteps(net)
+    if not centred:
+        around.layers.clear()
     task.restore({"state": None})
     for step in range(3):
         optimizer.param_groups[0]["lr"] = recipe.rate_at(step / task.steps)
         optimizer.zero_grad()
         loss, _ = task.loss(net, *task.batch(0, step))
         loss.backward()  # type: ignore[no-untyped-call]
-        around.begin()
-        nn.utils.clip_grad_norm_(net.parameters(), recipe.clip_norm)
-        optimizer.step()
-        around.finish()
+        around.step(optimizer, recipe.clip_norm)
     return net.state_dict()
 
 

@@ -96,6 +96,8 @@ def _measure(training: Training, runs: Path, logs: Path, how: How, data: Path | 
     place = _place(data, training.recipe)
     if not (run / "result.json").is_file():
         _train(training, run, place, how)
+    from bitlens.train.settings import KEYS
+
     config, result = read_run(training, run)
     metric = next(key for key in FIGURES if key in result)
     kind = FIGURES[metric]
@@ -108,6 +110,7 @@ def _measure(training: Training, runs: Path, logs: Path, how: How, data: Path | 
     line = {
         "seed": training.seed,
         "epochs": result["epochs"],
+        "method": config.get("method", KEYS["method"].absent),
         "training_seconds": result["seconds"],
         "trained_on": _place_of(config),
         "log": f"{logs.name}/{training.folder}/metrics.jsonl",

@@ -68,7 +68,7 @@ def reproduce(
 
     Returns:
         All rows of the file, one for each figure: {"row", "metric", "measured", "command", "seconds", "machine", "date"},
-        in the table's order; of a paper's table also {"published", "source", "seed", "epochs", "training_seconds",
+        in the table's order; of a paper's table also {"published", "source", "seed", "epochs", "method", "training_seconds",
         "trained_on", "log"}.
 
     Raises:

@@ -83,9 +83,10 @@ def page_of(tables: Rows) -> str:
         "the spread over seeds; where neither of its rows has a second seed, the largest spread of the table's other rows stands "
         "for it (*of other rows*), and where no row has one, nothing does. Statements *within* some points, and those about a "
         "number, compare means alone: the spread does not count. What is found *of one seed* may fall otherwise with another. "
-        "Runs are short: a published level is one of far more epochs. Nets of images were trained while batch norms started "
-        "with slope and intercept 1/2; with 1/3 and 1/6, today's, they learn faster. Mean loss of steps 151 to 300 of net C, "
-        "before and now: 1.531 and 1.448 at w4a4, 1.627 and 1.545 at w1a2, 1.448 and 1.397 in float "
+        "Runs are short: a published level is one of far more epochs. Rows of method 2 are trained as `bitlens train` does now; "
+        "those of method 1 while batch norms started with slope and intercept 1/2 (now 1/3 and 1/6) and steps of recurrent "
+        "layers were not centred (see [recurrent nets](recurrent.md)), and learned slower. Mean loss of steps 151 to 300 of "
+        "net C by the two starts: 1.531 and 1.448 at w4a4, 1.627 and 1.545 at w1a2, 1.448 and 1.397 in float "
         "(`benchmarks/first_steps.py`).\n"
     ]
     parts += [_section(name, found) for name, found in tables.items() if found]
@@ -158,7 +159,8 @@ def _section(name: str, found: Sequence[dict[str, Any]]) -> str:
     title, told = TITLES[name]
     machines = ", ".join(dict.fromkeys(str(row["trained_on"]) for row in found))
     dates = sorted({str(row["date"]) for row in found})
-    measured = f"Trained on {machines}; integers on {found[0]['machine']}; {' to '.join(dict.fromkeys((dates[0], dates[-1])))}."
+    engines = ", ".join(dict.fromkeys(str(row["machine"]) for row in found))
+    measured = f"Trained on {machines}; integers on {engines}; {' to '.join(dict.fromkeys((dates[0], dates[-1])))}."
     picture = f"![{title}](figures/table_{name}.svg)\n"
     return (
         f"## {title}\n\n    bitlens reproduce {name} --data DIR -o docs/results/{name}.json\n\n{told} {measured}\n\n"
@@ -169,15 +171,15 @@ def _section(name: str, found: Sequence[dict[str, Any]]) -> str:
 def _rows(name: str, found: Sequence[dict[str, Any]]) -> str:
     kind = _figure(name).partition(",")[0]
     entropies = any(row["metric"] == ENTROPY for row in found)
-    head = ["row", "as trained", "integers on the engine", "published", "epochs", "seeds"]
+    head = ["row", "as trained", "integers on the engine", "published", "epochs", "method", "seeds"]
     body = []
     for row in dict.fromkeys(line["row"] for line in found):
         own = [line for line in found if line["row"] == row]
         cells = [_mean(own, f"{kind}, {form}") for form in (TORCH, ENGINE)]
         published = next((line["published"] for line in own if line.get("published") is not None), None)
-        epochs = " and ".join(dict.fromkeys(str(line["epochs"]) for line in own))
+        epochs, methods = (" and ".join(dict.fromkeys(str(line[key]) for line in own)) for key in ("epochs", "method"))
         seeds = str(len({line["seed"] for line in own}))
-        line = [row, *cells, DASH if published is None else _shown(published, kind), epochs, seeds]
+        line = [row, *cells, DASH if published is None else _shown(published, kind), epochs, methods, seeds]
         if name == "fcn":
             weights, activations = (int(bits) for bits in row.partition(",")[0].split("/"))
             line.insert(1, str(weights * activations))

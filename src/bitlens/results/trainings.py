@@ -70,7 +70,7 @@ _TALK = "talk on Smart Embedded Vision, 2017 (PTB)"
 _XU = "Xu et al., ICLR 2018, arXiv 1802.00150, table 3, of Balanced Quantization (PTB)"
 _LQ = "LQ-Nets, arXiv 1807.10029 (CIFAR-10)"
 _VOC = "talk on Smart Embedded Vision, 2017, table 5 (mean IoU, VOC 2012)"
-_PTB_EPOCHS, _DOREFA_EPOCHS, _RESNET_EPOCHS, _LONG_EPOCHS = 12, 12, 16, 32
+_PTB_EPOCHS, _DOREFA_EPOCHS, _RESNET_EPOCHS, _LONG_EPOCHS = 8, 12, 16, 32
 _FCN_EPOCHS, _GOOGLENET_EPOCHS, _VGG_EPOCHS, _VGG_BINARY_EPOCHS = 24, 16, 70, 16
 
 
@@ -143,7 +143,7 @@ def _language(cell: str, bits: str, published: float | None, source: str, weight
 
 
 def _earlier(run: Training) -> Training:
-    """At the rate of steps that are not centred; the page tells that it was trained by them."""
+    """At the rate of steps that are not centred, which its rows are still of."""
     return replace(run, rate=4e-3)
 
 
@@ -157,7 +157,7 @@ _RECURRENT = (
     _language("LSTM", "2/3", 142, _TALK, "mean"),
     _slow(_language("LSTM", "32/32", 107, _XU)),
     _slow(_language("LSTM", "2/2", 164, _TALK, "uniform")),
-    _slow(_language("LSTM", "2/3", 155, _TALK, "uniform")),
+    _language("LSTM", "2/3", 155, _TALK, "uniform"),
     _earlier(_language("LSTM", "4/4", 114, _XU, "mean")),
     _earlier(_language("GRU", "2/2", 142, _XU, "mean")),
     _language("GRU", "32/32", 100, _XU),
@@ -166,7 +166,7 @@ _RECURRENT = (
     replace(_earlier(_language("LSTM", "2/2", 152, _TALK, "mean")), seed=1),
     replace(_language("LSTM", "2/3", 142, _TALK, "mean"), seed=1),
     replace(_slow(_language("LSTM", "2/2", 164, _TALK, "uniform")), seed=1),
-    replace(_slow(_language("LSTM", "2/3", 155, _TALK, "uniform")), seed=1),
+    replace(_language("LSTM", "2/3", 155, _TALK, "uniform"), seed=1),
 )
 
 _FAMILIES = {"balanced": "balanced", "mean": "mean-scaled", "uniform": "uniform-max"}

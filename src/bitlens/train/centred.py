@@ -21,18 +21,32 @@ __all__ = ["CentredSteps"]
 
 
 class CentredSteps:
-    """Around an optimizer's step: `begin`, then the step, then `finish`.
+    """An optimizer's steps: `step` in place of the optimizer's own.
 
     Args:
         net: of its layers with an `input_middle` those whose weight and bias learn; the others step as usual.
     """
 
     def __init__(self, net: nn.Module) -> None:
+        self.net = net
         found = (layer for layer in net.modules() if isinstance(layer, QuantLayer) and layer.input_middle)
         self.layers = [*{id(layer.weight): layer for layer in found}.values()]  # forms of one layer share it
         self.sums: dict[QuantLayer, Tensor] = {}
 
-    def begin(self) -> None:
+    def step(self, optimizer: torch.optim.Optimizer, clip_norm: float = 0.0) -> None:
+        """Step along the gradients that `backward` has left.
+
+        Args:
+            optimizer: of the net's parameters.
+            clip_norm: largest norm of all gradients together, once centred; 0 leaves them as they are.
+        """
+        self._begin()
+        if clip_norm:
+            nn.utils.clip_grad_norm_(self.net.parameters(), clip_norm)
+        optimizer.step()
+        self._finish()
+
+    def _begin(self) -> None:
         """Turn gradients of W and b into those of W and b', which pass the weights' quantizer too."""
         self.sums = {}
         for layer in self.layers:
@@ -48,7 +62,7 @@ class CentredSteps:
             self.sums[layer] = sums.detach()
 
     @torch.no_grad()
-    def finish(self) -> None:
+    def _finish(self) -> None:
         """Move b as the step of W asks for: b = b' - W m."""
         for layer, before in self.sums.items():
             assert layer.bias is not None

@@ -266,11 +266,7 @@ class Trainer:
         if self.guarded:
             where = f"epoch {self.epoch + 1}, step {self.step + 1}"
             check_finite(self.net, loss, lambda: self.net(inputs), where)
-        self.centred.begin()
-        if self.recipe.clip_norm:
-            nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip_norm)
-        self.optimizer.step()
-        self.centred.finish()
+        self.centred.step(self.optimizer, self.recipe.clip_norm)
         return loss, figures
 
     def _totals(self) -> dict[str, float]:
