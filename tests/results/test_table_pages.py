@@ -38,7 +38,15 @@ def test_every_table_has_a_title_and_a_row_that_the_readme_tells() -> None:
 
 
 def lines() -> list[dict[str, object]]:
-    common = {"machine": "m", "date": "2026-11-27", "trained_on": "t", "epochs": 3, "method": 2, "log": "l", "published": None}
+    common = {
+        "machine": "m",
+        "date": "2026-11-27",
+        "trained_on": "t",
+        "epochs": 3,
+        "method": 2,
+        "log": "l",
+        "published": None,
+    }
     values = {"ResNet-20 2/2, shared grid": (0.70, 0.72), "ResNet-20 2/2, float sums": (0.75, 0.75)}
     return [
         {"row": row, "metric": f"accuracy, {form}", "measured": value, "seed": seed, **common}
@@ -50,7 +58,9 @@ def lines() -> list[dict[str, object]]:
 
 def test_a_page_holds_rows_and_judged_statements() -> None:
     page = page_of({"joins": lines()})
-    assert "| ResNet-20 2/2, shared grid | 71.00 % (70.00 to 72.00) | 71.00 % (70.00 to 72.00) | – | 3 | 2 | 2 |" in page
+    assert (
+        "| ResNet-20 2/2, shared grid | 71.00 % (70.00 to 72.00) | 71.00 % (70.00 to 72.00) | – | 3 | 2 | 2 |" in page
+    )
     assert "| ResNet-20 2/2, float sums | 75.00 % (75.00 to 75.00) | – | – | 3 | 2 | 2 |" in page
     sentence = "ResNet-20 2/2, float sums better than ResNet-20 2/2, shared grid"
     assert f"| {sentence} | the cost of integer sums | +4.00 points | 2.00 points | yes |" in page
