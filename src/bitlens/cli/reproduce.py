@@ -14,6 +14,7 @@ __all__ = ["EXAMPLE", "add_arguments", "run"]
 
 EXAMPLE = """bitlens reproduce recurrent --data DIR -o recurrent.json               trains, compiles and evaluates row by row
   bitlens reproduce dorefa --data DIR --row "C 1-2-4" --runs runs --device cpu --threads 2
+  bitlens reproduce fcn --data DIR --jobs 8 --device cuda --record            eight rows at the same time
   bitlens reproduce faces --data faces -o faces.json                          all rows that the file does not hold
   bitlens reproduce faces --data faces -o faces.json --row "detector, speed" --again
   bitlens reproduce faces --pictures found                                       what is found and missed, of free pictures"""
@@ -45,6 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bf16", action="store_true", help="train so, see bitlens train; language models alone gain")
     parser.add_argument(
         "--evaluate-every", metavar="N", type=int, default=1, help="in training: every N epochs, and after the last"
+    )
+    parser.add_argument("--record", action="store_true", help="train so, see bitlens train; on CUDA small nets gain")
+    parser.add_argument(
+        "--jobs",
+        metavar="N",
+        type=int,
+        default=1,
+        help="train so many rows at the same time, each on its share of the cores; their logs are train.log of their runs",
     )
     parser.add_argument("--cache", metavar="DIR", type=Path, help="folder for decoded images")
     parser.add_argument("--row", metavar="NAME", help="this row alone; a wrong name lists all")
@@ -87,6 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
         cache=arguments.cache,
         bf16=arguments.bf16,
         evaluate_every=arguments.evaluate_every,
+        record=arguments.record,
+        jobs=arguments.jobs,
     )
     if arguments.json:
         print(json.dumps(rows))

@@ -7,19 +7,31 @@ not trained again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bitlens.core.files import write_atomically
+from bitlens.results.side_by_side import side_by_side
 from bitlens.results.table_run import FIGURES, LOGS, is_trained, read_run
 from bitlens.results.trainings import TRAININGS, Training
 
 if TYPE_CHECKING:
     from bitlens.graph.file import Program
 
-__all__ = ["ENGINE", "ENTROPY", "TORCH", "How", "Unit", "code_entropy", "figure_of", "measures", "trained"]
+__all__ = [
+    "ENGINE",
+    "ENTROPY",
+    "TORCH",
+    "How",
+    "Unit",
+    "code_entropy",
+    "figure_of",
+    "measures",
+    "train_rows",
+    "trained",
+]
 
 TORCH, ENGINE = "as trained (torch)", "integers on the engine"
 ENTROPY = "entropy of the weights' codes, bits"
@@ -35,6 +47,8 @@ class How(NamedTuple):
         threads, device: see `bitlens.train.run`; None: those of the run that is continued, or all cores and "auto".
         cache: folder for decoded images; the user's cache folder when None.
         bf16, evaluate_every: see `bitlens.train.run`; a run that was begun in bfloat16 goes on so.
+        record: see `bitlens.train.run`.
+        jobs: how many runs at the same time; with more than 1 each has its share of the cores where threads is None.
     """
 
     threads: int | None = None
@@ -42,6 +56,8 @@ class How(NamedTuple):
     cache: Path | None = None
     bf16: bool = False
     evaluate_every: int = 1
+    record: bool = False
+    jobs: int = 1
 
 
 def measures(table: str, runs: Path, logs: Path, how: How) -> dict[Unit, Callable[[Path | None], list[Row]]]:
@@ -62,6 +78,27 @@ def measures(table: str, runs: Path, logs: Path, how: How) -> dict[Unit, Callabl
 def trained(table: str, runs: Path) -> set[Unit]:
     """Return (row, seed) of a table's runs that have a result in a folder of all tables' runs."""
     return {(training.row, training.seed) for training in TRAININGS[table] if is_trained(training, runs / table)}
+
+
+def train_rows(
+    table: str, wanted: Sequence[Unit], runs: Path, data: Path | None, how: How
+) -> Generator[tuple[Unit, str | None], None, None]:
+    """Yield rows as they are trained, `how.jobs` at the same time, each with what went wrong or None.
+
+    Args:
+        table: name out of `TRAININGS`.
+        wanted: rows and seeds; what is trained already comes first.
+        runs: folder of all tables' runs.
+        data: folder of the data.
+        how: to train.
+    """
+    own = [training for training in TRAININGS[table] if (training.row, training.seed) in wanted]
+    ready = [training for training in own if is_trained(training, runs / table)]
+    yield from (((training.row, training.seed), None) for training in ready)
+    train = partial(_train_row, runs=runs / table, data=data, how=how)
+    missing = [training for training in own if training not in ready]
+    for training, error in side_by_side(missing, train, runs / table, how.jobs):
+        yield (training.row, training.seed), error
 
 
 def figure_of(training: Training) -> str:
@@ -93,9 +130,8 @@ def code_entropy(program: Program, bits: int) -> float:
 def _measure(training: Training, runs: Path, logs: Path, how: How, data: Path | None) -> list[Row]:
     """Return the lines of one run."""
     run = runs / training.folder
-    place = _place(data, training.recipe)
-    if not (run / "result.json").is_file():
-        _train(training, run, place, how)
+    if not is_trained(training, runs):
+        _train_row(training, runs, data, how)
     from bitlens.train.settings import KEYS
 
     config, result = read_run(training, run)
@@ -103,7 +139,7 @@ def _measure(training: Training, runs: Path, logs: Path, how: How, data: Path | 
     kind = FIGURES[metric]
     figures = {f"{kind}, {TORCH}": result[metric]}
     if training.compiles:
-        figures |= _integers(training, run, kind, place, how.cache)
+        figures |= _integers(training, run, kind, _place(data, training.recipe), how.cache)
     (logs / training.folder).mkdir(parents=True, exist_ok=True)
     for name in LOGS:
         write_atomically(logs / training.folder / name, (run / name).read_bytes())
@@ -126,6 +162,10 @@ def _place_of(config: dict[str, Any]) -> str:
     return f"{own}, bfloat16" if config.get("bf16") else own
 
 
+def _train_row(training: Training, runs: Path, data: Path | None, how: How) -> None:
+    _train(training, runs / training.folder, _place(data, training.recipe), how)
+
+
 def _train(training: Training, run: Path, data: Path | None, how: How) -> None:
     import torch
 
@@ -134,6 +174,7 @@ def _train(training: Training, run: Path, data: Path | None, how: How) -> None:
 
     begun = read_config(run) if (run / "checkpoint.pt").is_file() else {}
     threads = torch.get_num_threads()
+    share = None if how.jobs == 1 else max(1, threads // how.jobs)
     try:
         train(
             **training.arguments,
@@ -141,10 +182,11 @@ def _train(training: Training, run: Path, data: Path | None, how: How) -> None:
             out=run,
             resume=True,
             device=how.device or begun.get("device", "auto"),
-            threads=how.threads if how.threads is not None else begun.get("threads"),
+            threads=how.threads if how.threads is not None else begun.get("threads", share),
             cache=how.cache,
             bf16=how.bf16 or begun.get("bf16", False),
             evaluate_every=how.evaluate_every,
+            record=how.record,
         )
     finally:
         torch.set_num_threads(threads)  # those of a continued run are not the next one's

@@ -16,7 +16,8 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,8 @@ def reproduce(
     cache: Path | None = None,
     bf16: bool = False,
     evaluate_every: int = 1,
+    record: bool = False,
+    jobs: int = 1,
 ) -> list[Row]:
     """Measure the rows of a table that a file does not hold yet.
 
@@ -64,7 +67,10 @@ def reproduce(
         train: what is not trained yet; otherwise it is left out, and kept where the file holds it.
         threads, device: of training; None: those of a run that is continued, or all cores and "auto".
         cache: folder for decoded images; the user's cache folder when None.
-        bf16, evaluate_every: of training, see `bitlens.train.run`.
+        bf16, evaluate_every, record: of training, see `bitlens.train.run`.
+        jobs: how many runs are trained at the same time, each in a process of its own, see `results.side_by_side`; with
+            threads None each has its share of the cores. A row is measured when it is trained; one that cannot be
+            does not keep the others from it.
 
     Returns:
         All rows of the file, one for each figure: {"row", "metric", "measured", "command", "seconds", "machine", "date"},
@@ -76,7 +82,9 @@ def reproduce(
             something else, or the file does.
         bitlens.train.TrainError: a run cannot be trained or read.
     """
-    how = How(threads, device, cache, bf16, evaluate_every)
+    how = How(threads, device, cache, bf16, evaluate_every, record, jobs)
+    if jobs < 1:
+        raise ReproduceError(f"jobs: must be at least 1, not {jobs}")
     if table in _MODULES and how != How():
         raise ReproduceError(f"{table}: {', '.join(How._fields)} must be left out, because its rows are not trained")
     measures = _measures(table, out, runs, how)
@@ -90,21 +98,46 @@ def reproduce(
     if not train:
         wanted = _trained(table, runs, units, wanted)
     places = list(measures)
-    for unit in tqdm(wanted, desc=table, disable=None, leave=False):
-        started = time.perf_counter()
-        figures = measures[unit](data)
-        told = {
-            "command": f'bitlens reproduce {table} --row "{unit[0]}"',
-            "seconds": round(time.perf_counter() - started, 1),
-            "machine": f"{_processor()}, {os.cpu_count()} cores",
-            "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        }
-        if isinstance(figures, Mapping):
-            figures = [{"metric": metric, "measured": value} for metric, value in figures.items()]
-        known = [old for old in known if _unit(old) != unit] + [{"row": unit[0], **line, **told} for line in figures]
-        known.sort(key=lambda line: _place(line, names, places))
-        write_atomically(out, (json.dumps(known, indent=1) + "\n").encode())
+    failed: dict[Unit, str] = {}
+    with closing(_in_turn(table, wanted, runs, data, how)) as turns:
+        for unit, error in tqdm(turns, desc=table, total=len(wanted), disable=None, leave=False):
+            if error is not None:
+                failed[unit] = error
+                continue
+            lines = _measured(table, unit, measures[unit], data)
+            known = [old for old in known if _unit(old) != unit] + lines
+            known.sort(key=lambda line: _place(line, names, places))
+            write_atomically(out, (json.dumps(known, indent=1) + "\n").encode())
+    if failed:
+        unit = min(failed, key=places.index)
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        raise ReproduceError(f"{unit[0]}, seed {unit[1]}{more}: {failed[unit]}")
     return known
+
+
+def _in_turn(
+    table: str, wanted: list[Unit], runs: Path, data: Path | None, how: How
+) -> Generator[tuple[Unit, str | None], None, None]:
+    """Yield what can be measured next, or why it cannot."""
+    if how.jobs > 1:
+        yield from papers.train_rows(table, wanted, runs, data, how)
+    else:
+        yield from ((unit, None) for unit in wanted)
+
+
+def _measured(table: str, unit: Unit, measure: Measure, data: Path | None) -> list[Row]:
+    """Measure a row and return its lines."""
+    started = time.perf_counter()
+    figures = measure(data)
+    told = {
+        "command": f'bitlens reproduce {table} --row "{unit[0]}"',
+        "seconds": round(time.perf_counter() - started, 1),
+        "machine": f"{_processor()}, {os.cpu_count()} cores",
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+    }
+    if isinstance(figures, Mapping):
+        figures = [{"metric": metric, "measured": value} for metric, value in figures.items()]
+    return [{"row": unit[0], **line, **told} for line in figures]
 
 
 def draw_pictures(table: str, out: Path, data: Path | None = None, file: Path | None = None) -> list[Path]:

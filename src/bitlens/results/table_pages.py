@@ -79,6 +79,7 @@ def page_of(tables: Rows) -> str:
         "# The papers' tables\n\nMade by `python -m bitlens.results.table_pages` from `docs/results/TABLE.json`, which "
         "`bitlens reproduce TABLE --data DIR -o docs/results/TABLE.json` writes row by row: it trains a row's runs where that "
         "was not done yet, compiles them and counts what the integer program says on the engine, on the whole test set. "
+        "`--jobs N` trains N rows at the same time. "
         "Logs and configurations of all runs lie beside the files. An ordering is *not resolved* where its gap is smaller than "
         "the spread over seeds; where neither of its rows has a second seed, the largest spread of the table's other rows stands "
         "for it (*of other rows*), and where no row has one, nothing does. Statements *within* some points, and those about a "
