@@ -150,7 +150,7 @@ _ALL = (
         net=BitFCN,
         bits="w2a2",
         epochs=60,
-        batch=8,
+        batch=4,
         rate=2e-3,
     ),
     Recipe(
