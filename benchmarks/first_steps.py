@@ -43,9 +43,7 @@ def start_norms(net: nn.Module, slope: float, intercept: float) -> None:
 def losses(recipe: Recipe, task: Task, net: nn.Module, steps: int, centred: bool, bf16: bool) -> list[float]:
     """Train so many steps, and return the loss of each."""
     optimizer, found = recipe.optimizer_of(net), []
-    around = CentredSteps(net)
-    if not centred:
-        around.layers.clear()
+    around = CentredSteps(net if centred else nn.Identity())
     net.train()
     for step in range(steps):
         epoch, place = divmod(step, task.steps)

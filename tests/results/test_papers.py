@@ -15,6 +15,7 @@ from bitlens.results.papers import How, code_entropy, figure_of
 from bitlens.results.reproduce import ReproduceError, draw_pictures, reproduce
 from bitlens.results.trainings import TRAININGS, Training
 from bitlens.train import RECIPES, TrainError
+from bitlens.train.settings import METHOD
 
 ROWS = (
     Training("short", "digits", "w1a2", 1, published=0.9, source="a paper"),
@@ -42,6 +43,7 @@ def test_rows_are_trained_compiled_and_run_on_the_engine(table: None, tmp_path: 
     ]
     assert {"row", "metric", "measured", "published", "source", "seed", "command", "epochs", "seconds"} < {*rows[0]}
     assert {"machine", "date", "log", "method", "training_seconds", "trained_on"} < {*rows[0]}
+    assert {r["method"] for r in rows} == {METHOD}
     assert [r["published"] for r in rows] == [None, 0.9, None, 0.9]
     assert rows[1]["source"] == "a paper"
     assert rows[0]["measured"] != rows[2]["measured"]  # another seed is another net
@@ -171,7 +173,7 @@ def test_a_run_in_bfloat16_goes_on_so(table: None, tmp_path: Path) -> None:
 def test_a_recipe_reads_its_data_set_of_a_folder_of_all(
     recipe: str, there: str, taken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def train(training: Training, run: Path, data: Path | None, how: How) -> None:
+    def train(training: Training, run: Path, data: Path | None, how: How, share: int | None) -> None:
         given.append(data)
         raise KeyError("far enough")
 

@@ -43,7 +43,7 @@ def lines() -> list[dict[str, object]]:
         "date": "2026-11-27",
         "trained_on": "t",
         "epochs": 3,
-        "method": 2,
+        "method": 1,
         "log": "l",
         "published": None,
     }
@@ -59,9 +59,9 @@ def lines() -> list[dict[str, object]]:
 def test_a_page_holds_rows_and_judged_statements() -> None:
     page = page_of({"joins": lines()})
     assert (
-        "| ResNet-20 2/2, shared grid | 71.00 % (70.00 to 72.00) | 71.00 % (70.00 to 72.00) | – | 3 | 2 | 2 |" in page
+        "| ResNet-20 2/2, shared grid | 71.00 % (70.00 to 72.00) | 71.00 % (70.00 to 72.00) | – | 3 | 1 | 2 |" in page
     )
-    assert "| ResNet-20 2/2, float sums | 75.00 % (75.00 to 75.00) | – | – | 3 | 2 | 2 |" in page
+    assert "| ResNet-20 2/2, float sums | 75.00 % (75.00 to 75.00) | – | – | 3 | 1 | 2 |" in page
     sentence = "ResNet-20 2/2, float sums better than ResNet-20 2/2, shared grid"
     assert f"| {sentence} | the cost of integer sums | +4.00 points | 2.00 points | yes |" in page
     told = "| [What integer sums cost](docs/tables.md#what-integer-sums-cost) |"

@@ -41,7 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device", metavar="NAME", help="to train on: auto, cpu or cuda; default: that of a run that goes on, or auto"
     )
     parser.add_argument(
-        "--threads", metavar="N", type=int, help="of training; default: those of a run that goes on, or all cores"
+        "--threads",
+        metavar="N",
+        type=int,
+        help="of training; default: those of a run that goes on, or all cores, shared by --jobs",
     )
     parser.add_argument("--bf16", action="store_true", help="train so, see bitlens train; language models alone gain")
     parser.add_argument(
@@ -53,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=int,
         default=1,
-        help="train so many rows at the same time, each on its share of the cores; their logs are train.log of their runs",
+        help="train so many rows at the same time; what they say is in train.log of their runs",
     )
     parser.add_argument("--cache", metavar="DIR", type=Path, help="folder for decoded images")
     parser.add_argument("--row", metavar="NAME", help="this row alone; a wrong name lists all")
@@ -78,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         ]
         print(json.dumps(paths) if arguments.json else "\n".join(paths))
         return 0
-    if not arguments.trained:
+    if not arguments.trained and arguments.jobs == 1:
         from bitlens.train.memory import keep_memory
 
         keep_memory()

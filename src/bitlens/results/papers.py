@@ -8,6 +8,7 @@ not trained again.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -44,11 +45,12 @@ class How(NamedTuple):
     """On what runs are trained.
 
     Args:
-        threads, device: see `bitlens.train.run`; None: those of the run that is continued, or all cores and "auto".
+        threads, device: see `bitlens.train.run`; None: those of the run that is continued, or all cores, shared by the
+            runs of the same time, and "auto".
         cache: folder for decoded images; the user's cache folder when None.
         bf16, evaluate_every: see `bitlens.train.run`; a run that was begun in bfloat16 goes on so.
         record: see `bitlens.train.run`.
-        jobs: how many runs at the same time; with more than 1 each has its share of the cores where threads is None.
+        jobs: how many runs at the same time.
     """
 
     threads: int | None = None
@@ -82,23 +84,25 @@ def trained(table: str, runs: Path) -> set[Unit]:
 
 def train_rows(
     table: str, wanted: Sequence[Unit], runs: Path, data: Path | None, how: How
-) -> Generator[tuple[Unit, str | None], None, None]:
-    """Yield rows as they are trained, `how.jobs` at the same time, each with what went wrong or None.
+) -> Generator[tuple[Unit, Exception | None], None, None]:
+    """Yield rows as they are trained, `how.jobs` at the same time, each with what went wrong or None; see `side_by_side`.
 
     Args:
         table: name out of `TRAININGS`.
-        wanted: rows and seeds; what is trained already comes first.
+        wanted: rows and seeds.
         runs: folder of all tables' runs.
         data: folder of the data.
         how: to train.
     """
+    import torch
+
     own = [training for training in TRAININGS[table] if (training.row, training.seed) in wanted]
-    ready = [training for training in own if is_trained(training, runs / table)]
-    yield from (((training.row, training.seed), None) for training in ready)
-    train = partial(_train_row, runs=runs / table, data=data, how=how)
-    missing = [training for training in own if training not in ready]
-    for training, error in side_by_side(missing, train, runs / table, how.jobs):
-        yield (training.row, training.seed), error
+    missing = sum(not is_trained(training, runs / table) for training in own)
+    share = max(1, torch.get_num_threads() // max(1, min(how.jobs, missing)))
+    train = partial(_train_row, runs=runs / table, data=data, how=how, share=share)
+    with closing(side_by_side(own, train, runs / table, how.jobs)) as turns:
+        for training, error in turns:
+            yield (training.row, training.seed), error
 
 
 def figure_of(training: Training) -> str:
@@ -162,11 +166,11 @@ def _place_of(config: dict[str, Any]) -> str:
     return f"{own}, bfloat16" if config.get("bf16") else own
 
 
-def _train_row(training: Training, runs: Path, data: Path | None, how: How) -> None:
-    _train(training, runs / training.folder, _place(data, training.recipe), how)
+def _train_row(training: Training, runs: Path, data: Path | None, how: How, share: int | None = None) -> None:
+    _train(training, runs / training.folder, _place(data, training.recipe), how, share)
 
 
-def _train(training: Training, run: Path, data: Path | None, how: How) -> None:
+def _train(training: Training, run: Path, data: Path | None, how: How, share: int | None) -> None:
     import torch
 
     from bitlens.train import read_config
@@ -174,7 +178,6 @@ def _train(training: Training, run: Path, data: Path | None, how: How) -> None:
 
     begun = read_config(run) if (run / "checkpoint.pt").is_file() else {}
     threads = torch.get_num_threads()
-    share = None if how.jobs == 1 else max(1, threads // how.jobs)
     try:
         train(
             **training.arguments,

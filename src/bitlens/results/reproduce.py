@@ -15,6 +15,7 @@ import datetime
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
@@ -65,12 +66,12 @@ def reproduce(
         again: measure rows, too, that the file holds, and replace them; runs that have a result are not trained again.
         runs: folder of the runs of the papers' tables.
         train: what is not trained yet; otherwise it is left out, and kept where the file holds it.
-        threads, device: of training; None: those of a run that is continued, or all cores and "auto".
+        threads, device: of training; None: those of a run that is continued, or all cores, shared by the runs of the
+            same time, and "auto".
         cache: folder for decoded images; the user's cache folder when None.
         bf16, evaluate_every, record: of training, see `bitlens.train.run`.
-        jobs: how many runs are trained at the same time, each in a process of its own, see `results.side_by_side`; with
-            threads None each has its share of the cores. A row is measured when it is trained; one that cannot be
-            does not keep the others from it.
+        jobs: how many runs are trained at the same time, each in a process of its own, see `results.side_by_side`. Then a
+            row that cannot be trained or measured does not keep the others from it; it is told on standard error at once.
 
     Returns:
         All rows of the file, one for each figure: {"row", "metric", "measured", "command", "seconds", "machine", "date"},
@@ -79,8 +80,8 @@ def reproduce(
 
     Raises:
         ReproduceError: there is no such table or row, nothing is trained where nothing is to be, a run's folder holds
-            something else, or the file does.
-        bitlens.train.TrainError: a run cannot be trained or read.
+            something else, or the file does; with jobs also: some rows cannot be trained or measured, after all others.
+        bitlens.train.TrainError: without jobs, a run cannot be trained or read.
     """
     how = How(threads, device, cache, bf16, evaluate_every, record, jobs)
     if jobs < 1:
@@ -91,6 +92,8 @@ def reproduce(
     names = list(dict.fromkeys(name for name, _ in measures))
     if row is not None and row not in names:
         raise ReproduceError(f"row: must be one of {'; '.join(names)}, not {row}")
+    if jobs > 1 and not train:
+        raise ReproduceError(f"jobs: must be 1 where nothing is trained, not {jobs}")
     known = _read(table, out)
     units = [unit for unit in measures if row in (None, unit[0])]
     held = {_unit(line) for line in known}
@@ -98,26 +101,33 @@ def reproduce(
     if not train:
         wanted = _trained(table, runs, units, wanted)
     places = list(measures)
-    failed: dict[Unit, str] = {}
+    failed: dict[Unit, ValueError] = {}
     with closing(_in_turn(table, wanted, runs, data, how)) as turns:
         for unit, error in tqdm(turns, desc=table, total=len(wanted), disable=None, leave=False):
-            if error is not None:
-                failed[unit] = error
+            try:
+                if error is not None:
+                    raise error
+                lines = _measured(table, unit, measures[unit], data)
+            except ValueError as found:
+                if jobs == 1 or type(found).__module__.partition(".")[0] != "bitlens":  # ours, not the row's
+                    raise
+                failed[unit] = found
+                tqdm.write(f"{unit[0]}, seed {unit[1]}: {found}", file=sys.stderr)
                 continue
-            lines = _measured(table, unit, measures[unit], data)
             known = [old for old in known if _unit(old) != unit] + lines
             known.sort(key=lambda line: _place(line, names, places))
             write_atomically(out, (json.dumps(known, indent=1) + "\n").encode())
     if failed:
         unit = min(failed, key=places.index)
-        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        raise ReproduceError(f"{unit[0]}, seed {unit[1]}{more}: {failed[unit]}")
+        raise ReproduceError(
+            f"{table}: {len(failed)} of {len(wanted)} rows could not be measured, first {unit[0]}, seed {unit[1]}: {failed[unit]}"
+        ) from failed[unit]
     return known
 
 
 def _in_turn(
     table: str, wanted: list[Unit], runs: Path, data: Path | None, how: How
-) -> Generator[tuple[Unit, str | None], None, None]:
+) -> Generator[tuple[Unit, Exception | None], None, None]:
     """Yield what can be measured next, or why it cannot."""
     if how.jobs > 1:
         yield from papers.train_rows(table, wanted, runs, data, how)

@@ -28,7 +28,6 @@ class CentredSteps:
     """
 
     def __init__(self, net: nn.Module) -> None:
-        self.net = net
         found = (layer for layer in net.modules() if isinstance(layer, QuantLayer) and layer.input_middle)
         self.layers = [*{id(layer.weight): layer for layer in found}.values()]  # forms of one layer share it
         self.sums: dict[QuantLayer, Tensor] = {}
@@ -38,11 +37,12 @@ class CentredSteps:
 
         Args:
             optimizer: of the net's parameters.
-            clip_norm: largest norm of all gradients together, once centred; 0 leaves them as they are.
+            clip_norm: largest norm of all its gradients together, once centred; 0 leaves them as they are.
         """
         self._begin()
         if clip_norm:
-            nn.utils.clip_grad_norm_(self.net.parameters(), clip_norm)
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            nn.utils.clip_grad_norm_(parameters, clip_norm)
         optimizer.step()
         self._finish()
 
