@@ -85,13 +85,14 @@ def test_only_trained_rows_have_threads_a_device_and_a_cache(
     tmp_path: Path, calls: list[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     sentence = (
-        r"^faces: threads, device, cache, bf16, evaluate_every must be left out, because its rows are not trained$"
+        r"^faces: threads, device, cache, bf16, evaluate_every, record, jobs must be left out, "
+        r"because its rows are not trained$"
     )
-    for given in ({"threads": 1}, {"device": "cpu"}, {"cache": tmp_path}):
+    for given in ({"threads": 1}, {"device": "cpu"}, {"cache": tmp_path}, {"jobs": 2}, {"record": True}):
         with pytest.raises(ReproduceError, match=sentence):
             reproduce("faces", tmp_path / "x.json", **given)
-    flags = ["--threads", "1", "--device", "cpu", "--cache", str(tmp_path)]
-    for at in (0, 2, 4):
+    flags = ["--threads", "1", "--device", "cpu", "--cache", str(tmp_path), "--jobs", "2", "--record"]
+    for at in range(0, len(flags), 2):
         assert main(["reproduce", "faces", "-o", str(tmp_path / "x.json"), *flags[at : at + 2]]) == 2
         assert re.search(sentence, capsys.readouterr().err.strip())
     assert calls == []
