@@ -200,7 +200,7 @@ _TABLE_5 = {
 }
 
 
-_RENEWED = ()
+_RENEWED = ("32/32", "8/8", "4/4", "2/2")
 
 
 def _segmented(pair: str, published: float | None, decay: str) -> Training:
