@@ -200,7 +200,7 @@ _TABLE_5 = {
 }
 
 
-_RENEWED = ("32/32", "8/8", "4/4", "2/2", "1/2", "4/1")
+_RENEWED = ("32/32", "8/8", "4/4", "2/2", "1/2", "4/1", "3/3")
 
 
 def _segmented(pair: str, published: float | None, decay: str) -> Training:
