@@ -52,8 +52,8 @@ def side_by_side(trainings: Sequence[Training], train: Train, runs: Path, jobs: 
     Raises:
         OSError: a run's folder cannot be made.
     """
-    done: list[Done] = [(training, None) for training in trainings if is_trained(training, runs)]
     missing = [training for training in trainings if not is_trained(training, runs)]
+    done: list[Done] = [(training, None) for training in trainings if training not in missing]
     lengths = {training: _length(training) for training in missing}
     waiting, running = list(missing), dict[Connection, tuple[Training, BaseProcess]]()
     off = None if missing else True  # None: without a terminal

@@ -261,7 +261,7 @@ def _best(name: str, found: Sequence[dict[str, Any]]) -> str:
 _SAME_DATA = ("recurrent", "beyond")  # what is published is of the same data set
 _TOLD = {
     "recurrent": ("LSTM 2/2 balanced",),
-    "fcn": ("2/2, with decay", "2/2, without decay"),
+    "fcn": ("2/2, without decay",),
     "dorefa": ("C 1-2-4",),
     "balanced": ("GoogLeNet 4/4 balanced", "C 2/2 balanced"),
     "pretrained": ("C 1/2, from wider bits",),
