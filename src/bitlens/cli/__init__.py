@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 
+from bitlens.core.errors import is_refusal
+
 __all__ = ["main"]
 
 COMMANDS = {
@@ -106,8 +108,8 @@ def _guarded(arguments: argparse.Namespace) -> int:
         where = error.filename if error.filename is not None else arguments.command
         return _fail(f"{where}: {error.strerror or error}")
     except ValueError as error:
-        if type(error).__module__.partition(".")[0] != "bitlens":
-            raise  # not a user's mistake that a stage has found: ours
+        if not is_refusal(error):
+            raise
         return _fail(str(error))
 
 

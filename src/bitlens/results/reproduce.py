@@ -25,6 +25,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from bitlens.core.errors import is_refusal
 from bitlens.core.files import write_atomically
 from bitlens.results import papers
 from bitlens.results.papers import How, Unit
@@ -109,7 +110,7 @@ def reproduce(
                     raise error
                 lines = _measured(table, unit, measures[unit], data)
             except ValueError as found:
-                if jobs == 1 or type(found).__module__.partition(".")[0] != "bitlens":  # ours, not the row's
+                if jobs == 1 or not is_refusal(found):
                     raise
                 failed[unit] = found
                 tqdm.write(f"{unit[0]}, seed {unit[1]}: {found}", file=sys.stderr)
