@@ -2,11 +2,13 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import bitlens
+import bitlens.train
 from bitlens.cli import main
 from bitlens.graph.file import Program
 from bitlens.results import papers
@@ -60,7 +62,7 @@ def test_a_trained_run_is_not_trained_again(table: None, tmp_path: Path, monkeyp
     out, runs = tmp_path / "balanced.json", tmp_path / "runs"
     first = reproduce("balanced", out, row="float", runs=runs)
     assert [r["metric"] for r in first] == ["accuracy, as trained (torch)"]  # no program of a float net
-    monkeypatch.setattr(papers, "_train", None)
+    monkeypatch.setattr(papers, "_train_row", None)
     again = reproduce("balanced", out, row="float", runs=runs, again=True)
     assert [r["measured"] for r in again] == [r["measured"] for r in first]
     (picture,) = draw_pictures("balanced", tmp_path / "pictures", file=out)
@@ -173,7 +175,7 @@ def test_a_run_in_bfloat16_goes_on_so(table: None, tmp_path: Path) -> None:
 def test_a_recipe_reads_its_data_set_of_a_folder_of_all(
     recipe: str, there: str, taken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def train(training: Training, run: Path, data: Path | None, how: How, share: int | None) -> None:
+    def train(*, data: Path | None, **arguments: Any) -> None:
         given.append(data)
         raise KeyError("far enough")
 
@@ -181,7 +183,7 @@ def test_a_recipe_reads_its_data_set_of_a_folder_of_all(
     (tmp_path / there).mkdir()
     monkeypatch.setitem(RECIPES, "plain", replace(RECIPES["digits"], data_set="camvid"))
     monkeypatch.setattr(papers, "TRAININGS", {"balanced": (Training("row", recipe, "w1a2", 1),)})
-    monkeypatch.setattr(papers, "_train", train)
+    monkeypatch.setattr(bitlens.train, "run", train)
     (measure,) = papers.measures("balanced", tmp_path, tmp_path, How()).values()
     for data in (tmp_path, None):
         with pytest.raises(KeyError, match="far enough"):

@@ -39,7 +39,7 @@ from bitlens.results.trainings import Training
 module._PATIENCE = 2
 RUNS = Path(sys.argv[1])
 
-def train(training):
+def train(training, together):
     print("this is", training.row)
     write_atomically(RUNS / f"{training.folder}.json", json.dumps([os.getpid(), time.time()]).encode())
     if training.row == "refused":

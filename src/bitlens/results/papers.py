@@ -94,12 +94,8 @@ def train_rows(
         data: folder of the data.
         how: to train.
     """
-    import torch
-
     own = [training for training in TRAININGS[table] if (training.row, training.seed) in wanted]
-    missing = sum(not is_trained(training, runs / table) for training in own)
-    share = max(1, torch.get_num_threads() // max(1, min(how.jobs, missing)))
-    train = partial(_train_row, runs=runs / table, data=data, how=how, share=share)
+    train = partial(_train_row, runs=runs / table, data=data, how=how)
     with closing(side_by_side(own, train, runs / table, how.jobs)) as turns:
         for training, error in turns:
             yield (training.row, training.seed), error
@@ -135,7 +131,7 @@ def _measure(training: Training, runs: Path, logs: Path, how: How, data: Path | 
     """Return the lines of one run."""
     run = runs / training.folder
     if not is_trained(training, runs):
-        _train_row(training, runs, data, how)
+        _train_row(training, 1, runs, data, how)
     from bitlens.train.settings import KEYS
 
     config, result = read_run(training, run)
@@ -166,26 +162,24 @@ def _place_of(config: dict[str, Any]) -> str:
     return f"{own}, bfloat16" if config.get("bf16") else own
 
 
-def _train_row(training: Training, runs: Path, data: Path | None, how: How, share: int | None = None) -> None:
-    _train(training, runs / training.folder, _place(data, training.recipe), how, share)
-
-
-def _train(training: Training, run: Path, data: Path | None, how: How, share: int | None) -> None:
+def _train_row(training: Training, together: int, runs: Path, data: Path | None, how: How) -> None:
+    """Train a row, one of so many at the same time."""
     import torch
 
     from bitlens.train import read_config
     from bitlens.train import run as train
 
+    run = runs / training.folder
     begun = read_config(run) if (run / "checkpoint.pt").is_file() else {}
     threads = torch.get_num_threads()
     try:
         train(
             **training.arguments,
-            data=data,
+            data=_place(data, training.recipe),
             out=run,
             resume=True,
             device=how.device or begun.get("device", "auto"),
-            threads=how.threads if how.threads is not None else begun.get("threads", share),
+            threads=how.threads if how.threads is not None else begun.get("threads", max(1, threads // together)),
             cache=how.cache,
             bf16=how.bf16 or begun.get("bf16", False),
             evaluate_every=how.evaluate_every,

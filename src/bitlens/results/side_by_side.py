@@ -18,6 +18,7 @@ import threading
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -33,7 +34,7 @@ LOG = "train.log"
 _POLL = 2.0  # seconds from one look at the runs' lengths to the next
 _PATIENCE = 10.0  # seconds that a process has to remove what is half-written
 
-Train = Callable[[Training], None]
+Train = Callable[[Training, int], None]
 Done = tuple[Training, Exception | None]
 
 
@@ -45,7 +46,8 @@ def side_by_side(trainings: Sequence[Training], train: Train, runs: Path, jobs: 
 
     Args:
         trainings: in the order in which they begin.
-        train: trains one, into its folder below `runs`; must be a function that another process finds (picklable).
+        train: trains one, into its folder below `runs`, given how many train at the same time; must be a function that
+            another process finds (picklable).
         runs: folder of the table's runs.
         jobs: how many train at the same time, 1 or more.
 
@@ -55,6 +57,7 @@ def side_by_side(trainings: Sequence[Training], train: Train, runs: Path, jobs: 
     missing = [training for training in trainings if not is_trained(training, runs)]
     done: list[Done] = [(training, None) for training in trainings if training not in missing]
     lengths = {training: _length(training) for training in missing}
+    together = min(jobs, len(missing))
     waiting, running = list(missing), dict[Connection, tuple[Training, BaseProcess]]()
     off = None if missing else True  # None: without a terminal
     begun = sum(_epochs_done(runs / training.folder) for training in missing)
@@ -63,7 +66,7 @@ def side_by_side(trainings: Sequence[Training], train: Train, runs: Path, jobs: 
             while done or waiting or running:
                 while waiting and len(running) < jobs:
                     training = waiting.pop(0)
-                    end, process = _begin(training, train, runs / training.folder)
+                    end, process = _begin(training, together, train, runs / training.folder)
                     running[end] = training, process
                 if done:
                     yield done.pop(0)
@@ -82,11 +85,11 @@ def side_by_side(trainings: Sequence[Training], train: Train, runs: Path, jobs: 
             _end([process for _, process in running.values()])
 
 
-def _begin(training: Training, train: Train, run: Path) -> tuple[Connection, BaseProcess]:
+def _begin(training: Training, together: int, train: Train, run: Path) -> tuple[Connection, BaseProcess]:
     context = multiprocessing.get_context("spawn")  # a forked process would inherit torch's threads half alive
     run.mkdir(parents=True, exist_ok=True)
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_train, args=(training, train, run / LOG, theirs), daemon=True)
+    process = context.Process(target=_train, args=(training, together, train, run / LOG, theirs), daemon=True)
     with _deaf():
         process.start()
     theirs.close()  # only the process's own end keeps the pipe open
@@ -96,6 +99,7 @@ def _begin(training: Training, train: Train, run: Path) -> tuple[Connection, Bas
 @contextmanager
 def _deaf() -> Iterator[None]:
     """Let a process begin that Ctrl-C does not reach: the first process, whom it is for, ends it."""
+    resource_tracker.ensure_running()  # started with the first process, it would unblock the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
@@ -139,7 +143,7 @@ def _outcome(end: Connection, process: BaseProcess, log: Path) -> Exception | No
     return error
 
 
-def _train(training: Training, train: Train, log: Path, end: Connection) -> None:
+def _train(training: Training, together: int, train: Train, log: Path, end: Connection) -> None:
     """What a process does: train one row, then send None or what went wrong."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # removes what is half-written
     threading.Thread(target=_end_with_the_first, daemon=True).start()
@@ -148,7 +152,7 @@ def _train(training: Training, train: Train, log: Path, end: Connection) -> None
             from bitlens.train.memory import keep_memory
 
             keep_memory()
-            train(training)
+            train(training, together)
         except Exception as error:
             traceback.print_exc()
             end.send(error)
