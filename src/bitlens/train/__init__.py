@@ -7,6 +7,7 @@ from bitlens.train.classify_files import FileClassification
 from bitlens.train.detect import FaceDetection
 from bitlens.train.folder import load_run, read_config
 from bitlens.train.language import LanguageModelling, perplexity
+from bitlens.train.memory import keep_memory
 from bitlens.train.recipe import Recipe, TrainError
 from bitlens.train.run import pick_device, run
 from bitlens.train.segment import Segmentation
@@ -25,6 +26,7 @@ __all__ = [
     "TrainError",
     "evaluate",
     "find_recipe",
+    "keep_memory",
     "load_run",
     "perplexity",
     "pick_device",
