@@ -2,7 +2,18 @@
 import pytest
 
 from bitlens.results import orderings
-from bitlens.results.orderings import MET, MISSED, STATEMENTS, UNMEASURED, UNRESOLVED, Statement, judge, seeds_of
+from bitlens.results.orderings import (
+    MET,
+    MISSED,
+    STATEMENTS,
+    UNLIKE,
+    UNMEASURED,
+    UNRESOLVED,
+    Seeds,
+    Statement,
+    judge,
+    seeds_of,
+)
 from bitlens.results.trainings import TRAININGS
 
 ENGINE = "accuracy, integers on the engine"
@@ -10,7 +21,7 @@ ENGINE = "accuracy, integers on the engine"
 
 def lines(**values: list[float]) -> list[dict[str, object]]:
     return [
-        {"row": row, "metric": ENGINE, "measured": value, "seed": seed}
+        {"row": row, "metric": ENGINE, "measured": value, "seed": seed, "method": 2, "epochs": 8}
         for row, found in values.items()
         for seed, value in enumerate(found)
     ]
@@ -25,7 +36,8 @@ def lines(**values: list[float]) -> list[dict[str, object]]:
         (Statement("near", "a"), UNRESOLVED),
         (Statement("a", "b", margin=0.31), UNRESOLVED),  # missed by less than seeds differ
         (Statement("a", "b", margin=0.4), MISSED),
-        (Statement("near", "a", margin=-0.01), MET),  # within a point
+        (Statement("near", "a", margin=-0.01), UNRESOLVED),  # within a point, by less than seeds differ
+        (Statement("near", "a", margin=-0.05), MET),
         (Statement("b", "a", margin=-0.01), MISSED),
         (Statement("a", 0.8), MET),  # a number has no seeds
         (Statement("a", 0.81), MISSED),
@@ -57,7 +69,34 @@ def test_rows_without_a_program_count_as_trained() -> None:
         {"row": "a", "metric": ENGINE, "measured": 0.71},
         {"row": "a", "metric": "entropy of the weights' codes, bits", "measured": 2.0},
     ]
-    assert seeds_of(rows, ENGINE) == {"float": [0.9], "a": [0.71]}
+    rows = [{**row, "method": 1, "epochs": 3} for row in rows]
+    assert seeds_of(rows, ENGINE) == {"float": Seeds([0.9], 1, 3), "a": Seeds([0.71], 1, 3)}
+
+
+@pytest.mark.parametrize("other", [{"method": 1}, {"epochs": 7}, {"method": 1, "epochs": 20}])
+def test_what_was_trained_otherwise_is_not_compared(other: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(STATEMENTS, "joins", (Statement("a", "b"), Statement("b", "a"), Statement("b", 0.4)))
+    a, b = lines(a=[0.7, 0.71]), [{**line, **other} for line in lines(b=[0.5])]
+    assert [verdict.found for verdict in judge("joins", a + b, ENGINE, lower=False)] == [UNLIKE, UNLIKE, MET]
+    older = [{**line, **other, "seed": 2} for line in lines(a=[0.1])]  # no seed of the same row
+    assert seeds_of(a + older, ENGINE) == {"a": Seeds([0.7, 0.71], 2, 8)}
+
+
+def test_a_paper_s_statement_agrees_with_its_figures() -> None:
+    published = {run.row: run.published for run in TRAININGS["dorefa"]}
+    cited = [statement for statement in STATEMENTS["dorefa"] if statement.source == "DoReFa-Net, table 1"]
+    assert len(cited) > 5
+    for statement in cited:
+        better, worse = published[statement.better], published[str(statement.worse)]
+        assert better is not None
+        assert worse is not None
+        assert better > worse
+
+
+@pytest.mark.parametrize("table", ["recurrent", "beyond"])
+def test_every_level_that_is_published_of_the_same_data_is_judged(table: str) -> None:
+    told = {(statement.better, statement.worse) for statement in STATEMENTS[table]}
+    assert {(run.row, run.published) for run in TRAININGS[table] if run.published is not None} <= told
 
 
 def test_statements_speak_of_rows_that_exist() -> None:

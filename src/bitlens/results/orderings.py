@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the papers' tables must show, and whether the measured rows show it.
 
-A statement compares two rows, or a row with a number. Of rows with several seeds the mean counts; an ordering whose gap is
-smaller than the spread over seeds is not resolved, however it falls. Where neither row has a second seed, the largest spread
-of the table's other rows stands for it.
+A statement compares two rows, or a row with a number. Of rows with several seeds the mean counts; an ordering that falls
+by no more than the spread over seeds is not resolved, however it falls. Where neither row has a second seed, the largest
+spread of the table's other rows stands for it. Rows that were not trained by one method, for as many epochs, are not
+compared, and neither are such seeds of one row: those of the newest method count, and of these the longest.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["STATEMENTS", "Statement", "Verdict", "judge", "seeds_of"]
+from bitlens.results.trainings import TRAININGS
 
-MET, MISSED, UNRESOLVED, UNMEASURED = "yes", "**no**", "not resolved", "not measured"
+__all__ = ["STATEMENTS", "Seeds", "Statement", "Verdict", "judge", "seeds_of"]
+
+MET, MISSED, UNRESOLVED, UNMEASURED, UNLIKE = "yes", "**no**", "not resolved", "not measured", "not comparable"
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,9 @@ class Statement:
 
     Args:
         better: name of a row.
-        worse: name of another row, or a number that `better` is to reach.
-        margin: by which `better` must be better; negative where it may be worse by so much (no spread counts then).
+        worse: name of another row, or a number that `better` is to reach, in the unit of the figure: a share of 1 of
+            accuracies and mean IoU.
+        margin: by which `better` must be better, in the same unit; negative where it may be worse by so much.
         source: whose statement it is.
     """
 
@@ -45,7 +49,7 @@ class Verdict:
         spread: over seeds; None where no row of the table has a second seed.
         seeds: fewest of a compared row; 0 where a row is missing.
         borrowed: whether the spread is that of other rows, because no compared row has a second seed.
-        found: "yes", "**no**", "not resolved" or "not measured".
+        found: "yes", "**no**", "not resolved", "not measured" or "not comparable".
     """
 
     statement: Statement
@@ -56,15 +60,45 @@ class Verdict:
     found: str
 
 
-def seeds_of(rows: Sequence[dict[str, Any]], figure: str) -> dict[str, list[float]]:
-    """Return by row the values of a figure, one a seed; where a row's program is not compiled, of the same in torch."""
-    found: dict[str, list[float]] = {}
+class Seeds(NamedTuple):
+    """What was measured of a row.
+
+    Args:
+        values: of its figure, one a seed; a share of 1, or a perplexity.
+        method, epochs: of them all.
+    """
+
+    values: list[float]
+    method: int
+    epochs: int
+
+    @property
+    def mean(self) -> float:
+        """Mean of the values."""
+        return sum(self.values) / len(self.values)
+
+    @property
+    def spread(self) -> float | None:
+        """How far the values lie apart; None of one seed."""
+        return max(self.values) - min(self.values) if len(self.values) > 1 else None
+
+
+def seeds_of(rows: Sequence[dict[str, Any]], figure: str) -> dict[str, Seeds]:
+    """Return by row the values of a figure, one a seed; where a row's program is not compiled, of the same in torch.
+
+    Args:
+        rows: of a table's file, see `bitlens.results.reproduce`.
+        figure: a metric of theirs, such as "accuracy, integers on the engine".
+    """
+    found: dict[str, Seeds] = {}
     for name in dict.fromkeys(row["row"] for row in rows):
         kind = figure.partition(",")[0]
         own = [row for row in rows if row["row"] == name and row["metric"].startswith(f"{kind},")]
         whole = [row for row in own if row["metric"] == figure] or own
         if whole:
-            found[name] = [float(row["measured"]) for row in whole]
+            method, epochs = max((row["method"], row["epochs"]) for row in whole)
+            alike = [row for row in whole if (row["method"], row["epochs"]) == (method, epochs)]
+            found[name] = Seeds([float(row["measured"]) for row in alike], method, epochs)
     return found
 
 
@@ -77,39 +111,45 @@ def judge(table: str, rows: Sequence[dict[str, Any]], figure: str, lower: bool) 
         figure: which is compared.
         lower: whether less is better.
     """
-    values = seeds_of(rows, figure)
-    spreads = [max(v) - min(v) for v in values.values() if len(v) > 1]
-    usual = max(spreads, default=None)
-    return [_judge(statement, values, usual, -1.0 if lower else 1.0) for statement in STATEMENTS[table]]
+    measured = seeds_of(rows, figure)
+    usual = max((row.spread for row in measured.values() if row.spread is not None), default=None)
+    return [_judge(statement, measured, usual, -1.0 if lower else 1.0) for statement in STATEMENTS[table]]
 
 
-def _judge(statement: Statement, values: dict[str, list[float]], usual: float | None, sign: float) -> Verdict:
+def _judge(statement: Statement, measured: dict[str, Seeds], usual: float | None, sign: float) -> Verdict:
     wanted = [name for name in (statement.better, statement.worse) if isinstance(name, str)]
-    if any(name not in values for name in wanted):
+    if any(name not in measured for name in wanted):
         return Verdict(statement, None, None, 0, False, UNMEASURED)
-    own = [values[name] for name in wanted]
-    spreads = [max(v) - min(v) for v in own if len(v) > 1]
+    own = [measured[name] for name in wanted]
+    spreads = [row.spread for row in own if row.spread is not None]
     spread = max(spreads) if spreads else usual
-    seeds, borrowed = min(map(len, own)), not spreads and spread is not None
-    means = [sum(v) / len(v) for v in own]
-    other = means[1] if len(means) > 1 else float(statement.worse)
-    gap = sign * (means[0] - other)
+    seeds, borrowed = min(len(row.values) for row in own), not spreads and spread is not None
+    other = own[1].mean if len(own) > 1 else float(statement.worse)
+    gap = sign * (own[0].mean - other)
     beyond = gap - statement.margin
-    if isinstance(statement.worse, str) and statement.margin >= 0 and spread is not None and abs(beyond) <= spread:
-        return Verdict(statement, gap, spread, seeds, borrowed, UNRESOLVED)
-    return Verdict(statement, gap, spread, seeds, borrowed, MET if beyond >= 0 else MISSED)
+    found = MET if beyond >= 0 else MISSED
+    if len(own) > 1 and spread is not None and abs(beyond) <= spread:
+        found = UNRESOLVED
+    if len({(row.method, row.epochs) for row in own}) > 1:
+        found = UNLIKE
+    return Verdict(statement, gap, spread, seeds, borrowed, found)
 
 
 def _chain(names: Sequence[str], source: str) -> Iterator[Statement]:
     return (Statement(first, second, source=source) for first, second in pairwise(names))
 
 
-_TALK, _DOREFA, _GOAL = "the authors' talk", "DoReFa-Net, table 1", "goal"
-_GRADIENTS = ("2", "4", "8", "32")
+def _levels(table: str) -> Iterator[Statement]:
+    """Each row reaches what is published for it, of the same data."""
+    for training in TRAININGS[table]:
+        if training.published is not None and training.seed == 0:
+            yield Statement(training.row, training.published, source=training.source)
+
+
+_TALK, _DOREFA, _MORE, _GOAL = "the authors' talk", "DoReFa-Net, table 1", "more bits", "goal"
 
 _RECURRENT = (
-    Statement("LSTM 2/2 balanced", 152.0, source=_TALK),
-    Statement("LSTM 2/3 balanced", 142.0, source=_TALK),
+    *_levels("recurrent"),
     Statement("LSTM 2/2 balanced", 126.0, source="Balanced Quantization, by Xu et al."),
     Statement("LSTM 2/3 balanced", 123.0, source="Balanced Quantization, by Xu et al."),
     Statement("LSTM 2/3 unbalanced", 220.0, source="Hubara et al., by Xu et al."),
@@ -129,10 +169,12 @@ _FCN = (
     ),
 )
 _DOREFA_STATEMENTS = (
-    *(Statement(f"C 1-2-{g}", f"C 1-1-{g}", source=_DOREFA) for g in _GRADIENTS),
-    *(Statement(f"C 1-4-{g}", f"C 1-2-{g}", source=_DOREFA) for g in ("4", "32")),
-    Statement("C 32-32-32", "C 1-4-32", source=_DOREFA),
-    Statement("C 8-8-8", "C 1-4-32", source=_DOREFA),
+    *(Statement(f"C 1-2-{g}", f"C 1-1-{g}", source=_DOREFA) for g in ("4", "8", "32")),
+    Statement("C 1-4-4", "C 1-2-4", source=_DOREFA),
+    Statement("C 1-4-32", "C 1-2-32", source=_MORE),
+    Statement("C 8-8-8", "C 1-4-32", source=_MORE),
+    Statement("C 32-32-32", "C 1-4-32", source=_MORE),
+    Statement("C 32-32-32", "C 8-8-8", source=_DOREFA),
     *_chain(["C 1-2-32", "C 1-2-8", "C 1-2-4", "C 1-2-2"], _DOREFA),
     Statement("C 1-2-6", "C 1-2-32", margin=-0.01, source=f"{_GOAL}: 6-bit gradients within 1 point of 32"),
     *(
@@ -160,11 +202,8 @@ _PRETRAINED = (
 )
 _JOINS = (Statement("ResNet-20 2/2, float sums", "ResNet-20 2/2, shared grid", source="the cost of integer sums"),)
 _BEYOND = (
+    *_levels("beyond"),
     Statement("VGG-small 1/2", 0.925, source="HWGQ"),
-    Statement("VGG-small 1/2", 0.934, source="LQ-Nets"),
-    Statement("VGG-small 2/2", 0.935, source="LQ-Nets"),
-    Statement("ResNet-20 1/2", 0.884, source="LQ-Nets"),
-    Statement("ResNet-20 2/2", 0.902, source="LQ-Nets"),
     *_chain([f"ResNet-20 {bits}" for bits in ("float", "4/4", "2/2", "1/2", "1/1")], "LQ-Nets"),
 )
 _WITHOUT = "C 1-2-4 without float"
@@ -183,7 +222,7 @@ _FLOAT_FREE = (
             f"{_WITHOUT}, {bits}-bit masters",
             f"{_WITHOUT}, {bits}-bit masters, rounded to the nearest",
             margin=0.02,
-            source=f"{_GOAL}: the nearest stalls",
+            source=f"{_GOAL}: the nearest stalls or learns less",
         )
         for bits in (10, 8)
     ),

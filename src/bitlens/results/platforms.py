@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bitlens.core.grid import Grid
+from bitlens.core.processor import processor_name
 from bitlens.fpga.devices import load_device
 from bitlens.fpga.network import FpgaError
 from bitlens.fpga.plan import plan
@@ -138,7 +139,7 @@ def _measured(model: str, size: tuple[int, int] | None, macs: int, seconds: floa
     row = bench_program(model, size=size, seconds=seconds)["rows"][0]
     frames = row["images_per_second"]
     return {
-        "platform": f"bitlens on {_processor()}, one thread",
+        "platform": f"bitlens on {processor_name()}, one thread",
         "operations": 2e-12 * macs * frames,
         "kind": "all",
         "below": False,
@@ -148,13 +149,6 @@ def _measured(model: str, size: tuple[int, int] | None, macs: int, seconds: floa
         "basis": "measured",
         "note": "now, whatever else ran; power is not known",
     }
-
-
-def _processor() -> str:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else "this processor"
 
 
 def render(report: Report) -> str:

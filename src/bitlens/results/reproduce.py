@@ -14,7 +14,6 @@ from __future__ import annotations
 import datetime
 import json
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -27,6 +26,7 @@ from tqdm import tqdm
 
 from bitlens.core.errors import is_refusal
 from bitlens.core.files import write_atomically
+from bitlens.core.processor import processor_name
 from bitlens.results import papers
 from bitlens.results.papers import How, Unit
 from bitlens.results.table_run import ReproduceError
@@ -143,7 +143,7 @@ def _measured(table: str, unit: Unit, measure: Measure, data: Path | None) -> li
     told = {
         "command": f'bitlens reproduce {table} --row "{unit[0]}"',
         "seconds": round(time.perf_counter() - started, 1),
-        "machine": f"{_processor()}, {os.cpu_count()} cores",
+        "machine": f"{processor_name()}, {os.cpu_count()} cores",
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
     }
     if isinstance(figures, Mapping):
@@ -241,13 +241,3 @@ def _check(table: str, line: object, number: int) -> None:
         raise ValueError(f"row {number} has no measured")
     if table in TRAININGS and not isinstance(line.get("published"), int | float | None):
         raise ValueError(f"row {number}: published is no number")
-
-
-def _processor() -> str:
-    """The processor's name; the architecture's where the system does not tell."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.machine()
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.machine()

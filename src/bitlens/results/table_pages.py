@@ -14,7 +14,17 @@ from typing import Any
 
 from bitlens.core.files import write_atomically
 from bitlens.results.face_figures import DASH, rows
-from bitlens.results.orderings import MET, MISSED, UNRESOLVED, Statement, Verdict, judge, seeds_of
+from bitlens.results.orderings import (
+    MET,
+    MISSED,
+    UNLIKE,
+    UNMEASURED,
+    UNRESOLVED,
+    Statement,
+    Verdict,
+    judge,
+    seeds_of,
+)
 from bitlens.results.papers import ENGINE, ENTROPY, TORCH, figure_of
 from bitlens.results.trainings import TRAININGS
 
@@ -42,7 +52,8 @@ TITLES = {
     "dorefa": (
         "DoReFa-Net",
         "CIFAR-10, the paper's SVHN nets of sizes B and C, row W-A-G (bits of weights, activations, gradients); accuracy. The "
-        "published column is of SVHN, an easier set: orderings and gaps compare, levels do not.",
+        "published column is of SVHN, an easier set: orderings and gaps compare, levels do not. First and last layers have 8 bits "
+        "in weights and activations where a row does not say otherwise; those of the published table are float.",
     ),
     "balanced": (
         "Balanced Quantization",
@@ -58,7 +69,11 @@ TITLES = {
         "CIFAR-10, ResNet-20 2/2; accuracy. Shared grid: what meets at a shortcut is quantized to one 8-bit grid, as the integer "
         "program needs it; float sums are what papers count.",
     ),
-    "beyond": ("Longer runs", "CIFAR-10; accuracy beside the best published uniform results."),
+    "beyond": (
+        "Beside the best published",
+        "CIFAR-10; accuracy beside the best published uniform results, which are of hundreds of epochs. Rows take as many as "
+        "there was time for.",
+    ),
     "floatfree": (
         "Training without float",
         "CIFAR-10, net C; accuracy. Without float, forward, backward and update compute on integers of at most 32 bits; masters "
@@ -80,15 +95,17 @@ def page_of(tables: Rows) -> str:
         "`bitlens reproduce TABLE --data DIR -o docs/results/TABLE.json` writes row by row: it trains a row's runs where that "
         "was not done yet, compiles them and counts what the integer program says on the engine, on the whole test set. "
         "`--jobs N` trains N rows at the same time. "
-        "Logs and configurations of all runs lie beside the files. An ordering is *not resolved* where its gap is smaller than "
-        "the spread over seeds; where neither of its rows has a second seed, the largest spread of the table's other rows stands "
-        "for it (*of other rows*), and where no row has one, nothing does. Statements *within* some points, and those about a "
-        "number, compare means alone: the spread does not count. What is found *of one seed* may fall otherwise with another. "
+        "Logs and configurations of all runs lie beside the files. An ordering is *not resolved* where it holds or fails by no "
+        "more than the spread over seeds; where neither of its rows has a second seed, the largest spread of the table's other "
+        "rows stands for it (*of other rows*), and where no row has one, nothing does. Statements about a number compare means "
+        "alone. Rows that differ in method or epochs are *not comparable*. What is found *of one seed* may fall otherwise with "
+        "another, and on a GPU even two runs of one seed differ a little. "
         "Runs are short: a published level is one of far more epochs. Rows of method 2 are trained as `bitlens train` does now; "
         "those of method 1 while batch norms started with slope and intercept 1/2 (now 1/3 and 1/6) and steps of recurrent "
         "layers were not centred (see [recurrent nets](recurrent.md)), and learned slower. Mean loss of steps 151 to 300 of "
-        "net C by the two starts: 1.531 and 1.448 at w4a4, 1.627 and 1.545 at w1a2, 1.448 and 1.397 in float "
-        "(`benchmarks/first_steps.py`).\n"
+        "net C by the old start and by the new: 1.531 and 1.448 at w4a4, 1.627 and 1.545 at w1a2, 1.448 and 1.397 in float "
+        "(`python benchmarks/first_steps.py dorefa_cifar10_c --data cifar10 --bits w4a4 --start 0.5,0.5 --start 0.3333,0.1667`, "
+        "and so on).\n"
     ]
     parts += [_section(name, found) for name, found in tables.items() if found]
     return "\n".join(parts)
@@ -101,26 +118,28 @@ def summary_of(tables: Rows) -> str:
         if not found:
             continue
         verdicts = _verdicts(name, found)
-        counts = [sum(v.found == kind for v in verdicts) for kind in (MET, MISSED, UNRESOLVED)]
-        alone = sum(v.seeds == 1 for v in verdicts)
+        counts = [sum(v.found == kind for v in verdicts) for kind in (MET, MISSED, UNRESOLVED, UNLIKE, UNMEASURED)]
+        alone = sum(v.seeds == 1 and v.found in (MET, MISSED, UNRESOLVED) for v in verdicts)
         best = _best(name, found)
         body.append([f"[{TITLES[name][0]}](docs/tables.md#{_anchor(name)})", best, *map(str, (*counts, alone))])
-    return rows(
-        ["table", "one row of it", "statements that hold", "that do not", "not resolved", "of these, of one seed"], body
-    )
+    head = ["table", "one row of it", "statements that hold", "that do not", "not resolved"]
+    return rows([*head, "rows not comparable", "not measured", "first three: of one seed"], body)
 
 
 def draw_table(table: str, found: Sequence[dict[str, Any]], folder: Path) -> Path:
-    """Draw the rows of a table as table_NAME.svg in a folder; return the path."""
+    """Draw the rows of a table as table_NAME.svg in a folder; return the path.
+
+    Raises:
+        PlotError: there is no row.
+    """
     from bitlens.plots.canvas import save_figure
     from bitlens.plots.dots import draw_dots
 
     published = {row["row"]: float(row["published"]) for row in found if row.get("published") is not None}
     kind = _figure(table).partition(",")[0]
     folder.mkdir(parents=True, exist_ok=True)
-    return save_figure(
-        draw_dots(seeds_of(found, _figure(table)), published, TITLES[table][0], kind), folder / f"table_{table}.svg"
-    )
+    values = {row: own.values for row, own in seeds_of(found, _figure(table)).items()}
+    return save_figure(draw_dots(values, published, TITLES[table][0], kind), folder / f"table_{table}.svg")
 
 
 def renew_pages(root: Path) -> list[str]:
@@ -158,10 +177,10 @@ def _verdicts(table: str, found: Sequence[dict[str, Any]]) -> list[Verdict]:
 
 def _section(name: str, found: Sequence[dict[str, Any]]) -> str:
     title, told = TITLES[name]
-    machines = ", ".join(dict.fromkeys(str(row["trained_on"]) for row in found))
+    machines = "; ".join(dict.fromkeys(str(row["trained_on"]) for row in found))
     dates = sorted({str(row["date"]) for row in found})
-    engines = ", ".join(dict.fromkeys(str(row["machine"]) for row in found))
-    measured = f"Trained on {machines}; integers on {engines}; {' to '.join(dict.fromkeys((dates[0], dates[-1])))}."
+    engines = "; ".join(dict.fromkeys(str(row["machine"]) for row in found))
+    measured = f"Trained on {machines}. Integers on {engines}, {' to '.join(dict.fromkeys((dates[0], dates[-1])))}."
     picture = f"![{title}](figures/table_{name}.svg)\n"
     return (
         f"## {title}\n\n    bitlens reproduce {name} --data DIR -o docs/results/{name}.json\n\n{told} {measured}\n\n"
@@ -221,7 +240,7 @@ def _statements(name: str, found: Sequence[dict[str, Any]]) -> str:
         return DASH if value is None else f"{factor * value:+.2f}{unit}"
 
     def holds(verdict: Verdict) -> str:
-        return f"{verdict.found}, of one seed" if verdict.seeds == 1 else verdict.found
+        return f"{verdict.found}, of one seed" if verdict.seeds == 1 and verdict.found != UNLIKE else verdict.found
 
     def spread(verdict: Verdict) -> str:
         return points(verdict.spread).lstrip("+") + (" (of other rows)" if verdict.borrowed else "")
@@ -234,28 +253,32 @@ def _statements(name: str, found: Sequence[dict[str, Any]]) -> str:
 
 
 def _sentence(statement: Statement, kind: str) -> str:
-    worse = statement.worse if isinstance(statement.worse, str) else _shown(statement.worse, kind)
-    if isinstance(statement.worse, float):
-        return f"{statement.better}: {'at most' if kind == 'perplexity' else 'at least'} {worse}"
+    if not isinstance(statement.worse, str):
+        return (
+            f"{statement.better}: {'at most' if kind == 'perplexity' else 'at least'} {_shown(statement.worse, kind)}"
+        )
     if statement.margin < 0:
-        return f"{statement.better} within {_points(-statement.margin)} of {worse}"
-    by = f" by {_points(statement.margin)}" if statement.margin else ""
-    return f"{statement.better} better than {worse}{by}"
+        return f"{statement.better} within {_points(-statement.margin, kind)} of {statement.worse}"
+    by = f" by {_points(statement.margin, kind)}" if statement.margin else ""
+    return f"{statement.better} better than {statement.worse}{by}"
 
 
-def _points(margin: float) -> str:
+def _points(margin: float, kind: str) -> str:
+    if kind == "perplexity":
+        return f"{margin:g}"
     return f"{100 * margin:g} point{'' if round(100 * margin, 6) == 1 else 's'}"
 
 
 def _best(name: str, found: Sequence[dict[str, Any]]) -> str:
-    """The row of the fewest bits that the table is named for, with what is published for it."""
+    """The row that the README tells of a table, with what is published for it of the same data."""
     kind = _figure(name).partition(",")[0]
     values = seeds_of(found, _figure(name))
     row = next((wanted for wanted in _TOLD[name] if wanted in values), next(iter(values)))
-    mean = sum(values[row]) / len(values[row])
     lines = [line for line in found if line["row"] == row and line.get("published") and name in _SAME_DATA]
     published = lines[0]["published"] if lines else None
-    return f"{row}: {kind} {_shown(mean, kind)}" + (f" (published {_shown(published, kind)})" if published else "")
+    return f"{row}: {kind} {_shown(values[row].mean, kind)}" + (
+        f" (published {_shown(published, kind)})" if published else ""
+    )
 
 
 _SAME_DATA = ("recurrent", "beyond")  # what is published is of the same data set
@@ -267,7 +290,7 @@ _TOLD = {
     "pretrained": ("C 1/2, from wider bits",),
     "joins": ("ResNet-20 2/2, shared grid",),
     "beyond": ("VGG-small 1/2", "ResNet-20 2/2"),
-    "floatfree": ("C 1-2-8 without float, 12-bit masters",),
+    "floatfree": ("C 1-2-4 without float, 12-bit masters",),
 }
 
 
