@@ -52,8 +52,8 @@ TITLES = {
     "dorefa": (
         "DoReFa-Net",
         "CIFAR-10, the paper's SVHN nets of sizes B and C, row W-A-G (bits of weights, activations, gradients); accuracy. The "
-        "published column is of SVHN, an easier set: orderings and gaps compare, levels do not. First and last layers have 8 bits "
-        "in weights and activations where a row does not say otherwise; those of the published table are float.",
+        "published column is of SVHN, an easier set: orderings and gaps compare, levels do not. First and last layers have 8 "
+        "bits in weights and activations where a row does not say otherwise; those of the published table are float.",
     ),
     "balanced": (
         "Balanced Quantization",
