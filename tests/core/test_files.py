@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 import errno
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from bitlens.core.files import replacing, write_atomically
+from bitlens.core.files import remove_partial, replacing, write_atomically
 
 
 def _full(handle: int) -> None:
@@ -80,3 +82,13 @@ def test_pipes_and_devices_are_written_as_they_are(tmp_path: Path) -> None:
     assert pipe.is_fifo()
     write_atomically("/dev/null", b"new")
     assert Path("/dev/null").is_char_device()
+
+
+def test_what_a_killed_process_left_is_removed_alone(tmp_path: Path) -> None:
+    left = "import os; from bitlens.core.files import replacing\nwith replacing('x'): os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", left], cwd=tmp_path)
+    assert len([*tmp_path.iterdir()]) == 1
+    (tmp_path / "mine.partial").touch()
+    remove_partial(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.partial"]
+    remove_partial(tmp_path / "none")

@@ -96,3 +96,20 @@ def test_only_trained_rows_have_threads_a_device_and_a_cache(
         assert main(["reproduce", "faces", "-o", str(tmp_path / "x.json"), *flags[at : at + 2]]) == 2
         assert re.search(sentence, capsys.readouterr().err.strip())
     assert calls == []
+
+
+def test_rows_that_another_process_measures_meanwhile_are_kept(
+    tmp_path: Path, calls: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "faces.json"
+    rows = module.import_module("").ROWS
+    alone = rows["a"]
+
+    def beside(data: Path | None) -> Mapping[str, Any]:
+        reproduce("faces", out, row="b")
+        figures: Mapping[str, Any] = alone(data)
+        return figures
+
+    monkeypatch.setitem(rows, "a", beside)
+    reproduce("faces", out, row="a")
+    assert [row["row"] for row in json.loads(out.read_text())] == ["a", "a", "b"]

@@ -12,8 +12,10 @@ from bitlens.train import TrainError
 from bitlens.train.checkpoint import (
     generators,
     load_checkpoint,
+    process_seed,
     restore_generators,
     save_checkpoint,
+    seed_noise,
 )
 
 
@@ -43,6 +45,26 @@ def test_every_generator_is_restored() -> None:
     assert draw() != first
     restore_generators(net, state)
     assert draw() == first
+
+
+@pytest.mark.parametrize("several", [[(0, 0), (1, 0), (77, 0), (2**32 - 1, 0)], [(5, 0), (5, 1), (5, 2), (6, 1)]])
+def test_seeds_and_processes_draw_otherwise(several: list[tuple[int, int]]) -> None:
+    """What is drawn, not states: torch's generator forgets the high half of a seed."""
+
+    def drawn(seed: int, process: int) -> tuple[float, ...]:
+        net = nn.Sequential(DoReFaGradient(4, seed=1))
+        seed_noise(net, seed, process)
+        x = torch.zeros(1, 64, requires_grad=True)
+        net(x).backward(torch.linspace(-1, 1, 64)[None])
+        assert x.grad is not None
+        return tuple(x.grad.flatten().tolist())
+
+    assert len({drawn(*pair) for pair in several}) == len(several)
+    draws = {
+        tuple(torch.rand(4, generator=torch.Generator().manual_seed(process_seed(*pair))).tolist()) for pair in several
+    }
+    assert len(draws) == len(several)
+    assert process_seed(several[0][0], 0) == several[0][0]
 
 
 def test_missing_and_damaged_checkpoints_are_told(tmp_path: Path) -> None:

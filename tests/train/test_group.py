@@ -14,9 +14,12 @@ import pytest
 import torch
 from torch import nn
 
-from bitlens.train import RECIPES, TrainError, run
+from bitlens.quant import Spec
+from bitlens.train import RECIPES, Task, TrainError, run
 from bitlens.train.checkpoint import load_checkpoint
 from bitlens.train.group import Group, process_count, process_number
+from bitlens.train.loop import Trainer
+from bitlens.train.schedule import plan_stages
 
 # What a process of the tests below does: several runs after one another in the same group, for starting torch is slow.
 MEAN = """
@@ -148,7 +151,15 @@ def test_a_run_whose_worker_was_killed_continues_bit_identically(tmp_path: Path)
     assert "processes: all must live, not lose one; run the same command with --resume (" in done.stderr
     a, b = (load_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("whole", "killed"))
     assert len(a["others"]) == 1
-    assert not same(a["generators"], a["others"][0]["generators"])  # each process has noise of its own
+    first, second = (state["generators"] for state in (a, a["others"][0]))
+    drawn = []
+    for state in (first, second):  # each process has noise of its own
+        generator = torch.Generator()
+        generator.set_state(state["torch"])
+        drawn.append(torch.rand(4, generator=generator))
+    assert not torch.equal(*drawn)
+    for name, (seed, _) in first["gradient"].items():
+        assert (seed - second["gradient"][name][0]) % 2**32 != 0  # of which torch's generator takes no more
     assert same(a, b)
     with pytest.raises(TrainError) as caught:
         run("digits", out=tmp_path / "whole", bits="w1a2g6", epochs=2, batch=192, threads=1, accumulate=2, resume=True)
@@ -165,6 +176,46 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path: Path, monk
         run("digits", out=out, bits="w1a2", epochs=2, threads=1, accumulate=accumulate)
         losses.append(metrics(out)[-1]["train_loss"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+class Spots(Task):
+    """Batches of which samples weigh otherwise: the mean over positive targets."""
+
+    def loss(
+        self, net: nn.Module, inputs: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        errors = (net(inputs)[:, 0] - targets).square() * (targets > 0)
+        return errors.sum() / self.weight(targets), {"steps": 1}
+
+    def weight(self, targets: torch.Tensor) -> torch.Tensor:
+        return (targets > 0).sum().clamp(min=1)
+
+    steps, batch, train_figures, evaluate = 1, None, None, None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("accumulate", [2, 3, 4, 7])
+def test_parts_count_by_their_weight(accumulate: int, tmp_path: Path) -> None:
+    """Parts of unequal size, an empty one among them, and samples of no weight."""
+    x, targets = torch.randn(5, 3), torch.tensor([1.0, 0, 2, 3, 0])
+    recipe = dataclasses.replace(RECIPES["digits"], net=lambda spec: nn.Linear(3, 1), rate=1e-3)
+    found = []
+    for parts in (1, accumulate):
+        torch.manual_seed(0)
+        stages = plan_stages(Spec.parse("w32a32"), 1)
+        trainer = Trainer(recipe, stages, Spots(), tmp_path, torch.device("cpu"), accumulate=parts)
+        loss, _ = trainer._learn(x, targets)
+        found.append([loss, *(parameter.grad for parameter in trainer.net.parameters())])
+    for whole, summed in zip(*found, strict=True):
+        torch.testing.assert_close(whole, summed)
+
+
+def test_a_process_without_a_sample_is_told(tmp_path: Path) -> None:
+    stages = plan_stages(Spec.parse("w32a32"), 1)
+    trainer = Trainer(RECIPES["digits"], stages, Spots(), tmp_path, torch.device("cpu"), group=Group())
+    with pytest.raises(
+        TrainError, match=r"^batch: every one of 1 processes must have a sample, not none; start fewer$"
+    ):
+        trainer._learn(torch.zeros(0, 3), torch.zeros(0))
 
 
 def test_alone_there_is_nobody_to_tell() -> None:

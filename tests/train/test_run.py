@@ -61,6 +61,7 @@ def test_a_run_killed_in_the_middle_continues_bit_identically(tmp_path: Path) ->
             break
         assert process.returncode == -signal.SIGKILL, error
     assert kills == 3
+    assert not [*(tmp_path / "killed").glob(".*")]  # half-written files
     a, b = (load_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("whole", "killed"))
     assert same(a, b)
     results = [json.loads((tmp_path / name / "result.json").read_text()) for name in ("whole", "killed")]
@@ -134,6 +135,8 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "b").exists()
     (out / "checkpoint.pt").rename(out / "kept.pt")
     assert told() == told(resume=True) == f"{out}: must be empty for a new run, not hold published weights"
+    (out / "weights.npz").rename(out / "kept.npz")  # as logs are published
+    assert told() == told(resume=True) == f"{out}: must be empty for a new run, not hold the result of one"
     (out / "checkpoint.pt").write_bytes(b"junk")
     assert told(resume=True) == f"{out / 'checkpoint.pt'}: must be a whole checkpoint, not damaged or foreign"
 

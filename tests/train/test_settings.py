@@ -61,9 +61,24 @@ def test_a_run_writes_its_settings(tmp_path: Path) -> None:
 def test_every_row_has_settings(table: str) -> None:
     for training in TRAININGS[table]:
         settings = settings_of(**training.arguments)
-        assert (settings.recipe.name, settings.epochs) == (training.recipe, training.epochs)
+        assert (settings.recipe.name, settings.stages[-1].epochs) == (training.recipe, training.epochs)
 
 
 def test_bfloat16_does_not_go_with_integers() -> None:
     with pytest.raises(TrainError, match=r"^bf16: must be off to train without float, whose products are exact; "):
         settings_of("digits", bf16=True, float_free="on")
+
+
+def test_two_schedules_have_two_configurations() -> None:
+    schedules = [
+        {"decay": "w8a8:2,w2a2:3"},
+        {"decay": "w8a8:2,w2a2:5"},
+        {"decay": "w8a8:2"},
+        {"decay": "w8a8:3", "epochs": 10},
+        {"decay": "w2a2:3", "epochs": 11},
+        {"epochs": 10},
+        {"delay": 2},
+    ]
+    found = [settings_of("digits", bits="w2a2", **schedule).config() for schedule in schedules]  # type: ignore[arg-type]
+    assert all(found.count(config) == 1 for config in found)
+    assert settings_of("digits", bits="w2a2", decay="w2a2:3").config()["epochs"] == 3

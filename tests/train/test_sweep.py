@@ -2,6 +2,7 @@
 import dataclasses
 import itertools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,16 @@ from torch import nn
 
 from bitlens.compiler import compile
 from bitlens.data import Dataset, Split, digits
-from bitlens.models import DigitsNet
+from bitlens.data.ptb import Corpus
+from bitlens.models import DigitsNet, LanguageModel
+from bitlens.nn import freeze
+from bitlens.qonnx.export import export
 from bitlens.quant import Bits, QuantError, Spec
 from bitlens.results.compare import compare_net, compare_runs
 from bitlens.results.forms import open_form
+from bitlens.results.inspect import inspect_program
 from bitlens.results.line import export_run, frozen_run
-from bitlens.train import RECIPES, Classification, TrainError, run
+from bitlens.train import RECIPES, Classification, LanguageModelling, TrainError, run
 from bitlens.train.checkpoint import load_checkpoint
 from bitlens.train.sweep import assign, choose, layer_sizes, limit_of, sweep
 
@@ -73,11 +78,25 @@ def test_products_and_weights_of_every_layer() -> None:
     assert middle == {"conv1": (64 * 32 * 9 * 16, 32 * 9 * 16), "conv2": (16 * 64 * 9 * 32, 64 * 9 * 32)}
     assert ends == [((64 * 16 * 9, 16 * 9), Bits(8, 8)), ((256 * 10, 256 * 10), Bits(8, 8))]
     middle, _ = layer_sizes(RECIPES["bitfcn_camvid"], Spec.parse("w2a2"))  # transposed ones among them
-    assert all(products % weights == 0 for products, weights in middle.values())
+    assert middle["up4.conv"] == (48 * 64 * 73_728, 73_728)  # with the zeros that are inserted
+
+
+@pytest.mark.parametrize(
+    "name", ["face_detector", "resnet20_cifar10"]
+)  # with layers that are called three times; with joins
+def test_bit_operations_are_those_of_the_program(name: str) -> None:
+    recipe, spec = RECIPES[name], Spec.parse("w2a2")
+    net = recipe.fresh(spec)
+    middle, ends = layer_sizes(recipe, spec)
+    counted = sum(4 * products for products, _ in middle.values())
+    counted += sum(products * bits.weight * bits.activation for (products, _), bits in ends)
+    program = compile(export(freeze(net.eval()), recipe.task.example()))
+    assert counted == inspect_program(program, recipe.task.example().shape[-2:])["bit_operations"]
 
 
 def test_a_sweep_chooses_within_its_budget(trained: Path) -> None:
     report = sweep(trained, budget="30%", candidates="w8a8,w4a4,w1a2", batches=2, threads=1)
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
     ends = 64 * (64 * 16 * 9 + 256 * 10)
     most = ends + 64 * 2 * 64 * 32 * 9 * 16
     assert report["budget"] == pytest.approx(0.3 * most)
@@ -175,9 +194,12 @@ def test_mistakes_are_told_in_one_line(trained: Path, tmp_path: Path) -> None:
 
     assert told(cost="watts") == "cost: must be one of bit-operations, bytes, not watts"
     assert told(batches=0) == "batches: must be at least 1, not 0"
-    assert told(threads=0) == "threads: must be at least 1, not 0"
+    for threads in (0, 1 << 31):
+        assert told(threads=threads) == f"threads: must be 1 to 1024, not {threads}"
     assert told(budget="half") == "budget: must be a number or a share such as 40%, not half"
-    assert told(budget="nan") == ("budget: must be at least 10190848 (26.5%), every layer at its narrowest, not nan")
+    for budget in ("nan", "inf", "-inf%"):
+        assert told(budget=budget) == f"budget: must be a number or a share such as 40%, not {budget}"
+    assert told(budget="1") == ("budget: must be at least 10190848 (26.5%), every layer at its narrowest, not 1")
     assert (
         told(candidates="w8a8")
         == "candidates: must be at least two, each of less bit-operations than the one before, not w8a8"
@@ -195,4 +217,39 @@ def test_mistakes_are_told_in_one_line(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(QuantError) as caught:
         run("digits", out=tmp_path / "run", bits="w2a2,layers=w2a2")
     assert str(caught.value) == "layers: must name the bits of every middle layer of the net, not of 1 only"
+    for decay in ("w8a8:1", "w1a2:1"):
+        with pytest.raises(QuantError):  # a stage before it, or the run's own after a wide one
+            run("digits", out=tmp_path / "run", bits="w2a2,layers=w2a2", decay=decay)
+    with pytest.raises(QuantError, match="LSQWeight"):
+        run("digits", out=tmp_path / "run", bits="w2a2,weight=lsq", decay="w32a32:1,w1a2:1")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("share", ["", "%"])
+@given(st.floats(1, 1e12), st.floats(0.001, 1))
+def test_the_budget_that_a_refusal_names_will_do(share: str, most: float, part: float) -> None:
+    least = max(1.0, most * part)
+    with pytest.raises(TrainError) as caught:
+        limit_of("0" + share, max(most, least), least)
+    number, percent = re.fullmatch(r".* at least (\d+) \(([\d.]+%)\), .*", str(caught.value)).groups()  # type: ignore[union-attr]
+    for told in (number, percent):
+        assert limit_of(told, max(most, least), least) >= least
+
+
+def test_a_text_has_no_bits_to_choose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = Corpus(*(np.arange(200) % 7 for _ in range(3)), tuple("abcdefg"))
+    task = LanguageModelling(lambda *_: corpus, unroll=5)
+    recipe = dataclasses.replace(RECIPES["lstm_ptb"], task=task, net=lambda spec: LanguageModel(spec, "lstm", 7, 4))
+    monkeypatch.setitem(RECIPES, "lstm_ptb", recipe)
+    run("lstm_ptb", out=tmp_path / "run", epochs=1, batch=4, threads=1)
+    with pytest.raises(TrainError, match=r"^lstm_ptb: must have no state that is carried to choose bits, as texts do$"):
+        sweep(tmp_path / "run")
+
+
+@pytest.mark.parametrize(("first", "last"), [("w32a32", "w2a4"), ("w8a8", "w32a32"), ("w32a32", "w32a32")])
+def test_an_end_that_is_float_has_8_bits_in_the_program(trained: Path, first: str, last: str, tmp_path: Path) -> None:
+    bits = f"w8a8,first={first},last={last}"
+    run("digits", out=tmp_path / "run", bits=bits, init=trained, epochs=1, threads=1)
+    found = Spec.parse(sweep(tmp_path / "run", candidates="w8a8,w4a4", batches=1, threads=1)["bits"])
+    wanted = [Bits(8, 8) if end == "w32a32" else Bits(2, 4) if end == "w2a4" else Bits(8, 8) for end in (first, last)]
+    assert [found.first, found.last] == wanted

@@ -17,10 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["ISLANDS_MAGIC", "cache_folder", "replacing", "write_atomically"]
+__all__ = ["ISLANDS_MAGIC", "cache_folder", "remove_partial", "replacing", "write_atomically"]
 
 ISLANDS_MAGIC = b"\x89BITISLE"  # of programs with float islands
 
+_PARTIAL = ".partial"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -65,10 +66,16 @@ def replacing(path: str | os.PathLike[str], content: str = "the file") -> Iterat
         raise OSError(error.errno, reason, str(path)) from error
 
 
+def remove_partial(folder: Path) -> None:
+    """Remove what processes that were killed have left half-written in a folder that nobody else writes to."""
+    for path in folder.glob(f".*{_PARTIAL}"):
+        path.unlink(missing_ok=True)
+
+
 @contextmanager
 def _beside(path: Path) -> Iterator[BinaryIO]:
     """A stream to a hidden neighbour, which takes the name at the end."""
-    partial = path.with_name(f".{secrets.token_hex(8)}.partial")
+    partial = path.with_name(f".{secrets.token_hex(8)}{_PARTIAL}")
     try:
         with partial.open("xb") as stream:
             yield stream

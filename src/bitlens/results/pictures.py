@@ -75,13 +75,13 @@ def _equalized(w: torch.Tensor, bits: int) -> torch.Tensor:
 
 
 def metrics_of(runs: list[str]) -> dict[str, list[dict[str, Any]]]:
-    """Return every run's metrics, one dict an epoch, by the name of its folder.
+    """Return every run's metrics, one dict an epoch, by the name of its folder; by its path where two have one name.
 
     Raises:
         TrainError: a folder holds no metrics, or none of an epoch yet.
     """
     found = {}
-    for run in runs:
+    for name, run in _named(runs, [Path(run).name for run in runs]):
         path = Path(run) / "metrics.jsonl"
         try:
             lines = [json.loads(line) for line in path.read_text().splitlines()]
@@ -91,19 +91,19 @@ def metrics_of(runs: list[str]) -> dict[str, list[dict[str, Any]]]:
             raise TrainError(f"{path}: must be lines of JSON, not damaged: {error}") from error
         if not lines or not all(isinstance(line, dict) for line in lines):
             raise TrainError(f"{path}: must hold one JSON object an epoch, not {'others' if lines else 'nothing'}")
-        found[Path(run).name] = lines
+        found[name] = lines
     return found
 
 
 def sweeps_of(files: list[str]) -> dict[str, dict[str, Any]]:
-    """Return what `bitlens sweep` has written, by the names of the files.
+    """Return what `bitlens sweep` has written, by the names of the files; by their paths where two have one name.
 
     Raises:
         PlotError: a file is no sweep.
         OSError: it cannot be read.
     """
     found = {}
-    for file in files:
+    for name, file in _named(files, [Path(file).stem for file in files]):
         try:
             sweep = json.loads(Path(file).read_text())
         except ValueError as error:
@@ -111,8 +111,13 @@ def sweeps_of(files: list[str]) -> dict[str, dict[str, Any]]:
         whole = isinstance(sweep, dict) and {"cost", "path", "uniform", "chosen"} <= sweep.keys()
         if not whole or not isinstance(sweep["chosen"], dict):
             raise PlotError(f"{file}: must be a file of bitlens sweep, not of something else")
-        found[Path(file).stem] = sweep
+        found[name] = sweep
     return found
+
+
+def _named(paths: list[str], short: list[str]) -> list[tuple[str, str]]:
+    """Return (name, path) of every path: the short name where no other path has it."""
+    return [(name if short.count(name) == 1 else path, path) for name, path in zip(short, paths, strict=True)]
 
 
 def _pick(run: str | Path, layer: str | None, fits: Callable[[QuantLayer], bool]) -> tuple[str, QuantLayer]:

@@ -76,8 +76,8 @@ def reproduce(
 
     Returns:
         All rows of the file, one for each figure: {"row", "metric", "measured", "command", "seconds", "machine", "date"},
-        in the table's order; of a paper's table also {"published", "source", "seed", "epochs", "method", "training_seconds",
-        "trained_on", "log"}.
+        in the table's order; seconds are those of measuring, and of training where the same process did it. Of a paper's
+        table also {"published", "source", "seed", "epochs", "method", "training_seconds", "trained_on", "log"}.
 
     Raises:
         ReproduceError: there is no such table or row, nothing is trained where nothing is to be, a run's folder holds
@@ -115,6 +115,7 @@ def reproduce(
                 failed[unit] = found
                 tqdm.write(f"{unit[0]}, seed {unit[1]}: {found}", file=sys.stderr)
                 continue
+            known = _read(table, out) or known  # another process may have measured another row meanwhile
             known = [old for old in known if _unit(old) != unit] + lines
             known.sort(key=lambda line: _place(line, names, places))
             write_atomically(out, (json.dumps(known, indent=1) + "\n").encode())

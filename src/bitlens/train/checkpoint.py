@@ -16,19 +16,30 @@ from bitlens.core.files import write_atomically
 from bitlens.quant import DoReFaGradient
 from bitlens.train.recipe import TrainError
 
-__all__ = ["foreign_checkpoint", "generators", "load_checkpoint", "restore_generators", "save_checkpoint", "seed_noise"]
+__all__ = [
+    "foreign_checkpoint",
+    "generators",
+    "load_checkpoint",
+    "process_seed",
+    "restore_generators",
+    "save_checkpoint",
+    "seed_noise",
+]
+
+_STRIDE = 0x9E3779B1  # odd, from one seed to the next: torch's generator on a CPU takes the low 32 bits of a seed alone
 
 
 def generators(net: nn.Module) -> dict[str, Any]:
-    """Return the state of every source of randomness: python, numpy, torch, CUDA, and the net's gradient quantizers."""
+    """Return the state of every source of randomness: python, numpy, torch, the net's GPU, and its gradient quantizers."""
     state: dict[str, Any] = {
         "python": random.getstate(),
         "numpy": np.random.get_state(),  # noqa: NPY002 - the user's own code may draw from it
         "torch": torch.get_rng_state(),
         "gradient": {n: m.state() for n, m in net.named_modules() if isinstance(m, DoReFaGradient)},
     }
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
+    device = _device(net)
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
     return state
 
 
@@ -37,8 +48,9 @@ def restore_generators(net: nn.Module, state: dict[str, Any]) -> None:
     random.setstate(state["python"])
     np.random.set_state(state["numpy"])  # noqa: NPY002
     torch.set_rng_state(state["torch"])
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+    device = _device(net)
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)
     for name, module in net.named_modules():
         if isinstance(module, DoReFaGradient):
             module.set_state(state["gradient"][name])
@@ -48,7 +60,16 @@ def seed_noise(net: nn.Module, seed: int, process: int = 0) -> None:
     """Give the gradient quantizers of a fresh net the noise of a seed and process; of 0 and 0 is what the net has chosen."""
     for module in net.modules():
         if isinstance(module, DoReFaGradient):
-            module.set_state((module.seed + (process << 16) + (seed << 32), 0))
+            module.set_state((module.seed + (process << 16) + seed * _STRIDE, 0))
+
+
+def process_seed(seed: int, process: int) -> int:
+    """Return the seed of torch's generator in a process of a run: the run's own in the first one."""
+    return (seed + process * _STRIDE) % (1 << 32)
+
+
+def _device(net: nn.Module) -> torch.device:
+    return next((parameter.device for parameter in net.parameters()), torch.device("cpu"))
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

@@ -224,6 +224,10 @@ class _Opened(MadeTask):
         figures = torch.stack([*named.values()]).tolist()  # one wait for the device
         return loss, {"steps": 1, **dict(zip(named, figures, strict=True))}
 
+    def weight(self, targets: Tensor) -> Tensor:
+        """Return the number of faces, at least 1; landmarks, which not all faces have, are weighed as if all had them."""
+        return (targets[:, :, -1] == _FACE).sum().clamp(min=1)
+
     def train_figures(self, sums: dict[str, float]) -> dict[str, float]:
         """Return train_loss and its parts."""
         return {f"train_{key}": round(sums[key] / sums["steps"], 6) for key in ("loss", "heat", "box", "landmarks")}

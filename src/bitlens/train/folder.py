@@ -151,6 +151,8 @@ def continues(folder: Path, config: dict[str, Any], resume: bool) -> bool:
     if not (folder / "checkpoint.pt").is_file():
         if (folder / "weights.npz").is_file():
             raise TrainError(f"{folder}: must be empty for a new run, not hold published weights")
+        if (folder / "result.json").is_file():
+            raise TrainError(f"{folder}: must be empty for a new run, not hold the result of one")
         return False
     if not resume:
         raise TrainError(f"{folder}: must be empty for a new run, not hold one already (continue it with --resume)")

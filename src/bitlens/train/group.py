@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from bitlens.train.exchange import FLOAT, Exchange
@@ -81,6 +81,19 @@ class Group:
         everyone: list[Any] = [None] * self.count
         dist.all_gather_object(everyone, own)
         return everyone
+
+    def mean(self, own: float | Tensor, device: torch.device) -> float | Tensor:
+        """Return the mean of a number over all processes.
+
+        Args:
+            own: this process's.
+            device: that the processes send from.
+        """
+        if self.count == 1:
+            return own
+        total = torch.as_tensor(own, dtype=torch.float64, device=device).clone()
+        dist.all_reduce(total)
+        return total / self.count
 
     def spread(self, net: nn.Module) -> nn.Module:
         """Return what to call in the net's place while it learns: backward then averages gradients over all processes.

@@ -38,7 +38,7 @@ from bitlens.train.float_free import FloatFree, Options
 from bitlens.train.group import Group
 from bitlens.train.guard import check_finite
 from bitlens.train.products import products
-from bitlens.train.recipe import Recipe
+from bitlens.train.recipe import Recipe, TrainError
 from bitlens.train.replay import Replay
 from bitlens.train.schedule import Stage
 from bitlens.train.start import start_from
@@ -254,12 +254,17 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         loss: Tensor | float = 0.0
         figures: dict[str, float | Tensor] = {}
+        whole = self._weight(targets)
         for number in range(self.accumulate):
+            rows = part((inputs, targets), number, self.accumulate)
+            if not len(rows[0]):  # of a batch with fewer samples than parts; the last one has some
+                continue
+            share = 1.0 if whole is None else self.task.weight(rows[1]) / whole
             with self.group.apart(self.model, alone=number + 1 < self.accumulate):
-                rows = part((inputs, targets), number, self.accumulate)
                 partial, found = self.task.loss(self.model, *rows)
-                (partial / self.accumulate).backward()  # type: ignore[no-untyped-call]
-            loss = loss + partial.detach() / self.accumulate
+                partial = partial * share
+                partial.backward()  # type: ignore[no-untyped-call]
+            loss = loss + partial.detach()
             for key, value in found.items():
                 figures[key] = figures.get(key, 0) + value
         assert isinstance(loss, Tensor)
@@ -268,6 +273,20 @@ class Trainer:
             check_finite(self.net, loss, lambda: self.net(inputs), where)
         self.centred.step(self.optimizer, self.recipe.clip_norm)
         return loss, figures
+
+    def _weight(self, targets: Tensor) -> float | Tensor | None:
+        """Return the weight of a process's whole batch, of several processes the mean; None where it has one part alone.
+
+        Raises:
+            TrainError: this process has no sample.
+        """
+        if not len(targets):
+            raise TrainError(
+                f"batch: every one of {self.group.count} processes must have a sample, not none; start fewer"
+            )
+        if self.accumulate == self.group.count == 1:
+            return None
+        return self.group.mean(self.task.weight(targets), self.device)
 
     def _totals(self) -> dict[str, float]:
         return {key: float(value) for key, value in self.sums.items()}

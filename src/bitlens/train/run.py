@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from bitlens.core.files import remove_partial
+from bitlens.train.checkpoint import process_seed
 from bitlens.train.exchange import FLOAT, WIRE_BITS
 from bitlens.train.float_free import FloatFree
 from bitlens.train.folder import begin, check_writable, continues, read_weights, write_json
@@ -24,12 +26,11 @@ from bitlens.train.maker import MadeSetup, MadeTask
 from bitlens.train.memory import telling_memory
 from bitlens.train.recipe import Recipe, TrainError
 from bitlens.train.settings import Settings, place_of, settings_of
+from bitlens.train.threads import set_threads
 from bitlens.train.weights import save_weights
 from bitlens.train.workers import MOST_WORKERS, Workers
 
 __all__ = ["pick_device", "run"]
-
-_MOST_THREADS = 1024
 
 
 def pick_device(name: str) -> torch.device:
@@ -140,11 +141,10 @@ def run(
     if bf16 and place.type != "cpu":
         raise TrainError(f"bf16: device must be cpu, not {place.type}; train without --bf16")
     _check_processes(chosen, accumulate, wire_bits, record, float_free=options is not None)
-    if threads is not None:
-        if not 1 <= threads <= _MOST_THREADS:
-            raise TrainError(f"threads: must be 1 to {_MOST_THREADS}, not {threads}")
-        torch.set_num_threads(threads)
+    set_threads(threads)
     _check_workers(chosen, workers)
+    for stage in stages[1:]:
+        chosen.fresh(stage.spec)  # what its net cannot have is told before there is a run
     _check_float_free(settings)
     folder = Path(out)
     config = settings.config() | place_of(place)
@@ -180,7 +180,7 @@ def run(
                 trainer.restore()
             else:
                 if group.number:
-                    torch.manual_seed(seed + (group.number << 32))  # dropout of its own
+                    torch.manual_seed(process_seed(seed, group.number))  # dropout of its own
                 if weights is not None:
                     trainer.start(weights.values, str(init), weights.bits)
                 group.told(partial(begin, folder, config))
@@ -192,6 +192,7 @@ def _prepared(folder: Path, config: dict[str, Any], resume: bool) -> bool:
     """Whether the folder holds a run to continue; it can be written."""
     continued = continues(folder, config, resume)
     check_writable(folder)
+    remove_partial(folder)
     return continued
 
 

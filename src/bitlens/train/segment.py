@@ -119,11 +119,15 @@ class _Opened(Task):
         known = targets < len(self.weights)
         scores = net(inputs)
         total = F.cross_entropy(scores, targets.where(known, -1), self.weights, ignore_index=-1, reduction="sum")
-        # Weights are looked up for all pixels and masked: how many are known would have to be waited for.
-        weight = (self.weights[targets.where(known, 0)] * known).sum()
-        loss = total / weight.clamp(min=1e-12)
+        loss = total / self.weight(targets)
         right = ((scores.detach().argmax(1) == targets) & known).sum()
         return loss, {"loss": loss.detach().double(), "steps": 1, "right": right, "seen": known.sum()}
+
+    def weight(self, targets: Tensor) -> Tensor:
+        """Return the weights of labelled pixels together, at least 1e-12."""
+        known = targets < len(self.weights)
+        # Weights are looked up for all pixels and masked: how many are known would have to be waited for.
+        return (self.weights[targets.where(known, 0)] * known).sum().clamp(min=1e-12)
 
     def train_figures(self, sums: dict[str, float]) -> dict[str, float]:
         """Return train_loss and train_pixel_accuracy."""

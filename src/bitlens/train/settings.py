@@ -53,7 +53,7 @@ KEYS = {
     "recipe": Key(REQUIRED, of_row=True),
     "method": Key(1, of_row=False),  # the tables' page tells which rows are older
     "bits": Key(REQUIRED, of_row=True),
-    "epochs": Key(REQUIRED, of_row=False),  # the table tells how many there were
+    "epochs": Key(REQUIRED, of_row=False),  # with the run's own bits; the table tells how many there were in all
     "seed": Key(REQUIRED, of_row=True),
     "batch": Key(REQUIRED, of_row=True),
     "rate": Key(REQUIRED, of_row=True),
@@ -77,13 +77,12 @@ class Settings:
     Args:
         recipe: with the run's batch and rate.
         stages: as of `plan_stages`; the last one has the run's bits.
-        epochs, seed, init, accumulate, wire_bits, bf16: see `run`.
+        seed, init, accumulate, wire_bits, bf16: see `run`.
         float_free: None for a run as usual.
     """
 
     recipe: Recipe
     stages: tuple[Stage, ...]
-    epochs: int
     seed: int
     init: str | None
     float_free: Options | None
@@ -97,7 +96,7 @@ class Settings:
             "recipe": self.recipe.name,
             "method": METHOD,
             "bits": str(self.stages[-1].spec),
-            "epochs": self.epochs,
+            "epochs": self.stages[-1].epochs,
             "seed": self.seed,
             "batch": self.recipe.batch,
             "rate": self.recipe.rate,
@@ -154,7 +153,7 @@ def settings_of(
         options.check_rate(chosen.rate)
         if bf16:
             raise TrainError("bf16: must be off to train without float, whose products are exact; train without --bf16")
-    return Settings(chosen, stages, length, seed, init, options, accumulate, wire_bits, bf16)
+    return Settings(chosen, stages, seed, init, options, accumulate, wire_bits, bf16)
 
 
 def place_of(device: torch.device) -> dict[str, Any]:

@@ -17,6 +17,7 @@ Source: the idea of layer-wise sensitivity, Dong et al., HAWQ, arXiv 1905.03696;
 from __future__ import annotations
 
 import itertools
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ from bitlens.train.folder import read_config, read_weights
 from bitlens.train.recipe import Recipe, TrainError
 from bitlens.train.start import start_from
 from bitlens.train.task import Task
+from bitlens.train.threads import set_threads
 
 __all__ = ["COSTS", "assign", "choose", "layer_sizes", "limit_of", "sweep"]
 
@@ -79,29 +81,27 @@ def sweep(
         raise TrainError(f"cost: must be one of {', '.join(COSTS)}, not {cost}")
     if batches < 1:
         raise TrainError(f"batches: must be at least 1, not {batches}")
-    if threads is not None:
-        if threads < 1:
-            raise TrainError(f"threads: must be at least 1, not {threads}")
-        torch.set_num_threads(threads)
+    set_threads(threads)
     config = read_config(run)
     recipe = replace(find_recipe(config["recipe"]), batch=config["batch"])
     trained = Spec.parse(config["bits"])
     levels = _candidates(candidates, cost, trained.middle.gradient)
-    widest = replace(trained, middle=levels[0], layers=())
-    if FLOAT in (widest.first.weight, widest.first.activation):  # of a float run
-        widest = replace(widest, first=Bits(8, 8), last=Bits(8, 8))
+    first, last = _compiled(trained.first), _compiled(trained.last)
+    widest = replace(trained, middle=levels[0], first=first, last=last, layers=())
     recipe.check(recipe.name, widest)
     weights = read_weights(run).values
-    sizes, ends = layer_sizes(recipe, widest)
-    if not sizes:
-        raise TrainError(f"{recipe.name}: must have middle layers to choose bits for, not none")
-    costs = [[_cost(size, bits, cost) for bits in levels] for size in sizes.values()]
-    fixed = sum(_cost(size, bits, cost) for size, bits in ends)
-    limit = limit_of(budget, fixed + sum(layer[0] for layer in costs), fixed + sum(layer[-1] for layer in costs))
-
     task = recipe.task.open(data, cache, recipe.batch, config["seed"], torch.device("cpu"))
     if task.carried != ():
         raise TrainError(f"{recipe.name}: must have no state that is carried to choose bits, as texts do")
+    sizes, others = layer_sizes(recipe, widest)
+    if not sizes:
+        raise TrainError(f"{recipe.name}: must have middle layers to choose bits for, not none")
+    for level in range(len(levels)):  # what no net can have is told before any is measured
+        recipe.fresh(_mixed(widest, levels, (level,) * len(sizes)))
+    costs = [[_cost(size, bits, cost) for bits in levels] for size in sizes.values()]
+    fixed = sum(_cost(size, bits, cost) for size, bits in others)
+    limit = limit_of(budget, fixed + sum(layer[0] for layer in costs), fixed + sum(layer[-1] for layer in costs))
+
     measured = [task.batch(0, step) for step in range(min(batches, task.steps))]
     count = len(sizes)
     with _measuring(recipe, widest, levels, weights, str(run), task, measured) as measure:
@@ -167,17 +167,19 @@ def choose(points: Mapping[Levels, Mapping[str, Any]], limit: float) -> Levels:
 
 
 def layer_sizes(recipe: Recipe, spec: Spec) -> tuple[dict[str, tuple[int, int]], list[tuple[tuple[int, int], Bits]]]:
-    """Return (products, weights) of one input: of every middle layer by name in the spec's order; of the others with bits."""
+    """Return (products, weights) of one input: of every middle layer by name in the spec's order; of the others with bits.
+
+    Products with the zeros that a transposed convolution inserts count, and those of a layer that is called several times
+    all do, as in `bitlens inspect`.
+    """
     net = recipe.fresh(spec).eval()
     found: dict[str, tuple[int, int]] = {}
 
     def look(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
         def hook(layer: nn.Module, inputs: Any, output: Tensor) -> None:
             assert isinstance(layer, QuantLayer)
-            transposed = isinstance(layer, nn.ConvTranspose2d)
-            each = layer.weight[0].numel()  # products of one output; of a transposed layer, of one input
-            pixels = (inputs[0] if transposed else output)[0].numel()
-            found[name] = (each * pixels, layer.weight.numel())
+            before, _ = found.get(name, (0, 0))
+            found[name] = (before + layer.weight[0].numel() * output[0].numel(), layer.weight.numel())
 
         return hook
 
@@ -202,12 +204,21 @@ def limit_of(budget: str, most: float, least: float) -> float:
     try:
         limit = float(budget[:-1]) * most / 100 if budget.endswith("%") else float(budget)
     except ValueError:
-        raise TrainError(f"budget: must be a number or a share such as 40%, not {budget}") from None
-    if not limit >= least:
+        limit = math.nan
+    if not math.isfinite(limit):
+        raise TrainError(f"budget: must be a number or a share such as 40%, not {budget}")
+    if limit < least:
+        share = math.ceil(1000 * least / most) / 10  # rounded up, so that it will do
+        share = share if share * most / 100 >= least else share + 0.1
         raise TrainError(
-            f"budget: must be at least {least:.0f} ({100 * least / most:.1f}%), every layer at its narrowest, not {budget}"
+            f"budget: must be at least {math.ceil(least)} ({share:.1f}%), every layer at its narrowest, not {budget}"
         )
     return limit
+
+
+def _compiled(end: Bits) -> Bits:
+    """Bits of the first or the last layer in a program: 8 where it was float."""
+    return Bits(8, 8) if FLOAT in (end.weight, end.activation) else end
 
 
 def _bits_of(layer: QuantLayer) -> Bits:

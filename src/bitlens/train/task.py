@@ -61,6 +61,10 @@ class Task(ABC):
         Figures that are 0-d tensors stay on the device until the epoch's end, so that no step waits for it.
         """
 
+    def weight(self, targets: Tensor) -> float | Tensor:
+        """Return what a part of a batch with these targets counts in the mean over the batch that `loss` is."""
+        return float(len(targets))
+
     @abstractmethod
     def train_figures(self, sums: dict[str, float]) -> dict[str, float]:
         """Return an epoch's training figures from the sums of all its steps; `train_loss` among them."""
