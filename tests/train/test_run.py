@@ -116,8 +116,8 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path) -> None:
     assert told(out=tmp_path / "b", batch=0) == "batch: must be at least 1, not 0"
     assert told(out=tmp_path / "b", rate=0.0) == "rate: must be a positive number, not 0.0"
     assert told(out=tmp_path / "b", rate=float("nan")) == "rate: must be a positive number, not nan"
-    for masters, most in (("on", "0.125"), ("masters=8", "1.0")):
-        sentence = f"rate: must be at most {most} for these masters, not 10.0"
+    for masters, most in (("on", "0.1768"), ("masters=8", "1.414")):
+        sentence = f"rate: must be less than {most} for these masters, not 10.0"
         assert told(out=tmp_path / "b", float_free=masters, rate=10.0) == sentence
     assert told(out=tmp_path / "b", every_steps=-1) == "every_steps: must be at least 0, not -1"
     for device in ("tpu", "meta", "cpu:zz", "cpu:1", "cuda:99"):

@@ -136,6 +136,8 @@ class Trainer:
 
     def save(self) -> None:
         """Write the metrics and the checkpoint; the first process does."""
+        if self.free is not None:
+            self.free.write()
         own = {"generators": generators(self.net), "sums": self._totals(), "task": self.task.state()}
         first, *others = self.group.gathered(own)
         if not self.group.leads:

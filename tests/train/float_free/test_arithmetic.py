@@ -5,12 +5,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from bitlens.train.float_free.arithmetic import (
-    below,
     draw,
     narrow,
     power_above,
     quotient,
     rounded,
+    saturated,
     shifted,
     spatial_mean,
 )
@@ -59,7 +59,7 @@ def test_a_mean_is_rounded_twice(values: list[int], fraction: int) -> None:
 
 
 def test_saturation_and_draws() -> None:
-    assert below(7, carried(-9, -7, 3, 8)).tolist() == [-7, -7, 3, 7]
+    assert saturated(7, carried(-9, -7, 3, 8)).tolist() == [-7, -7, 3, 7]
     torch.manual_seed(0)
     found = draw(torch.empty(10_000, dtype=torch.float64), 4)
     assert sorted(found.unique().tolist()) == [0, 1, 2, 3]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bitlens.quant import DoReFaActivation, Spec
+from bitlens.train.float_free import functions
 from bitlens.train.float_free.functions import (
     activate,
     normalize,
@@ -118,6 +119,20 @@ def test_gradients_are_odd_codes_in_a_unit_of_their_sample_and_unbiased(bits: in
     assert (codes % 2 == 1).all()
     assert not found[2].any()
     assert ((total / draws - g).abs() < 5 * 2 * unit / math.sqrt(draws) + 1e-9).all()
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_the_mean_over_all_noises_is_the_gradient(bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    g = torch.round(torch.randn(1, 500, dtype=torch.float64) * 3000)
+    total = torch.zeros_like(g)
+    for sigma in range(1 << 12):
+        monkeypatch.setattr(functions, "draw", lambda like, count, sigma=sigma: torch.full_like(like, sigma))
+        total += round_gradient(g, bits, noise=True)
+    unit = float(torch.ceil(g.abs().max() / ((1 << bits) - 1)))
+    errors = total / (1 << 12) - g
+    assert errors.abs().max() <= unit / 2**12 + 1e-9
+    assert abs(float(errors.mean())) < 0.1 * unit / 2**12 + 1e-9  # neither up nor down
 
 
 def test_without_noise_the_same_gradient_always_rounds_alike() -> None:

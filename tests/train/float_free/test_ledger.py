@@ -38,6 +38,8 @@ def test_width_at_the_edges() -> None:
         (lambda x: x + 2.0**40, "aten.add.Tensor"),
         (lambda x: torch.rand_like(x), "aten.rand_like"),
         (lambda x: x.mul_(0.1), "aten.mul_"),
+        (lambda x: torch._foreach_mul_([x], 0.1), "aten._foreach_mul_"),
+        (lambda x: torch.complex(x, x), "aten.complex"),
     ],
 )
 def test_one_float_operation_is_found(operation: object, name: str) -> None:
@@ -48,6 +50,14 @@ def test_one_float_operation_is_found(operation: object, name: str) -> None:
         operation(y)
     assert (ledger.floats, ledger.tensors) == (1, 3)
     assert ledger.offenders[0].startswith(name)
+
+
+def test_a_wide_integer_is_none_of_32_bits() -> None:
+    x = torch.tensor([3, -5])
+    with Ledger() as ledger:
+        for factor in ((1 << 31) - 1) // 5, 1 << 40:
+            x * factor
+    assert (ledger.floats, ledger.offenders) == (1, ["aten.mul.Tensor (44)"])
 
 
 def test_a_float32_tensor_is_a_float() -> None:

@@ -68,6 +68,49 @@ def test_it_saturates_and_zero_gradients_change_nothing() -> None:
     assert float(found.real()["w"].max()) == 127 / 128
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_momentum_ends_with_its_gradients(sign: int) -> None:
+    found = masters(16, noise=True)
+    found.set_rate(2.0**-8)
+    for _ in range(10):
+        found.update({"w": sign * torch.ones(4000).double(), "b": torch.ones(2, 3).double()})
+    moved = found.momentum.clone()
+    nothing = {"w": torch.zeros(4000).double(), "b": torch.zeros(2, 3).double()}
+    for _ in range(100):
+        found.update(nothing)
+    assert moved.all()
+    assert not found.momentum.any()
+    before = found.value.clone()
+    found.update(nothing)
+    assert torch.equal(found.value, before)
+
+
+def test_momenta_of_opposite_gradients_are_opposite() -> None:
+    torch.manual_seed(0)
+    found = [masters(12, noise=False) for _ in range(2)]
+    for one in found:
+        one.set_rate(2.0**-8)
+    for _ in range(20):
+        gradients = {"w": torch.randint(-9, 10, (4000,)).double(), "b": torch.randint(-9, 10, (2, 3)).double()}
+        found[0].update(gradients)
+        found[1].update({name: -gradient for name, gradient in gradients.items()})
+    assert torch.equal(found[0].momentum, -found[1].momentum)
+
+
+def test_at_a_rate_of_zero_weights_stay() -> None:
+    found = masters(8, noise=True)
+    gradients = {"w": torch.ones(4000).double(), "b": torch.ones(2, 3).double()}
+    found.set_rate(0.0)
+    found.update(gradients)
+    assert not found.parts["w"].any()
+    assert found.momentum.all()
+    for rate in (2.0**-5, 0.0, 2.0**-5):
+        found.set_rate(rate)
+    for _ in range(20):
+        found.update(gradients)
+    assert found.parts["w"].all()
+
+
 def test_a_rate_finer_than_the_noise_still_rounds() -> None:
     torch.manual_seed(0)
     found = masters(8, noise=True)
@@ -77,10 +120,13 @@ def test_a_rate_finer_than_the_noise_still_rounds() -> None:
 
 
 def test_a_rate_too_large_is_refused() -> None:
-    sentence = "rate: must be at most 0.125 for these masters, not 0.3"
+    sentence = "rate: must be less than 0.1768 for these masters, not 0.3"
     with pytest.raises(TrainError, match=f"^{re.escape(sentence)}$"):
         masters(16, noise=True).set_rate(0.3)
     with pytest.raises(TrainError, match=f"^{re.escape(sentence)}$"):
         power_within(0.3, 15)
-    masters(16, noise=True).set_rate(0.125)
+    for rate in (0.125, 0.1767):
+        masters(16, noise=True).set_rate(rate)
+    with pytest.raises(TrainError):
+        masters(16, noise=True).set_rate(0.1769)
     assert power_within(0.125, 15) == 3

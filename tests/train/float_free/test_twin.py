@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -7,7 +9,7 @@ from torch import nn
 
 from bitlens.models import DigitsNet, ResNet20
 from bitlens.models.layers import Layers
-from bitlens.nn import BatchNorm2d, QuantConv2d
+from bitlens.nn import BatchNorm2d, QuantConv2d, QuantConvTranspose2d
 from bitlens.quant import DoReFaWeight, Spec, UnsignedInput
 from bitlens.train import TrainError
 from bitlens.train.float_free import FloatFree, Options
@@ -78,6 +80,92 @@ def test_layers_called_in_another_order_are_refused() -> None:
     )
     with pytest.raises(TrainError, match=f"^{re.escape(sentence)}$"):
         free.step(torch.randint(0, 256, (4, 1, 5, 5)).double(), torch.arange(4) % 3)
+
+
+def chain(forward: Callable[[Any, Any], Any], more: Callable[[Any], None] = lambda net: None) -> FloatFree:
+    """Of a net whose forward goes from what the first batch norm gives to what the second convolution takes."""
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            layers = Layers(Spec.parse("w1a2g4"))
+            self.conv0, self.bn0 = layers.first(1, 2, 3, padding=1), layers.norm(2)
+            self.conv1, self.bn1 = layers.conv(2, 2, 3, padding=1), layers.norm(2)
+            self.fc = layers.last(50, 3)
+            more(self)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = forward(self, self.bn0(self.conv0(x)))
+            return self.fc(self.bn1(self.conv1(x)).flatten(1))
+
+    return FloatFree(Net(), Options())
+
+
+IMAGES, LABELS = torch.randint(0, 256, (4, 1, 5, 5)).double(), torch.arange(4) % 3
+
+
+@pytest.mark.parametrize(
+    ("forward", "kind"),
+    [
+        (lambda net, x: x + x.flip(0), "Add"),
+        (lambda net, x: x * 0.3, "Mul"),
+        (lambda net, x: x - x.mean((2, 3), keepdim=True), "Sub"),
+        (lambda net, x: nn.functional.avg_pool2d(x, 3, 1, 1), "AvgPool2D"),
+        (lambda net, x: x.relu(), "Relu"),
+    ],
+)
+def test_what_lies_between_layers_must_be_a_max_pool_or_another_shape(forward: Any, kind: str) -> None:
+    sentence = (
+        f"net: must have max pools and reshapes alone between its layers to train without float, not {kind}; train "
+        "without --float-free"
+    )
+    with pytest.raises(TrainError, match=f"^{re.escape(sentence)}$"):
+        chain(forward).step(IMAGES, LABELS)
+
+
+@pytest.mark.parametrize(
+    "forward", [lambda net, x: nn.functional.max_pool2d(x, 3, 1, 1), lambda net, x: x.flatten(2).view_as(x)]
+)
+def test_max_pools_and_reshapes_may_lie_between_layers(forward: Any) -> None:
+    free = chain(forward)
+    free.set_rate(2.0**-8)
+    free.step(IMAGES, LABELS)
+
+
+def test_a_parameter_of_the_net_s_own_is_refused() -> None:
+    def more(net: Any) -> None:
+        net.gain = nn.Parameter(torch.ones(1))
+
+    with pytest.raises(
+        TrainError, match=r"^gain: must be a weight or bias of a convolution, a batch norm or the classifier"
+    ):
+        chain(lambda net, x: x, more)
+
+
+def test_layers_of_other_kinds_are_refused() -> None:
+    spec = Spec.parse("w1a2g4")
+    quantizers = {"weight_quantizer": DoReFaWeight(1), "input_quantizer": UnsignedInput(8)}
+    with pytest.raises(TrainError, match=r"^0: must be a convolution, .* not QuantConvTranspose2d;"):
+        make_twin(nn.Sequential(QuantConvTranspose2d(1, 2, 3, bias=False, **quantizers)), Options())
+    with pytest.raises(TrainError, match=r"^0: padding must be numbers to train without float, not same$"):
+        make_twin(nn.Sequential(QuantConv2d(1, 2, 3, padding="same", bias=False, **quantizers)), Options())
+    sentence = (
+        "0: input must be pixels (UnsignedInput) of 1 to 8 bits to train without float, not DoReFaActivation of 2 bits"
+    )
+    with pytest.raises(TrainError, match=f"^{re.escape(sentence)}$"):
+        make_twin(nn.Sequential(Layers(spec).conv(1, 2, 3)), Options())
+    sentence = "1: input must be clip or cabs of 1 to 8 bits to train without float, not UnsignedInput of 8 bits"
+    with pytest.raises(TrainError, match=f"^{re.escape(sentence)}$"):
+        make_twin(nn.Sequential(Layers(spec).first(1, 2, 3), Layers(spec).first(2, 2, 3)), Options())
+
+
+def test_one_value_a_channel_is_refused() -> None:
+    net = nn.Sequential(Layers(Spec.parse("w1a2g4")).first(1, 2, 5), BatchNorm2d(2), nn.Flatten())
+    net.append(Layers(Spec.parse("w1a2g4")).last(2, 3))
+    free = FloatFree(net, Options())
+    sentence = "BatchNorm2d: a batch must have at least 2 values a channel in training, not 1 as of (1, 2, 1, 1)"
+    with pytest.raises(TrainError, match=f"^{re.escape(sentence)}$"):
+        free.step(IMAGES[:1], LABELS[:1])
 
 
 def test_batch_norm_without_slope_is_refused() -> None:

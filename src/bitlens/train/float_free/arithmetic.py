@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["below", "draw", "narrow", "power_above", "quotient", "rounded", "shifted", "spatial_mean"]
+__all__ = ["draw", "narrow", "power_above", "quotient", "rounded", "saturated", "shifted", "spatial_mean"]
 
 
 def quotient(x: Tensor, by: Tensor | float) -> Tensor:
@@ -35,9 +35,9 @@ def power_above(x: Tensor) -> Tensor:
 
 
 def narrow(x: Tensor, bits: int) -> Tensor:
-    """Scale integers by one power of two so that the largest has exactly so many bits; what is below is rounded off.
+    """Scale integers by one power of two so that the largest has so many bits; what is below is rounded off.
 
-    All zeros stay.
+    The largest may be rounded up to 2^bits. All zeros stay.
     """
     unit = float(1 << bits) / power_above(x.abs().amax().clamp(min=1))  # a power of two
     return torch.floor(x * unit + 0.5)
@@ -48,7 +48,7 @@ def draw(like: Tensor, count: int) -> Tensor:
     return torch.empty_like(like).random_(0, count)
 
 
-def below(limit: int, x: Tensor) -> Tensor:
+def saturated(limit: int, x: Tensor) -> Tensor:
     """Saturate to -limit..limit."""
     return x.clamp(-limit, limit)
 
@@ -56,7 +56,8 @@ def below(limit: int, x: Tensor) -> Tensor:
 def spatial_mean(x: Tensor, fraction: int) -> Tensor:
     """Return the mean of integers (N, C, H, W) over all but C, with so many fractional bits, as integers (C,).
 
-    First over each sample, then over the samples, each division rounded, so that no sum has more than 32 bits.
+    First over each sample, then over the samples, each division rounded: sums stay within 32 bits where a sample's map, a
+    batch's means and the fraction leave room for them, which a `Ledger` tells.
     """
     area, samples = x.shape[2] * x.shape[3], x.shape[0]
     each = rounded(x.sum((2, 3)) * float(1 << fraction), float(area))  # (N, C)

@@ -18,12 +18,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bitlens.train.float_free.arithmetic import (
-    below,
     draw,
     narrow,
     power_above,
     quotient,
     rounded,
+    saturated,
     shifted,
     spatial_mean,
 )
@@ -48,6 +48,7 @@ MEAN = 4  # of a mean of accumulators
 _GRADIENT = 15  # bits and sign of a gradient between layers
 _NOISE = 12
 _CHUNKS = 16  # of range batch norm
+_GAIN = 10  # bits of a slope over a scale
 
 
 class _Convolution(torch.autograd.Function):
@@ -107,6 +108,7 @@ class _Gradient(torch.autograd.Function):
     """Identity forward; backward rounds stochastically to odd codes of a few bits, one integer unit a sample.
 
     unit = ceil(max|g| of the sample / n), n = 2^bits - 1;  c = floor((g + n unit) / (2 unit) + noise);  g = unit (2c - n).
+    The noise is one of the 2^12 odd multiples of 2^-13: of its multiples of 2^-12 the mean would lie below one half.
     """
 
     @staticmethod
@@ -126,8 +128,8 @@ def round_gradient(g: Tensor, bits: int, noise: bool) -> Tensor:
     largest = g.abs().amax(rows, keepdim=True)
     unit = quotient(largest + (n - 1), n)
     safe = unit.clamp(min=1)
-    sigma = draw(g, 1 << _NOISE) if noise else torch.full_like(g, float(1 << (_NOISE - 1)))
-    whole = (g + n * safe) * float(1 << _NOISE) + 2 * safe * sigma
+    sigma = 2 * draw(g, 1 << _NOISE) + 1 if noise else torch.full_like(g, float(1 << _NOISE))
+    whole = (g + n * safe) * float(1 << _NOISE) + safe * sigma
     codes = quotient(whole, 2 * safe * float(1 << _NOISE)).clamp(0, n)
     return unit * (2 * codes - n)
 
@@ -172,7 +174,7 @@ class _Normalize(torch.autograd.Function):
         power = power_above(scale)  # (C,)
         mantissa = rounded(scale * float(1 << 12), power)  # 2^11..2^12
         inverse = rounded(torch.full_like(mantissa, float(1 << 24)), mantissa)  # 2^12..2^13
-        near = below((1 << 14) - 1, rounded(deviations * float(1 << FRACTION), power.view(1, -1, 1, 1)))
+        near = saturated((1 << 14) - 1, rounded(deviations * float(1 << FRACTION), power.view(1, -1, 1, 1)))
         hat = shifted(near * inverse.view(1, -1, 1, 1), 12)  # FRACTION bits behind the point
         whole = hat * slope.view(1, -1, 1, 1) + (intercept * float(1 << FRACTION)).view(1, -1, 1, 1)
         ctx.save_for_backward(hat, power, inverse, slope)
@@ -194,10 +196,13 @@ class _Normalize(torch.autograd.Function):
         else:
             pulled = shifted(dot.view(1, -1, 1, 1) * coarse, 4)
         bracket = g * 16 - mean.view(1, -1, 1, 1) - pulled
-        gain = shifted(slope * inverse, 14)  # about 10 bits behind the point
-        least = power.amin()
-        dx = rounded(below((1 << 20) - 1, bracket) * gain.view(1, -1, 1, 1), (power / least).view(1, -1, 1, 1))
-        return dx, dot, mean, None
+        # Slope over scale is a mantissa of 10 bits times a power of two, so that no product leaves 32 bits.
+        gain = shifted(slope * inverse, 14)
+        excess = (power_above(gain.abs().clamp(min=1)) * 2.0**-_GAIN).clamp(min=1)
+        divisor = power / excess
+        divisor = (divisor / divisor.amin()).clamp(max=float(1 << 30)).view(1, -1, 1, 1)
+        product = saturated((1 << 20) - 1, bracket) * torch.floor(gain / excess + 0.5).view(1, -1, 1, 1)
+        return torch.floor(product / divisor + 0.5), dot, mean, None
 
 
 def convolve(x: Tensor, weight: Tensor, drop: int, options: tuple[Any, ...]) -> Tensor:

@@ -13,6 +13,7 @@ taken out. That binds: the carrier is float64 with 53 bits, so a quotient, a roo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -47,13 +48,22 @@ def width(x: Tensor) -> int:
     return 63 - (int(lowest).bit_length() - 1)
 
 
+def _given(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
+    """Yield (what the schema says of its memory, value) of every argument that aliases."""
+    for place, told in enumerate(func._schema.arguments):
+        given = args[place] if place < len(args) else kwargs.get(told.name)
+        if told.alias_info is not None and given is not None:
+            yield told.alias_info, given
+
+
 class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts operations and tensors while it is entered.
 
     Attributes:
         operations: how many ran.
         tensors: how many floating-point tensors they left.
-        floats: how many of these are no integers times a power of two.
+        floats: how many tensors are no integers of at most 32 bits times a power of two; those of an integer type, which
+            count here alone, no integers of at most 32 bits.
         widest: most bits of the integers that pass.
         offenders: operations that left such a tensor, each once, in order.
     """
@@ -67,19 +77,27 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Run an operation and look at what it leaves."""
-        out = func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
         self.operations += 1
         name = str(func)
         if not name.startswith(_UNWRITTEN):
-            self._look(name, out)
+            found = [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor)]
+            if not found:  # what is written in place is not always returned
+                written = (given for told, given in _given(func, args, kwargs) if told.is_write)
+                found = [leaf for leaf in tree_leaves([*written]) if isinstance(leaf, Tensor)]
+            self._look(name, found)
         return out
 
-    def _look(self, name: str, out: Any) -> None:
-        for leaf in tree_leaves(out):
-            if not isinstance(leaf, Tensor) or not leaf.is_floating_point():
+    def _look(self, name: str, found: list[Tensor]) -> None:
+        for leaf in found:
+            if leaf.is_floating_point() or leaf.is_complex():
+                self.tensors += 1
+                bits = width(leaf) if leaf.dtype == torch.float64 else 64
+            elif leaf.numel() and leaf.dtype != torch.bool:
+                bits = max(int(leaf.max()).bit_length(), int(leaf.min()).bit_length()) + 1
+            else:
                 continue
-            self.tensors += 1
-            bits = width(leaf) if leaf.dtype == torch.float64 else 64
             if bits > BITS:
                 self.floats += 1
                 told = f"{name} ({bits})"

@@ -3,11 +3,13 @@
 
 Update of a master M of b bits (unit 2^-f), from integers G of any unit, at the rate 2^-j:
 
-    g = G 2^8 / 2^ceil(log2 mean|G|)                 a parameter's mean |g| lies in 1/2..1, with 8 bits behind the point
-    m = m + (16 g - m) / 8                           momentum 7/8, 12 bits behind the point
+    g = G 2^8 / P, within 64                         P: the power of two above mean|G|, so that a parameter's mean |g|
+                                                     lies in 1/2..1, with 8 bits behind the point
+    m = m + (16 g - m) / 8                           momentum 7/8, 12 bits behind the point; away from zero
     M = M - floor(m 2^(f - j - 12) + noise)          noise uniform in [0, 1): stochastic; 1/2: nearest
 
-saturated to b bits. All parameters lie in one vector, because that is few operations.
+saturated to b bits. What m is pulled by is rounded away from zero: m follows g to the last bit, and gradients of zero end its
+pull. At a rate of 0 m moves and M does not. All parameters lie in one vector, because that is few operations.
 Sources: fixed-point weights with stochastic rounding, arXiv 1502.02551; gradients scaled by a power of two of their layer,
 arXiv 1802.04680 (WAGE); shifts in the place of a rate, arXiv 1602.02830.
 """
@@ -20,7 +22,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from bitlens.train.float_free.arithmetic import draw, power_above, quotient, rounded, shifted
+from bitlens.train.float_free.arithmetic import draw, power_above, quotient, rounded
 from bitlens.train.recipe import TrainError
 
 __all__ = ["Masters", "power_of_rate", "power_within"]
@@ -33,7 +35,7 @@ _GRADIENT = 14
 
 
 def power_of_rate(rate: float) -> int:
-    """Return j of the power of two 2^-j nearest to a rate, by ratio."""
+    """Return j of the power of two 2^-j nearest to a rate, by ratio; the rate is positive."""
     return -math.floor(math.log2(rate) + 0.5)
 
 
@@ -45,7 +47,8 @@ def power_within(rate: float, fraction: int) -> int:
     """
     power, least = power_of_rate(rate), fraction - _MOMENTUM
     if power < least:
-        raise TrainError(f"rate: must be at most {2.0**-least} for these masters, not {rate}")
+        most = 2.0 ** (0.5 - least)  # which is nearest to 2^-least still
+        raise TrainError(f"rate: must be less than {most:.4g} for these masters, not {rate}")
     return power
 
 
@@ -82,6 +85,7 @@ class Masters:
         self.grain = torch.ones_like(self.limit)
         self.parts = dict(zip(self.names, self._split(self.value), strict=True))
         self.power: int | None = None
+        self.still = False
         self.read(real)
 
     def _split(self, flat: Tensor) -> list[Tensor]:
@@ -99,11 +103,14 @@ class Masters:
         return {name: (part * 2.0 ** -self.fractions[name]).float() for name, part in self.parts.items()}
 
     def set_rate(self, rate: float) -> None:
-        """Set the rate, to the nearest power of two.
+        """Set the rate, to the nearest power of two, or to 0.
 
         Raises:
             TrainError: a gradient's unit would be wider than a master's.
         """
+        self.still = rate == 0
+        if self.still:
+            return
         power = power_within(rate, max(self.fractions.values()))
         if power == self.power:
             return
@@ -122,7 +129,10 @@ class Masters:
         sums = torch.stack(torch._foreach_norm(torch.split(g, self.sizes), 1))
         means = rounded(sums, self.counts).clamp(min=1)
         normal = rounded(g * float(1 << _NORMAL), power_above(means)[self.owner]).clamp(-_REACH, _REACH)
-        self.momentum += shifted(normal * float(1 << (_MOMENTUM - _NORMAL)) - self.momentum, 3)
+        pull = normal * float(1 << (_MOMENTUM - _NORMAL)) - self.momentum
+        self.momentum += pull.sign() * quotient(pull.abs() + 7, 8.0)
+        if self.still:
+            return
         whole = draw(self.value, 1 << _NOISE) if self.noise else torch.full_like(self.value, float(1 << _NOISE - 1))
         noise = quotient(whole, self.grain)  # 0..span-1, or its half
         change = quotient(self.momentum + noise, self.span)

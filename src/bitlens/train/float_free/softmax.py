@@ -42,9 +42,9 @@ class Softmax:
             targets: classes (N,), int64.
         """
         logs = shifted(scores * float(_LOG2E), SCORE)
-        below = (logs - logs.amax(1, keepdim=True)).clamp(min=-float(_DEEPEST << SCORE))
-        whole = quotient(below, float(1 << SCORE))  # -15..0
-        part = below - whole * float(1 << SCORE)  # 0..255
+        depths = (logs - logs.amax(1, keepdim=True)).clamp(min=-float(_DEEPEST << SCORE))
+        whole = quotient(depths, float(1 << SCORE))  # -15..0
+        part = depths - whole * float(1 << SCORE)  # 0..255
         powers = quotient(self.powers[part.long()], self.shifts[(-whole).long()])
         shares = quotient(powers * float(1 << _ONE), powers.sum(1, keepdim=True))  # (N, classes), 0..2^15
         wanted = torch.zeros_like(shares).scatter_(1, targets[:, None], float(1 << _ONE))

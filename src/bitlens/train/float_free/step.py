@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from bitlens.nn import BatchNorm2d
 from bitlens.nn.layer import QuantLayer
+from bitlens.quant import BipolarWeight
 from bitlens.train.float_free.arithmetic import rounded, shifted
 from bitlens.train.float_free.functions import PARAMETER
 from bitlens.train.float_free.masters import Masters
@@ -29,6 +31,8 @@ from bitlens.train.recipe import TrainError
 __all__ = ["FloatFree"]
 
 _PARAMETER_BITS = 16  # of slopes, intercepts and biases
+_OWN = ("Convolution", "Linear", "Activation", "Gradient", "Normalize")
+_CHAIN = (*_OWN, "MaxPool2DWithIndices", "View", "UnsafeView", "ReshapeAlias", "Clone", "Squeeze", "Unsqueeze")
 
 
 class FloatFree:
@@ -55,11 +59,18 @@ class FloatFree:
         self.last_name, self.last = [*self.layers.items()][-1]
         weights = [f"{name}.weight" for name in self.layers]
         real = {name: parameter.detach() for name, parameter in net.named_parameters()}
+        own = {f"{module}.{kind}" for module in (*self.layers, *self.norms) for kind in ("weight", "bias")}
+        for name in real.keys() - own:
+            raise TrainError(
+                f"{name}: must be a weight or bias of a convolution, a batch norm or the classifier to train without "
+                "float; train without --float-free"
+            )
         bits = {name: options.masters if name in weights else _PARAMETER_BITS for name in real}
         fractions = {name: options.masters - 1 if name in weights else PARAMETER for name in real}
         self.masters = Masters(real, bits, fractions, options.rounding == "stochastic")
         self.bias = f"{self.last_name}.bias"
         self.softmax = Softmax(self.masters.value.device)
+        self.read()
 
     def set_rate(self, rate: float) -> None:
         """Set the rate, to the nearest power of two.
@@ -92,6 +103,7 @@ class FloatFree:
         sums = self.twin(codes)  # (N, classes)
         if self.watches:
             self._check_order()
+            _check_chain(sums)
         with torch.no_grad():
             scores = self._scores(sums.detach())
             losses, gradient = self.softmax(scores, targets)
@@ -118,40 +130,60 @@ class FloatFree:
             raise _no_chain()
 
     def _scores(self, sums: Tensor) -> Tensor:
-        """Real scores, `SCORE` bits behind the point: sums times the weights' unit, plus the bias.
+        """Real scores, `SCORE` bits behind the point: sums times the unit of weight and input codes, plus the bias.
 
-        Of codes 0..2^k - 1 the unit is taken as 2^-k: the scores are up to a hundredth too small, as by a temperature.
+        That unit, w / (hi levels) of a weight w over the largest code hi and of input codes 0..levels, is an integer of at
+        most 15 bits times a power of two.
         """
         layer, parts = self.last, self.masters.parts
-        values, bits = parts[f"{self.last_name}.weight"].abs(), layer.weight_quantizer.bits
-        shift = self.options.masters - 1
-        if bits > 1:
-            unit, shift = values.amax(), shift + bits - 1
+        quantizer, fraction = layer.weight_quantizer, self.options.masters - 1
+        values = parts[f"{self.last_name}.weight"].abs()
+        if isinstance(quantizer, BipolarWeight):
+            largest = torch.full_like(values[0, 0], float(1 << fraction))
+        elif quantizer.bits == 1:
+            finer = max(0, min(15 - fraction, 30 - fraction - values.numel().bit_length()))  # of a mean, within 31 bits
+            largest = rounded(values.sum() * float(1 << finer), float(values.numel()))
+            fraction += finer
         else:
-            unit = rounded(values.sum(), float(values.numel()))
-        shift += layer.levels.bit_length() - layer.drop - SCORE
+            largest = values.amax()
+        by = quantizer.grid.hi * layer.levels
+        more = by.bit_length() + 14 - fraction
+        unit = rounded(largest * 2.0**more, float(by))
+        shift = fraction + more - layer.drop - SCORE
         scores = sums * unit
         scores = shifted(scores, shift) if shift >= 0 else scores * float(1 << -shift)
         return scores + shifted(parts[self.bias], PARAMETER - SCORE) if self.bias in parts else scores
 
     @torch.no_grad()
     def read(self) -> None:
-        """Take over the net's parameters, each rounded to its master's unit."""
+        """Take over the net's parameters and its batch norms' statistics, each rounded to its integer's unit.
+
+        Weights beyond [-1, 1) and slopes, intercepts and biases beyond [-8, 8) saturate.
+        """
         self.masters.read(dict(self.net.named_parameters()))
+        for unit, batch_norm, norm in self._statistics():
+            assert isinstance(batch_norm.running_mean, Tensor)
+            assert isinstance(batch_norm.running_var, Tensor)
+            scale = (batch_norm.running_var.double() + batch_norm.eps).sqrt()
+            norm.read(batch_norm.running_mean / unit, scale / unit)
 
     @torch.no_grad()
     def write(self) -> None:
         """Put the masters into the net, exactly, and its batch norms' statistics in real units."""
         for name, values in self.masters.real().items():
             self.net.get_parameter(name).copy_(values)
+        for unit, batch_norm, norm in self._statistics():
+            mean, scale = norm.real()
+            batch_norm.running_mean.copy_(mean * unit)  # type: ignore[union-attr]
+            batch_norm.running_var.copy_(((scale * unit) ** 2 - batch_norm.eps).clamp(min=0))  # type: ignore[union-attr]
+
+    def _statistics(self) -> Iterator[tuple[Tensor, BatchNorm2d, TwinNorm]]:
+        """Yield of every batch norm (the real value of an accumulator's unit in front of it, the net's own, ours)."""
         for (name, layer), (norm_name, norm) in zip(self.layers.items(), self.norms.items(), strict=False):
             ours, batch_norm = self.net.get_submodule(name), self.net.get_submodule(norm_name)
             assert isinstance(ours, QuantLayer)
             assert isinstance(batch_norm, BatchNorm2d)
-            unit = layer.unit(ours.weight) * 2.0**layer.drop
-            mean, scale = norm.real()
-            batch_norm.running_mean.copy_(mean * unit)  # type: ignore[union-attr]
-            batch_norm.running_var.copy_(((scale * unit) ** 2 - batch_norm.eps).clamp(min=0))  # type: ignore[union-attr]
+            yield layer.unit(ours.weight) * 2.0**layer.drop, batch_norm, norm
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a run needs to continue."""
@@ -170,6 +202,21 @@ class FloatFree:
             mean, scale = state["norms"][name]
             norm.mean.copy_(mean)
             norm.scale.copy_(scale)
+
+
+def _check_chain(sums: Tensor) -> None:
+    """Raise where something else than a max pool or another shape lies between the layers, or two ways meet."""
+    node: Any = sums.grad_fn
+    while node is not None:
+        kind = type(node).__name__.removesuffix("0").removesuffix("Backward").lstrip("_")
+        before = [other for other, _ in node.next_functions if other is not None]
+        before = [other for other in before if type(other).__name__ != "AccumulateGrad"]
+        if kind not in _CHAIN or len(before) > 1:
+            raise TrainError(
+                f"net: must have max pools and reshapes alone between its layers to train without float, not {kind}; "
+                "train without --float-free"
+            )
+        node = before[0] if before else None
 
 
 def _no_chain() -> TrainError:

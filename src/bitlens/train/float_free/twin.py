@@ -25,7 +25,7 @@ from bitlens.quant import (
     UniformMaxWeight,
     UnsignedInput,
 )
-from bitlens.train.float_free.arithmetic import rounded, shifted
+from bitlens.train.float_free.arithmetic import rounded, saturated, shifted
 from bitlens.train.float_free.functions import (
     MEAN,
     activate,
@@ -51,22 +51,24 @@ class TwinLayer(nn.Module):
     Args:
         layer: of the net.
         name: for the sentences.
-        options: of the run.
+        first: whether its input are pixels, else normalized values.
 
     Raises:
         TrainError: one of its quantizers has no integer form here.
     """
 
-    def __init__(self, layer: QuantConv2d | QuantLinear, name: str, options: Options) -> None:
+    def __init__(self, layer: QuantConv2d | QuantLinear, name: str, first: bool) -> None:
         super().__init__()
         self.weight_quantizer = _weight_quantizer(layer, name)
-        self.levels, self.bound = _input_levels(layer, name)
+        self.levels, self.bound = _input_levels(layer, name, first)
         self.gradient_bits, self.gradient_noise = _gradient(layer)
         self.convolution = (
             (layer.stride, layer.padding, layer.dilation, layer.groups) if isinstance(layer, QuantConv2d) else None
         )
         if layer.bias is not None and self.convolution is not None:
             raise TrainError(f"{name}: a convolution must have no bias to train without float")
+        if isinstance(layer, QuantConv2d) and isinstance(layer.padding, str):
+            raise TrainError(f"{name}: padding must be numbers to train without float, not {layer.padding}")
         grid = self.weight_quantizer.grid
         taps = layer.weight[0].numel()
         self.drop = max(0, (taps * max(-grid.lo, grid.hi) * self.levels).bit_length() - _ACCUMULATOR)
@@ -117,8 +119,16 @@ class TwinNorm(nn.Module):
         return self.leaves
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return normalized values, `FRACTION` bits behind the point."""
+        """Return normalized values, `FRACTION` bits behind the point.
+
+        Raises:
+            TrainError: there is but one value a channel.
+        """
         assert self.leaves is not None
+        if x.numel() == x.shape[1]:
+            raise TrainError(
+                f"BatchNorm2d: a batch must have at least 2 values a channel in training, not 1 as of {tuple(x.shape)}"
+            )
         y, mean, scale = normalize(x, *self.leaves, self.kind)
         with torch.no_grad():
             for running, now in ((self.mean, mean), (self.scale, scale)):
@@ -129,6 +139,12 @@ class TwinNorm(nn.Module):
         """Return the running (mean, scale) in accumulators."""
         unit = 2.0 ** -(MEAN + _RUNNING)
         return self.mean * unit, self.scale * unit
+
+    def read(self, mean: Tensor, scale: Tensor) -> None:
+        """Take over a running mean and scale in accumulators, rounded to integers of 31 bits."""
+        for running, real in ((self.mean, mean), (self.scale, scale)):
+            whole = torch.floor(real.double() * 2.0 ** (MEAN + _RUNNING) + 0.5)
+            running.copy_(saturated((1 << 30) - 1, whole))
 
 
 def make_twin(net: nn.Module, options: Options) -> nn.Module:
@@ -142,12 +158,13 @@ def make_twin(net: nn.Module, options: Options) -> nn.Module:
     for name, module in net.named_modules():
         if not name or name.startswith(inside):
             continue
-        if isinstance(module, QuantConv2d | QuantLinear):
-            made[name] = TwinLayer(module, name, options)
+        if type(module) in (QuantConv2d, QuantLinear):  # no layer made of them, such as a transposed convolution
+            assert isinstance(module, QuantConv2d | QuantLinear)
+            made[name] = TwinLayer(module, name, first=not made)
             inside += (f"{name}.",)
         elif isinstance(module, BatchNorm2d) and module.affine:
             made[name] = TwinNorm(module, options)
-        elif not isinstance(module, _KEPT) and not [*module.children()]:
+        elif isinstance(module, QuantLayer) or not (isinstance(module, _KEPT) or [*module.children()]):
             raise TrainError(
                 f"{name}: must be a convolution, a batch norm, a max pool or the classifier to train without float, "
                 f"not {type(module).__name__}; train without --float-free"
@@ -183,14 +200,15 @@ def _weight_quantizer(layer: QuantLayer, name: str) -> Quantizer:
     )
 
 
-def _input_levels(layer: QuantLayer, name: str) -> tuple[int, str]:
+def _input_levels(layer: QuantLayer, name: str, first: bool) -> tuple[int, str]:
     found = layer.input_quantizer
-    if isinstance(found, UnsignedInput) and found.bits <= 8:
+    if first and isinstance(found, UnsignedInput) and found.bits <= 8:
         return found.grid.hi, ""
-    if isinstance(found, DoReFaActivation) and found.bits <= 8:
+    if not first and isinstance(found, DoReFaActivation) and found.bits <= 8:
         return found.grid.hi, found.bound
     told = "float" if not isinstance(found, Quantizer) else f"{type(found).__name__} of {found.bits} bits"
-    raise TrainError(f"{name}: input must be clip or cabs of 1 to 8 bits to train without float, not {told}")
+    wanted = "pixels (UnsignedInput)" if first else "clip or cabs"
+    raise TrainError(f"{name}: input must be {wanted} of 1 to 8 bits to train without float, not {told}")
 
 
 def _gradient(layer: QuantLayer) -> tuple[int, bool]:
