@@ -61,5 +61,20 @@ def test_a_layer_that_trains_has_these_integers(bits: tuple[int, int, int], kind
     scaled = products.backward_weight_total(last(activations), last(g_codes), unit.float().numpy(), weights.shape[1:3])
     in_order = sum(scale * sums for scale, sums in zip(unit.float().double(), each, strict=True))
     assert torch.equal(torch.from_numpy(scaled.copy()), in_order.float())
+    if w_bits == 8:  # each of one sample alone, whose gradient has one unit: the integers themselves
+        for sample, sums in enumerate(each):
+            alone = torch.autograd.grad(
+                layer.weight_quantizer(layer.weight), layer.weight, torch.ones_like(layer.weight)
+            )[0]
+            layer.gradient_quantizer.set_state((5, 0))
+            given = torch.zeros_like(above)
+            given[sample] = above[sample]
+            codes, _ = dorefa_gradient_codes(given, g_bits, torch.Generator().manual_seed(mixed))
+            assert torch.equal(codes[sample], g_codes[sample])
+            (of_one,) = torch.autograd.grad(layer(x), layer.weight, given)
+            found = (of_one.double() / (alone.double() * unit[sample] * a_scale)).round()
+            wanted = sums.permute(0, 3, 1, 2).reshape(dw.shape).double()
+            assert torch.equal(found[alone > 0.1], wanted[alone > 0.1])  # where tanh is steep enough to divide by
+            assert (alone > 0.1).double().mean() > 0.9
     inside = torch.autograd.grad(layer.weight_quantizer(layer.weight), layer.weight, total.float())[0]
     assert torch.allclose(dw, inside, rtol=1e-3, atol=1e-5 * float(dw.abs().max()))

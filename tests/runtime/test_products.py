@@ -148,9 +148,17 @@ def test_mistakes_are_told_in_one_line() -> None:
     assert told(image, filters, fill=4) == "codes: every code must be below 4, not 4"
     assert told((0, 2, 2, 3), filters) == "codes: must hold values, not be of shape (0, 2, 2, 3)"
     assert told(image, (4, 3, 1, 3)) == "product: kernel must fit into the padded image, not 3x1"
-    assert told(image, filters, stride=(1, 0)) == "stride: must be two numbers of 1 to 268435456, not (1, 0)"
-    assert told(image, filters, pads=(0, 0, 0)) == "pads: must be four numbers of 0 to 268435456, not (0, 0, 0)"
-    assert told(image, filters, pads=(0, -1, 0, 0)) == "pads: must be four numbers of 0 to 268435456, not (0, -1, 0, 0)"
+    assert told(image, filters, stride=(1, 0)) == "stride: must be two integers of 1 to 268435456, not (1, 0)"
+    assert told(image, filters, pads=(0, 0, 0)) == "pads: must be four integers of 0 to 268435456, not (0, 0, 0)"
+    assert (
+        told(image, filters, pads=(0, -1, 0, 0)) == "pads: must be four integers of 0 to 268435456, not (0, -1, 0, 0)"
+    )
+    assert told(image, filters, threads=1 << 40).startswith("threads: must be an integer from 1 to 2147483647, not ")
+    wide = (1 << 28,) * 4
+    assert (
+        told(image, filters, pads=wide)
+        == f"result: must fit into memory, not be of shape (1, {2**29 + 2}, {2**29 + 2}, 4)"
+    )
     assert told(image, filters, isa="mips") == "isa: must be portable, avx2, avx512 or neon, not mips"
     with pytest.raises(SessionError, match=r"^codes: dtype must be uint8, not int64$"):
         convolve(np.zeros(image, np.int64), 2, np.zeros(filters, np.uint8), 1)  # type: ignore[arg-type]
@@ -194,14 +202,16 @@ def test_mistakes_about_input_gradients_are_told_in_one_line() -> None:
     assert told((4, 3)) == "input gradient: the map of gradients must be 4x3, not 4x4"
     assert told((9, 9), stride=(2, 3)) == "input gradient: the map of gradients must be 5x3, not 4x4"
     assert told((4, 4), padding=(0, 0)) == "input gradient: the map of gradients must be 2x2, not 4x4"
-    assert told((0, 0)) == "size: must be two numbers of 1 to 268435456, not (0, 0)"
-    assert told((-1, 4)) == "size: must be two numbers of 1 to 268435456, not (-1, 4)"
-    assert told((4,)) == "size: must be two numbers of 1 to 268435456, not (4,)"  # type: ignore[arg-type]
+    assert told((0, 0)) == "size: must be two integers of 1 to 268435456, not (0, 0)"
+    assert told((-1, 4)) == "size: must be two integers of 1 to 268435456, not (-1, 4)"
+    assert told((4,)) == "size: must be two integers of 1 to 268435456, not (4,)"  # type: ignore[arg-type]
     assert told((4, 4), weights=(2, 7, 3, 5)) == "input gradient: kernel must fit into the padded image, not 7x3"
     assert told(weights=(3, 3, 3, 5)) == (
         "input gradient: gradients (N, H, W, O) and weights (O, kernel h, kernel w, C) must have one O, not (1, 4, 4, 2) "
         "and (3, 3, 3, 5)"
     )
+    far = {"stride": (1 << 28, 1 << 28), "size": (1 << 28, 1 << 28), "gradients": (2, 1, 1, 2)}
+    assert told(**far) == f"result: must fit into memory, not be of shape (2, {1 << 28}, {1 << 28}, 5)"  # type: ignore[arg-type]
     assert told(gradients=(4, 4, 2)).endswith("must have one O, not (4, 4, 2) and (2, 3, 3, 5)")
     # where no input meets a gradient, too: the only ones are in the padding
     gradients, weights = np.full((1, 2, 2, 2), 15, np.uint8), np.zeros((2, 1, 1, 5), np.uint8)
@@ -213,11 +223,11 @@ def test_mistakes_about_input_gradients_are_told_in_one_line() -> None:
         LayerProducts(0, 2, 4, **around).backward_input(gradients, weights, (1, 1))
 
 
-@pytest.mark.parametrize("pair", [(0, 1), (1, -2), (1,), (1, 1, 1), (1, (1 << 28) + 1)])
+@pytest.mark.parametrize("pair", [(0, 1), (1, -2), (1,), (1, 1, 1), (1, (1 << 28) + 1), (1.5, 1)])
 def test_a_stride_that_cannot_be_is_refused(pair: tuple[int, int]) -> None:
     with pytest.raises(SessionError) as caught:
         LayerProducts(1, 2, 4, stride=pair)
-    assert str(caught.value) == f"stride: must be two numbers of 1 to 268435456, not {pair}"
+    assert str(caught.value) == f"stride: must be two integers of 1 to 268435456, not {pair}"
 
 
 def test_the_largest_stride_meets_each_window_once() -> None:
@@ -240,7 +250,7 @@ def test_the_largest_stride_meets_each_window_once() -> None:
 def test_a_padding_that_cannot_be_is_refused(pair: tuple[int, int]) -> None:
     with pytest.raises(SessionError) as caught:
         LayerProducts(1, 2, 4, padding=pair)
-    assert str(caught.value) == f"padding: must be two numbers of 0 to 268435456, not {pair}"
+    assert str(caught.value) == f"padding: must be two integers of 0 to 268435456, not {pair}"
 
 
 def test_mistakes_about_weights_gradients_are_told_in_one_line() -> None:
@@ -258,6 +268,11 @@ def test_mistakes_about_weights_gradients_are_told_in_one_line() -> None:
             assert str(again.value) == str(caught.value)
         return str(caught.value)
 
+    for refused in ((1 << 40, 1), (-1, 1), (1,), (1, 1, 1), (0, 1), (1.0, 1)):
+        assert told(kernel=refused) == f"kernel: must be two integers of 1 to 268435456, not {refused}"  # type: ignore[arg-type]
+    assert told((2, 3, 5)) == "gradients: must be (N, H, W, channels), not (2, 3, 5)"
+    assert told((2, 3, 3, 5, 1)) == "gradients: must be (N, H, W, channels), not (2, 3, 3, 5, 1)"
+    assert told(threads=-1) == "threads: must be an integer from 1 to 2147483647, not -1"
     assert told(scales=3) == "scales: must be float32 (2,), not float32 (3,)"
     assert told((3, 3, 3, 5)) == "gradients: must be of 2 samples, not 3"
     assert told(fill=4) == "activations: every code must be below 4, not 4"
@@ -266,6 +281,17 @@ def test_mistakes_about_weights_gradients_are_told_in_one_line() -> None:
     assert told((2, 2, 3, 5)) == "weight gradient: the map of gradients must be 3x3, not 2x3"
     assert told(kernel=(5, 1)) == "weight gradient: kernel must fit into the padded image, not 5x1"
     assert told(isa="mips") == "isa: must be portable, avx2, avx512 or neon, not mips"
+    large = (np.zeros((1, 2, 2, 3), np.uint8), np.zeros((1, 2, 2, 5), np.uint8), (1 << 28, 1 << 28))
+    side = 1 << 28
+    with pytest.raises(
+        SessionError, match=rf"^result: must fit into memory, not be of shape \(1, {side}, {side}, 3, 5\)$"
+    ):
+        LayerProducts(1, 8, 8).backward_weight(*large)
+    maps = np.zeros((1, 2, 3), np.uint8)
+    with pytest.raises(SessionError, match=r"^activations: must be \(N, H, W, channels\), not \(1, 2, 3\)$"):
+        LayerProducts(1, 8, 8).backward_weight(maps, maps, (1, 1))
+    with pytest.raises(SessionError, match=r"^scales: must be float32 \(1,\), not float64 \(1,\)$"):
+        LayerProducts(1, 8, 8).backward_weight_total(maps[None], maps[None], [1.0], (1, 1))  # type: ignore[arg-type]
     wide = np.zeros((1, 1, 5000, 1), np.uint8)
     with pytest.raises(
         SessionError, match=r"^weight gradient: sums must stay below 2\^28, not 5000 terms of 8 by 8 bits$"

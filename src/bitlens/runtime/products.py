@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlens.runtime import _native
+from bitlens.runtime.session import checked_options
 from bitlens.runtime.tensor import SessionError
 
 __all__ = ["LayerProducts", "convolve"]
@@ -62,7 +63,7 @@ def convolve(
         int32 (N, out h, out w, O).
 
     Raises:
-        SessionError: sizes do not fit, a code is too large, or sums might pass 28 bits.
+        SessionError: sizes do not fit, a code is too large, sums might pass 28 bits, or they do not fit into memory.
     """
     inner, outer = (0, 3) if backward else (3, 0)
     if codes.ndim != 4 or weights.ndim != 4 or codes.shape[3] != weights.shape[inner]:
@@ -80,7 +81,8 @@ def convolve(
             codes.shape[1:3], weights.shape[1:3], stride, pads[:2], pads[2:], strict=True
         )
     )
-    sums = np.empty((len(codes), *sides, weights.shape[outer]), np.int32)
+    checked_options(threads, None)
+    sums: Integers = _made(np.empty, (len(codes), *sides, weights.shape[outer]), np.int32)
     left, right = np.ascontiguousarray(codes), np.ascontiguousarray(weights)
     try:
         _native.multiply(left, code_bits, right, weight_bits, backward, stride, pads, sums, threads or 0, isa)
@@ -89,10 +91,18 @@ def convolve(
     return sums
 
 
+def _made(make: Callable[..., Any], shape: tuple[int, ...], dtype: type) -> Any:
+    try:
+        return make(shape, dtype)
+    except (MemoryError, ValueError):  # the latter from 2^63 bytes on
+        raise SessionError(f"result: must fit into memory, not be of shape {shape}") from None
+
+
 def _check_numbers(name: str, numbers: tuple[int, ...], least: int, count: int = 2) -> None:
-    if len(numbers) != count or not least <= min(numbers) <= max(numbers) <= _MOST_SIDE:
+    whole = all(isinstance(number, int | np.integer) for number in numbers)
+    if len(numbers) != count or not whole or not least <= min(numbers) <= max(numbers) <= _MOST_SIDE:
         many = {2: "two", 4: "four"}[count]
-        raise SessionError(f"{name}: must be {many} numbers of {least} to {_MOST_SIDE}, not {numbers}")
+        raise SessionError(f"{name}: must be {many} integers of {least} to {_MOST_SIDE}, not {numbers}")
 
 
 def _check_codes(name: str, array: Codes, bits: int) -> None:
@@ -108,7 +118,7 @@ def _check_codes(name: str, array: Codes, bits: int) -> None:
 
 @dataclass(frozen=True)
 class LayerProducts:
-    """Forward and backward of one layer on codes; images are channels last.
+    """Forward and backward of one layer on codes; images are channels last. Layers in groups or with dilation have none.
 
     Args:
         weight_bits, activation_bits, gradient_bits: 1 to 8.
@@ -163,7 +173,7 @@ class LayerProducts:
             [_part(first, *lengths) for first in _reached(*lengths[:4])]
             for lengths in zip(self.stride, self.padding, weights.shape[1:3], size, gradients.shape[1:3], strict=True)
         )
-        found: Integers = np.zeros((len(gradients), *size, weights.shape[3]), np.int32)
+        found: Integers = _made(np.zeros, (len(gradients), *size, weights.shape[3]), np.int32)
         for high, wide in product(rows, columns):
             met, part = gradients[:, high.gradients, wide.gradients], weights[:, high.taps, wide.taps]
             if not met.size:
@@ -210,7 +220,9 @@ class LayerProducts:
         Raises:
             SessionError: sizes do not fit, a code is too large, or sums might pass 28 bits.
         """
-        sums = np.empty((len(activations), *kernel, activations.shape[3], gradients.shape[3]), np.int32)
+        self._check_maps(activations, gradients, kernel)
+        shape = (len(activations), *kernel, activations.shape[3], gradients.shape[3])
+        sums: Integers = _made(np.empty, shape, np.int32)
         self._weight(_native.weight_sums, activations, gradients, kernel, sums)
         each: Integers = np.moveaxis(sums, 4, 1)
         return each
@@ -230,12 +242,28 @@ class LayerProducts:
         Raises:
             SessionError: see `backward_weight`; or scales are not float32 (N,).
         """
+        self._check_maps(activations, gradients, kernel)
+        scales = np.asarray(scales)
         if scales.dtype != np.float32 or scales.shape != (len(activations),):
             raise SessionError(f"scales: must be float32 ({len(activations)},), not {scales.dtype} {scales.shape}")
-        total = np.empty((*kernel, activations.shape[3], gradients.shape[3]), np.float32)
+        total: npt.NDArray[np.float32] = _made(
+            np.empty, (*kernel, activations.shape[3], gradients.shape[3]), np.float32
+        )
         self._weight(_native.weight_total, activations, gradients, kernel, np.ascontiguousarray(scales), total)
         turned: npt.NDArray[np.float32] = np.moveaxis(total, 3, 0)
         return turned
+
+    def _check_maps(self, activations: Codes, gradients: Codes, kernel: tuple[int, int]) -> None:
+        """Raise SessionError unless these are codes of as many images, and such a kernel can be."""
+        _check_numbers("kernel", kernel, 1)
+        for name, maps in (("activations", activations), ("gradients", gradients)):
+            if maps.ndim != 4:
+                raise SessionError(f"{name}: must be (N, H, W, channels), not {maps.shape}")
+        if len(activations) != len(gradients):
+            raise SessionError(f"gradients: must be of {len(activations)} samples, not {len(gradients)}")
+        _check_codes("activations", activations, self.activation_bits)
+        _check_codes("gradients", gradients, self.gradient_bits)
+        checked_options(self.threads, None)
 
     def _weight(
         self,
@@ -245,10 +273,6 @@ class LayerProducts:
         kernel: tuple[int, int],
         *arrays: npt.NDArray[Any],
     ) -> None:
-        if len(activations) != len(gradients):
-            raise SessionError(f"gradients: must be of {len(activations)} samples, not {len(gradients)}")
-        _check_codes("activations", activations, self.activation_bits)
-        _check_codes("gradients", gradients, self.gradient_bits)
         left, right = np.ascontiguousarray(activations), np.ascontiguousarray(gradients)
         codes = (left, self.activation_bits, right, self.gradient_bits)
         try:
