@@ -44,9 +44,9 @@ TITLES = {
     "fcn": (
         "Bit fully convolutional nets",
         "CamVid, 11 classes, 233 test images of 360x480; mean IoU. With decay a net starts as float and goes over 8 and 4 bits "
-        "to its own. Rows of method 2 take 4 crops a step, those of method 1 take 8 in more epochs: statements between the two "
-        "compare both. The published column is of another data set (VOC 2012); "
-        "the talk does not say whether with decay, and it stands beside the rows without. Complexity is W times A.",
+        "to its own. Rows of method 2 take 4 crops a step, those of method 1 take 8. The published column is of another data "
+        "set (VOC 2012); the talk does not say whether with decay, and it stands beside the rows without. Complexity is W "
+        "times A.",
     ),
     "dorefa": (
         "DoReFa-Net",
