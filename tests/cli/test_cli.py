@@ -153,6 +153,25 @@ def test_numbers_out_of_range(model: Path, words: list[str], sentence: str, caps
     _fails([words[0], model, *rest, *words[1:]], capsys, sentence)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--exact"],
+        ["--limit", "3"],
+        ["--isa", "neon"],
+        ["--backend", "golden"],
+        ["--recipe", "x"],
+        ["--threads", "1"],
+        ["--run", "x"],
+    ],
+)
+def test_a_run_s_folder_takes_no_flags_of_programs(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sentence = f"{tmp_path}: {words[0]} must be left out for a run's folder; compile the run and give its program"
+    _fails(["eval", tmp_path, *words], capsys, sentence)
+
+
 def test_a_peer_that_is_no_model(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import onnx
 

@@ -34,8 +34,8 @@ def test_a_file_is_decoded_once_and_again_when_it_changes(tmp_path: Path) -> Non
     assert decode.calls == 2
 
 
-@pytest.mark.parametrize("damage", [b"", b"junk", None])
-def test_a_damaged_cache_is_made_again(tmp_path: Path, damage: bytes | None) -> None:
+@pytest.mark.parametrize("damage", [b"", b"junk", None, "method", "encrypted"])
+def test_a_damaged_cache_is_made_again(tmp_path: Path, damage: bytes | str | None) -> None:
     file, decode = tmp_path / "packed", Decoder()
     file.write_bytes(b"one")
     read(file, tmp_path / "cache", decode)
@@ -43,6 +43,11 @@ def test_a_damaged_cache_is_made_again(tmp_path: Path, damage: bytes | None) -> 
     if damage is None:
         with store.open("wb") as stream:
             np.savez(stream, other=np.zeros(1))
+    elif isinstance(damage, str):
+        raw = bytearray(store.read_bytes())
+        entry = raw.rindex(b"PK\1\2")  # of the directory: flags at 8, method at 10
+        raw[entry + {"method": 10, "encrypted": 8}[damage]] ^= 1
+        store.write_bytes(raw)
     else:
         store.write_bytes(damage)
     assert read(file, tmp_path / "cache", decode) == b"one"

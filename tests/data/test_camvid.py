@@ -55,13 +55,26 @@ def test_every_part_in_the_order_of_names(tmp_path: Path, write: object) -> None
 
 
 @pytest.mark.parametrize("write", [write_folders, write_zip])
-def test_half_size(tmp_path: Path, write: object) -> None:
-    write(tmp_path, members())
-    whole, half = camvid(tmp_path, tmp_path / "cache"), camvid(tmp_path, tmp_path / "cache", half=True)
-    assert half.train.images.shape == (3, 3, 4, 3)
-    mean = whole.train.images[:, :2, :2].astype(float).mean((1, 2))
-    assert np.array_equal(half.train.images[:, 0, 0], np.floor(mean + 0.5))
-    assert np.array_equal(half.train.masks, whole.train.masks[:, ::2, ::2])
+def test_what_systems_leave_beside_pictures_is_passed_over(tmp_path: Path, write: object) -> None:
+    write(
+        tmp_path, members() | {"train/.DS_Store": b"junk", "train/Thumbs.db": b"junk", "train/._street_0.png": b"junk"}
+    )
+    if write is write_zip:
+        write(tmp_path, members() | {"__MACOSX/train/street_9.png": b"junk"})
+    assert np.array_equal(camvid(tmp_path, tmp_path / "cache").train.images, IMAGES["train"])
+
+
+def test_two_copies_in_a_zip_are_told(tmp_path: Path) -> None:
+    write_zip(tmp_path, {f"{copy}/{name}": raw for copy in ("CamVid", "old") for name, raw in members().items()})
+    file = tmp_path / "camvid_segnet_360x480.zip"
+    assert refused(tmp_path) == f"{file}: must hold one folder test, not CamVid/test and old/test"
+
+
+def test_two_files_of_one_name_are_told(tmp_path: Path) -> None:
+    write_zip(tmp_path, members() | {"valannot/street_0.jpg": b"junk"})
+    file = tmp_path / "camvid_segnet_360x480.zip"
+    other = f"{file}/valannot/street_0.jpg"
+    assert refused(tmp_path) == f"{file}/valannot/street_0.png: must be the only file of its name, not beside {other}"
 
 
 def test_a_zip_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

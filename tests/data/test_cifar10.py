@@ -107,7 +107,18 @@ def test_a_damaged_jpeg_file_is_told(tmp_path: Path) -> None:
         cifar10(tmp_path, tmp_path / "cache")
 
 
-@pytest.mark.parametrize("raw", [b"", b"junk", pickle.dumps({"data": [1]}), pickle.dumps([Path("x")])])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"junk",
+        b"\x80\x04X\xff\xff\xff\x7f",
+        pickle.dumps({"data": [1]}),
+        pickle.dumps([Path("x")]),
+        pickle.dumps({"data": np.full((1, 3072), 0.7), "labels": [1]}),
+        pickle.dumps({"data": np.zeros((1, 3072), np.uint8), "labels": [1.9]}),
+    ],
+)
 def test_a_python_batch_is_not_trusted(tmp_path: Path, raw: bytes) -> None:
     (tmp_path / "data_batch_1").write_bytes(raw)
     with pytest.raises(DataError, match=r"data_batch_1: must be a CIFAR-10 python batch \(.*\)$"):

@@ -60,3 +60,22 @@ def test_arrays_of_another_shape_are_told(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         mnist(tmp_path)
     assert str(caught.value) == f"{tmp_path / 'mnist.npz'}: labels: must be 3 numbers, not (4,)"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"y_test": np.array([1, 10, 2], np.uint8)}, "labels of the test part must be 0 to 9, not 10"),
+        ({"y_test": np.array([1.7, 2, 3])}, "labels must be integers, not float64"),
+        ({"x_test": np.zeros((3, 32, 32), np.uint8)}, "images must be of 28x28, not of shape (3, 32, 32)"),
+        (
+            {"x_test": np.zeros((0, 28, 28), np.uint8), "y_test": np.zeros(0, np.uint8)},
+            "test part must hold images, not none",
+        ),
+    ],
+)
+def test_arrays_that_are_no_digits_are_told(tmp_path: Path, change: dict[str, np.ndarray], sentence: str) -> None:
+    np.savez(tmp_path / "mnist.npz", **(ARRAYS | change))
+    with pytest.raises(DataError) as caught:
+        mnist(tmp_path)
+    assert str(caught.value) == f"{tmp_path / 'mnist.npz'}: {sentence}"

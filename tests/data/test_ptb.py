@@ -83,3 +83,11 @@ def test_a_damaged_text(tmp_path: Path, raw: bytes, sentence: str) -> None:
     with pytest.raises(DataError) as caught:
         ptb(tmp_path)
     assert str(caught.value) == f"{tmp_path / 'ptb.valid.txt'}: {sentence}"
+
+
+def test_another_text_is_told(tmp_path: Path) -> None:
+    write_texts(tmp_path)
+    (tmp_path / "ptb.train.txt").write_text(" ".join(f"word{i}" for i in range(10_000)) + "\n")
+    with pytest.raises(DataError) as caught:
+        ptb(tmp_path)
+    assert str(caught.value) == f"{tmp_path / 'ptb.train.txt'}: must have at most 10000 different words, not 10001"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 import torch
 
 from bitlens.models import DigitsNet
@@ -12,7 +13,7 @@ from bitlens.nn import freeze
 from bitlens.qonnx.export import export
 from bitlens.quant import Spec
 from bitlens.results import bench
-from bitlens.results.peers import PEERS
+from bitlens.results.peers import PEERS, _runner
 
 
 def test_the_float_form_is_the_same_in_both(tmp_path: Path) -> None:
@@ -32,3 +33,18 @@ def test_the_float_form_is_the_same_in_both(tmp_path: Path) -> None:
 
 def test_the_command_knows_the_peers() -> None:
     assert (*PEERS,) == bench._PEERS
+
+
+def test_images_are_converted_once_and_never_taken_for_others() -> None:
+    calls = []
+
+    def infer(images: np.ndarray) -> float:
+        calls.append(images)
+        return float(images.mean())
+
+    run = _runner(infer)
+    assert [run(np.full((1, 2, 2, 3), value, np.uint8)) for value in (0, 255, 51)] == pytest.approx([0, 1, 0.2])
+    images = np.zeros((1, 2, 2, 3), np.uint8)
+    run(images)
+    run(images)
+    assert calls[-1] is calls[-2]

@@ -11,7 +11,7 @@ import torch
 from bitlens.data.ptb import Corpus
 from bitlens.models.language import LanguageModel
 from bitlens.quant import Spec
-from bitlens.train import RECIPES, LanguageModelling, Recipe, perplexity, run
+from bitlens.train import RECIPES, LanguageModelling, Recipe, TrainError, perplexity, run
 from bitlens.train.checkpoint import load_checkpoint
 from bitlens.train.language import State
 
@@ -50,16 +50,30 @@ def test_perplexity_is_that_of_one_word_after_the_other() -> None:
 
 
 def test_streams_cover_the_text() -> None:
+    seen: list[int] = []
+
     class Counts(torch.nn.Module):
-        """Knows the next word for sure; the state counts what it has seen."""
+        """Knows the next word for sure, and counts what it has seen."""
 
         def forward(self, tokens: torch.Tensor, state: State | None) -> tuple[torch.Tensor, State]:
-            seen = tokens.numel() if state is None else int(state[0]) + tokens.numel()
-            return torch.nn.functional.one_hot((tokens + 1) % WORDS, WORDS) * 1e3, (torch.tensor(seen),)
+            seen.append(tokens.numel())
+            return torch.nn.functional.one_hot((tokens + 1) % WORDS, WORDS) * 1e3, ()
 
-    tokens = np.arange(101) % WORDS
-    assert perplexity(Counts(), tokens, CPU) == 1.0
-    assert perplexity(Counts(), tokens, CPU, streams=10) == 1.0
+    for words, streams in ((101, 1), (101, 10), (109, 10), (11, 10), (2, 1)):
+        seen.clear()
+        assert perplexity(Counts(), np.arange(words) % WORDS, CPU, streams) == 1.0
+        assert sum(seen) == (words - 1) // streams * streams
+    with pytest.raises(TrainError, match=r"^text: must have at least 11 words for 10 streams, not 10$"):
+        perplexity(Counts(), np.arange(10) % WORDS, CPU, 10)
+
+
+@pytest.mark.parametrize("cut", [{"train": 4}, {"valid": 10}, {"test": 1}])
+def test_a_text_that_is_too_short_is_told(cut: dict[str, int]) -> None:
+    corpus = small_corpus()
+    short = dataclasses.replace(corpus, **{part: getattr(corpus, part)[:words] for part, words in cut.items()})
+    sentence = rf"^text: parts must have at least 5, 11 and 2 words, not {next(iter(cut.values()))}$"
+    with pytest.raises(TrainError, match=sentence):
+        LanguageModelling(lambda *_: short, 5).open(None, None, 4, 0, CPU)
 
 
 def test_an_epoch_reads_every_stream_in_order_and_carries_the_state() -> None:

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 import torch
 
+from bitlens.data import digits
 from bitlens.quant import QuantError, Spec
-from bitlens.train import TrainError, find_recipe, load_run, run
+from bitlens.train import RECIPES, TrainError, find_recipe, load_run, run
 from bitlens.train.checkpoint import load_checkpoint
 from bitlens.train.loop import Trainer
 from bitlens.train.schedule import Stage, plan_stages
+from bitlens.train.settings import settings_of
 
 SPEC = Spec.parse("w2a2,weight=balanced,first=w4a8")
-FLOAT, W4A4 = str(Spec.parse("w32a32")), str(Spec.parse("w4a4"))
+FLOAT, W4A4 = str(Spec.parse("w32a32")), str(Spec.parse("w4a4g6,first=w8a8,last=w8a8"))
 
 
 def test_a_run_without_a_schedule_is_one_stage() -> None:
@@ -90,9 +92,12 @@ def test_every_stage_starts_from_the_one_before(tmp_path: Path, monkeypatch: pyt
     result = run(out=tmp_path, **FLAGS)
     assert entered == [(1, 1, f"stage {FLOAT}"), (2, 2, f"stage {W4A4}")]
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert [line["bits"] for line in lines] == ["w32a32g32", "w4a4g32", "w1a2g6"]
+    assert [line["bits"] for line in lines] == ["w32a32g32", "w4a4g6", "w1a2g6"]
     assert [line["epoch"] for line in lines] == [1, 2, 3]
-    assert [line["learning_rate"] for line in lines] == [0.0, 0.0, 0.0]  # every stage takes it from full to 0
+    steps = len(digits().train) // RECIPES["digits"].batch
+    last = RECIPES["digits"].rate_at(1 - 1 / steps)  # every stage takes it from full to almost 0
+    assert [line["learning_rate"] for line in lines] == [last] * 3
+    assert 0 < last < 0.01 * RECIPES["digits"].rate
     assert result["epochs"] == 3
     assert result["bits"] == str(Spec.parse("w1a2g6"))
 
@@ -136,7 +141,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_another_schedule_does_not_continue_a_run(whole: Path) -> None:
     with pytest.raises(TrainError) as caught:
         run(out=whole, resume=True, **(FLAGS | {"decay": "w4a4:2"}))
-    assert str(caught.value) == f"{whole}: decay must be w32a32g32:1,w4a4g32:1 to continue this run, not w4a4g32:2"
+    assert str(caught.value) == f"{whole}: decay must be w32a32g32:1,w4a4g6:1 to continue this run, not w4a4g6:2"
 
 
 def test_a_run_starts_from_another_run_or_a_file(tmp_path: Path) -> None:
@@ -172,3 +177,17 @@ def test_a_run_starts_from_another_run_or_a_file(tmp_path: Path) -> None:
             run(out=tmp_path / "no", init=tmp_path / init, **flags)
         assert str(caught.value) == f"{tmp_path / init}: {sentence}"
         assert not (tmp_path / "no").exists()
+
+
+def test_a_stage_that_names_no_bits_of_gradients_has_those_of_the_run() -> None:
+    spec = Spec.parse("w1a2g6")
+    stages = plan_stages(spec, 15, "w32a32:5,w8a8:3,w4a4g8,w1a2")
+    assert [str(stage.spec.middle) for stage in stages] == ["w32a32g32", "w8a8g6", "w4a4g8", "w1a2g6"]
+    assert [stage.epochs for stage in stages] == [5, 3, 7, 8]
+
+
+def test_epochs_that_no_stage_takes_are_refused() -> None:
+    sentence = "epochs: must be left out where every stage of the decay names its own, not 10"
+    with pytest.raises(TrainError, match=f"^{sentence}$"):
+        settings_of("digits", bits="w2a2", decay="w32a32:4,w2a2:3", epochs=10)
+    assert [stage.epochs for stage in settings_of("digits", bits="w2a2", decay="w32a32:4,w2a2:3").stages] == [4, 3]

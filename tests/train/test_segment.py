@@ -14,11 +14,12 @@ NAMES = ("sky", "road", "car")
 
 def small_set(*arguments: object) -> MaskedDataset:
     """Every channel tells the class; id 3 is unlabelled."""
-    rng = np.random.default_rng(0)
-    masks = rng.integers(0, 4, (10, 6, 8)).astype(np.uint8)
-    images = np.repeat((masks * 60)[..., None], 3, axis=3).astype(np.uint8)
-    part = MaskedSplit(images, masks)
-    return MaskedDataset(part, part, part, NAMES)
+    parts = []
+    for seed in range(3):
+        masks = np.random.default_rng(seed).integers(0, 4, (10 - seed, 6, 8)).astype(np.uint8)
+        images = np.repeat((masks * 60)[..., None], 3, axis=3).astype(np.uint8)
+        parts.append(MaskedSplit(images, masks))
+    return MaskedDataset(*parts, NAMES)
 
 
 class Oracle(nn.Module):
@@ -57,6 +58,11 @@ def test_mean_iou_of_whole_test_images() -> None:
     wanted = [1.0, roads / (roads + cars), 0.0]
     assert figures["test_iou"] == pytest.approx(wanted, abs=1e-4)
     assert figures[task.metric] == pytest.approx(np.mean(wanted), abs=1e-6)
+    masks = small_set().val.masks
+    roads, cars = (masks == 1).sum(), (masks == 2).sum()
+    assert figures["val_miou"] == pytest.approx((1 + roads / (roads + cars)) / 3, abs=1e-6)
+    masks = small_set().test.masks
+    cars = (masks == 2).sum()
     assert figures["test_pixel_accuracy"] == pytest.approx(1 - cars / (masks < 3).sum(), abs=1e-6)
     assert net.training
 
@@ -93,6 +99,17 @@ def test_a_crop_without_a_label_costs_nothing() -> None:
     loss, figures = task.loss(lambda _: scores, torch.zeros(2, 3, 6, 8), torch.full((2, 6, 8), 3))  # type: ignore[arg-type]
     loss.backward()
     assert loss.item() == figures["seen"] == scores.grad.abs().sum() == 0
+
+
+def test_the_loss_of_an_epoch_counts_labelled_pixels() -> None:
+    task = Segmentation(small_set, (6, 8)).open(None, None, 2, 0, CPU)
+    images, masks = task.batch(0, 0)
+    masks[1] = 3  # nothing of it is labelled
+    scores = torch.randn(2, 3, 6, 8)
+    whole = [task.loss(lambda _: scores, images, masks)[1]]  # type: ignore[arg-type]
+    parts = [task.loss(lambda _, at=at: scores[at : at + 1], images, masks[at : at + 1])[1] for at in range(2)]  # type: ignore[misc]
+    sums = [{key: sum(float(figures[key]) for figures in each) for key in each[0]} for each in (whole, parts)]
+    assert task.train_figures(sums[0]) == task.train_figures(sums[1])
 
 
 def test_loss_leaves_unlabelled_pixels_out() -> None:

@@ -14,6 +14,16 @@ EXAMPLE = """bitlens eval w1a2g6.bitlens --data cifar10
   bitlens eval runs/lstm --data ptb                the trained net of a run; a language model in both forms
   bitlens eval w1a2g6.bitlens --data cifar10 --exact --run RUN     0 differing codes, or where"""
 
+_OF_PROGRAMS = {  # flags that a run's folder does not take, and what they are where they are not given
+    "recipe": None,
+    "backend": "engine",
+    "threads": None,
+    "isa": None,
+    "limit": None,
+    "exact": False,
+    "run": None,
+}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
@@ -23,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", choices=["engine", "golden"], default="engine")
     parser.add_argument("--threads", metavar="N", type=int, help="default: all cores")
     parser.add_argument("--isa", choices=["portable", "avx2", "avx512", "neon"], help="force an instruction set")
-    parser.add_argument("--limit", metavar="N", type=int, help="only the first N test images, or words")
+    parser.add_argument(
+        "--limit", metavar="N", type=int, help="only N test images, evenly spaced, or the first N words"
+    )
     parser.add_argument(
         "--exact", action="store_true", help="compare golden with the engine in every form, code by code"
     )
@@ -92,6 +104,13 @@ def _sequence(arguments: argparse.Namespace, recipe: str) -> int:
 
 def _run_of(arguments: argparse.Namespace) -> int:
     from bitlens.results.trained import evaluate_run
+    from bitlens.train import TrainError
+
+    for name, usual in _OF_PROGRAMS.items():
+        if getattr(arguments, name) != usual:
+            raise TrainError(
+                f"{arguments.model}: --{name} must be left out for a run's folder; compile the run and give its program"
+            )
 
     figures = evaluate_run(arguments.model, arguments.data, arguments.cache)
     if arguments.json:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -71,16 +72,15 @@ class MaskedDataset:
     classes: tuple[str, ...]
 
 
-def camvid(path: str | Path | None, cache: str | Path | None = None, half: bool = False) -> MaskedDataset:
+def camvid(path: str | Path | None, cache: str | Path | None = None) -> MaskedDataset:
     """Read CamVid.
 
     Args:
         path: folder that holds the zip file or the six folders.
         cache: folder for decoded images; the user's cache folder when None.
-        half: halve height and width: the mean of 2x2 pixels, the class of the upper left one.
 
     Returns:
-        367 training, 101 validation and 233 test images of 360x480 (180x240), ordered by name; mask 11 has no label.
+        367 training, 101 validation and 233 test images of 360x480, ordered by name; mask 11 has no label.
 
     Raises:
         DataError: CamVid is not there, or a file is damaged.
@@ -88,10 +88,10 @@ def camvid(path: str | Path | None, cache: str | Path | None = None, half: bool 
     root = folder(path, "CamVid")
     packed = root / _ZIP
     if packed.is_file():
-        return cached(packed, f"camvid{'-half' * half}", cache, lambda file: _unzip(file, half), _from_arrays)
+        return cached(packed, "camvid", cache, _unzip, _from_arrays)
     if not (root / "trainannot").is_dir():
         raise DataError(f"{root}: must hold {_ZIP} or the folders train and trainannot, not neither")
-    return _from_arrays(_decode({part: _files(root / part) for part in _folders()}, half))
+    return _from_arrays(_decode({part: _files(root / part) for part in _folders()}))
 
 
 def _from_arrays(arrays: Any) -> MaskedDataset:
@@ -105,36 +105,48 @@ def _folders() -> list[str]:
 
 def _files(place: Path) -> dict[str, bytes]:
     try:
-        return {str(file): file.read_bytes() for file in sorted(place.iterdir()) if file.suffix in (".png", ".jpg")}
+        return {str(file): file.read_bytes() for file in sorted(place.iterdir()) if _is_picture(file)}
     except OSError as error:
         raise DataError(f"{place}: must be a readable folder of CamVid ({short(error)})") from error
 
 
-def _unzip(file: Path, half: bool) -> Arrays:
+def _is_picture(file: PurePath) -> bool:
+    hidden = file.name.startswith(".") or "__MACOSX" in file.parts
+    return file.suffix.lower() in (".png", ".jpg") and not hidden
+
+
+def _unzip(file: Path) -> Arrays:
     found: dict[str, dict[str, bytes]] = {name: {} for name in _folders()}
+    places: dict[str, PurePosixPath] = {}
     try:
         with zipfile.ZipFile(file) as archive:
-            for name in sorted(archive.namelist()):
-                part = PurePosixPath(name).parent.name
-                if part in found and not name.endswith("/"):
-                    found[part][f"{file}/{name}"] = archive.read(name)
+            for member in map(PurePosixPath, sorted(archive.namelist())):
+                part = member.parent.name
+                if part not in found or not _is_picture(member):
+                    continue
+                place = places.setdefault(part, member.parent)
+                if place != member.parent:
+                    raise DataError(f"{file}: must hold one folder {part}, not {place} and {member.parent}")
+                found[part][f"{file}/{member}"] = archive.read(str(member))
+    except DataError:
+        raise
     except Exception as error:  # zipfile has several of its own
         raise DataError(f"{file}: must be a zip file of CamVid ({short(error)})") from error
-    return _decode(found, half)
+    return _decode(found)
 
 
-def _decode(found: dict[str, dict[str, bytes]], half: bool) -> Arrays:
+def _decode(found: dict[str, dict[str, bytes]]) -> Arrays:
     arrays: Arrays = {}
     for part in _PARTS:
-        files, masks = found[part], {PurePosixPath(name).stem: name for name in found[f"{part}annot"]}
+        files, masks = _by_stem(found[part]), _by_stem(found[f"{part}annot"])
         if not files:
             raise DataError(f"CamVid: {part} must hold images, not none")
         pairs = []
-        for name, raw in files.items():
-            mask = masks.get(PurePosixPath(name).stem)
+        for stem, name in files.items():
+            mask = masks.get(stem)
             if mask is None:
                 raise DataError(f"{name}: must have a mask of the same name in {part}annot, not none")
-            pairs.append(_pair(name, raw, mask, found[f"{part}annot"][mask], half))
+            pairs.append(_pair(name, found[part][name], mask, found[f"{part}annot"][mask]))
         shapes = {mask.shape for _, mask in pairs}
         if len(shapes) > 1:
             raise DataError(f"CamVid: images of {part} must have one size, not {sorted(shapes)}")
@@ -143,18 +155,21 @@ def _decode(found: dict[str, dict[str, bytes]], half: bool) -> Arrays:
     return arrays
 
 
-def _pair(name: str, raw: bytes, mask_name: str, mask_raw: bytes, half: bool) -> tuple[_UInt8, _UInt8]:
+def _by_stem(names: Iterable[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in names:
+        if (other := found.setdefault(PurePosixPath(name).stem, name)) != name:
+            raise DataError(f"{name}: must be the only file of its name, not beside {other}")
+    return found
+
+
+def _pair(name: str, raw: bytes, mask_name: str, mask_raw: bytes) -> tuple[_UInt8, _UInt8]:
     image, mask = _picture(name, raw, "RGB"), _picture(mask_name, mask_raw, "L")
     if image.shape[:2] != mask.shape:
         raise DataError(f"{mask_name}: must have the image's size {image.shape[:2]}, not {mask.shape}")
     if mask.max() > len(CLASSES):
         raise DataError(f"{mask_name}: class ids must be 0 to {len(CLASSES)}, not {mask.max()}")
-    if not half:
-        return image, mask
-    height, width = (size // 2 * 2 for size in mask.shape)
-    blocks = image[:height, :width].reshape(height // 2, 2, width // 2, 2, 3)  # (H/2, 2, W/2, 2, 3)
-    mean = (blocks.astype(np.uint16).sum((1, 3)) + 2) // 4
-    return mean.astype(np.uint8), mask[:height:2, :width:2]
+    return image, mask
 
 
 def _picture(name: str, raw: bytes, mode: str) -> _UInt8:

@@ -54,7 +54,11 @@ def cifar10(path: str | Path | None, cache: str | Path | None = None) -> Dataset
 def _dataset(place: Path, ending: str, read: Callable[[Path], _Batch]) -> Dataset:
     parts = [read(place / f"data_batch_{i}{ending}") for i in range(1, 6)]
     train = Split(np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]))
-    return Dataset(train, Split(*read(place / f"test_batch{ending}")), CLASSES)
+    test = Split(*read(place / f"test_batch{ending}"))
+    try:
+        return Dataset(train, test, CLASSES)
+    except DataError as error:
+        raise DataError(f"{place}: {error}") from error
 
 
 def _images(rows: _UInt8) -> _UInt8:
@@ -65,8 +69,11 @@ def _python_batch(file: Path) -> _Batch:
     try:
         with file.open("rb") as stream:
             batch = _ArrayUnpickler(stream, encoding="latin1").load()
-        return _images(np.asarray(batch["data"], np.uint8)), np.asarray(batch["labels"], np.int64)
-    except (OSError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
+        pixels, labels = np.asarray(batch["data"]), np.asarray(batch["labels"])
+        if pixels.dtype != np.uint8 or not np.issubdtype(labels.dtype, np.integer):
+            raise DataError(f"data uint8 and labels integers, not {pixels.dtype} and {labels.dtype}")
+        return _images(pixels), labels.astype(np.int64)
+    except Exception as error:  # a damaged pickle makes the reader raise anything
         raise DataError(f"{file}: must be a CIFAR-10 python batch ({short(error)})") from error
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DataError", "Dataset", "Split", "folder"]
+__all__ = ["DataError", "Dataset", "Split", "folder", "spaced"]
 
 
 class DataError(ValueError):
@@ -40,11 +40,25 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A training part, a test part and the names of the classes."""
+    """A training part, a test part and the names of the classes; a label is the number of one."""
 
     train: Split
     test: Split
     classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name, part in (("training", self.train), ("test", self.test)):
+            if not len(part):
+                raise DataError(f"{name} part must hold images, not none")
+            if part.labels.min() < 0 or part.labels.max() >= len(self.classes):
+                worst = part.labels.min() if part.labels.min() < 0 else part.labels.max()
+                raise DataError(f"labels of the {name} part must be 0 to {len(self.classes) - 1}, not {worst}")
+
+
+def spaced(count: int, limit: int | None) -> npt.NDArray[np.int64]:
+    """Return the numbers of `limit` of so many images, evenly spaced, for many sets lie class by class; all when None."""
+    chosen = count if limit is None else min(limit, count)
+    return np.arange(chosen, dtype=np.int64) * count // max(chosen, 1)
 
 
 def folder(path: str | Path | None, name: str) -> Path:

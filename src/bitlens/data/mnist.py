@@ -13,6 +13,8 @@ from bitlens.data.idx import read_idx
 
 __all__ = ["mnist"]
 
+_SIDE = 28
+
 
 def mnist(path: str | Path | None) -> Dataset:
     """Read MNIST.
@@ -38,17 +40,27 @@ def mnist(path: str | Path | None) -> Dataset:
             raise DataError(f"{packed}: must be an npz with x_train, y_train, x_test, y_test") from error
     else:
         parts = [_idx(root, stem) for stem in ("train", "t10k")]
-    return Dataset(parts[0], parts[1], tuple("0123456789"))
+    try:
+        return Dataset(parts[0], parts[1], tuple("0123456789"))
+    except DataError as error:
+        raise DataError(f"{packed if packed.is_file() else root}: {error}") from error
 
 
 def _split(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8]) -> Split:
+    if images.shape[1:] != (_SIDE, _SIDE):
+        raise DataError(f"images must be of {_SIDE}x{_SIDE}, not of shape {images.shape}")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(f"labels must be integers, not {labels.dtype}")
     return Split(images[..., None], labels.astype(np.int64))  # (N, 28, 28) -> (N, 28, 28, 1)
 
 
 def _idx(root: Path, stem: str) -> Split:
-    return _split(
-        read_idx(_find(root, f"{stem}-images-idx3-ubyte")), read_idx(_find(root, f"{stem}-labels-idx1-ubyte"))
-    )
+    images = _find(root, f"{stem}-images-idx3-ubyte")
+    labels = read_idx(_find(root, f"{stem}-labels-idx1-ubyte"))
+    try:
+        return _split(read_idx(images), labels)
+    except DataError as error:
+        raise error if str(error).startswith(str(images)) else DataError(f"{images}: {error}") from error
 
 
 def _find(root: Path, name: str) -> Path:

@@ -26,6 +26,7 @@ __all__ = ["Corpus", "ptb"]
 
 _PARTS = ("train", "valid", "test")
 _END = "<eos>"
+_MOST_WORDS = 10_000
 _Stream = npt.NDArray[np.int64]
 
 
@@ -56,7 +57,8 @@ def ptb(path: str | Path | None) -> Corpus:
         The corpus; a newline has become `<eos>`.
 
     Raises:
-        DataError: the files are not there, are damaged or empty, or a word is not of the training part.
+        DataError: the files are not there, are damaged or empty, a word is not of the training part, or that has more than
+            10,000.
     """
     root = folder(path, "Penn Treebank")
     packed = root / "ptb.zip"
@@ -69,6 +71,8 @@ def ptb(path: str | Path | None) -> Corpus:
     parts = [_tokens(name, raw) for name, raw in texts]
     counts = Counter(parts[0])
     words = tuple(sorted(counts, key=lambda word: (-counts[word], word)))
+    if len(words) > _MOST_WORDS:
+        raise DataError(f"{texts[0][0]}: must have at most {_MOST_WORDS} different words, not {len(words)}")
     numbers = {word: number for number, word in enumerate(words)}
     train, valid, test = (_stream(name, tokens, numbers) for (name, _), tokens in zip(texts, parts, strict=True))
     return Corpus(train, valid, test, words)

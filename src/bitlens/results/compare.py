@@ -107,7 +107,7 @@ def _count(
     row["ties"] += 0 if ties is None else int((wrong & ties).sum())
     if row["first"] is None:
         at = tuple(int(i) for i in np.argwhere(wrong)[0])
-        row["first"] = {"at": [at[0] + begin, *at[1:]], "one": int(ours[at]), "other": int(theirs[at])}
+        row["first"] = {"at": [at[0] + begin, *at[1:]], "one": ours[at].item(), "other": theirs[at].item()}
 
 
 def _report(rows: dict[str, Report]) -> Report:

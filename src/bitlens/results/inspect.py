@@ -131,6 +131,8 @@ def _layer(graph: Graph, sized: dict[str, tuple[int, ...]], node: Node, kernel: 
         "bit_operations": 0 if sized else None,
         "kernel": kernel,
     }
+    if node.op == "lookup":
+        report |= {"weight_grid": str(node.attrs["table_grid"]), "weights": int(node.attrs["table"].size)}
     if node.op == "conv":
         weights, grid = node.attrs["weights"], node.attrs["weight_grid"]
         report |= {"weight_grid": str(grid), "weights": int(weights.size)}

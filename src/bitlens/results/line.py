@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from bitlens.data.dataset import spaced
 from bitlens.results.forms import Form
 
 if TYPE_CHECKING:
@@ -73,7 +74,10 @@ def _threshold(run: Path) -> str:
 def test_images(
     recipe: str, data: str | None = None, cache: str | None = None, limit: int | None = None
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """The test images of a recipe as its net sees them, uint8 (N, H, W, C), and labels (N,), or classes (N, H, W)."""
+    """The test images of a recipe as its net sees them, uint8 (N, H, W, C), and labels (N,), or classes (N, H, W).
+
+    With a limit so many of them, evenly spaced.
+    """
     from bitlens.train import Classification, FileClassification, Segmentation, TrainError, find_recipe
 
     if limit is not None and limit < 1:
@@ -81,7 +85,8 @@ def test_images(
     task = find_recipe(recipe).task
     if isinstance(task, Segmentation):
         test = task.data(data, cache).test
-        return test.images[:limit], test.masks[:limit].astype(np.int64)
+        chosen = spaced(len(test), limit)
+        return test.images[chosen], test.masks[chosen].astype(np.int64)
     if not isinstance(task, Classification | FileClassification):
         raise TrainError(f"{recipe}: task must be classification or segmentation of images, not {type(task).__name__}")
     return task.test_images(data, cache, limit)

@@ -46,7 +46,7 @@ def segments_of(
 ) -> tuple[Bytes, Bytes, dict[str, Bytes], tuple[str, ...]]:
     """Return images (N, H, W, 3), truths (N, H, W), results (N, H, W) of each run, all uint8, and the names of the classes.
 
-    Results stand by the bits of the run, such as "w2a2"; by its folder where two have the same.
+    Results stand by the bits of the run, such as "w2a2"; by its folder where two have the same, by its path where these do.
 
     Args:
         runs: folders of trained runs of one segmentation recipe.
@@ -66,7 +66,8 @@ def segments_of(
         raise PlotError(f"{runs[0]}: task must be segmentation, not {type(task).__name__}")
     bits = [Spec.parse(config["bits"]).middle for config in configs]
     titles = [f"w{own.weight}a{own.activation}" for own in bits]
-    titles = [title if titles.count(title) == 1 else Path(run).name for title, run in zip(titles, runs, strict=True)]
+    for longer in ([Path(run).name for run in runs], [str(run) for run in runs]):
+        titles = [title if titles.count(title) == 1 else own for title, own in zip(titles, longer, strict=True)]
     dataset = task.data(data, cache)
     test = dataset.test
     for number in chosen:

@@ -37,7 +37,10 @@ def tokens_of(recipe: str, data: str | None, limit: int | None = None) -> IntArr
         raise TrainError(f"{recipe}: task must be language modelling, not {type(task).__name__}")
     if limit is not None and limit < 2:
         raise TrainError(f"limit: must be at least 2 words, not {limit}")
-    return task.corpus(data).test[:limit]
+    tokens = task.corpus(data).test[:limit]
+    if len(tokens) < 2:
+        raise TrainError(f"{recipe}: test text must have at least 2 words, not {len(tokens)}")
+    return tokens
 
 
 def as_steps(tokens: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bitlens.data import Dataset, Split, centred, random_places, scattered
+from bitlens.data.dataset import spaced
 from bitlens.train.task import Task, TaskSetup
 
 __all__ = ["Classification", "Classifying", "accuracies", "evaluate", "to_tensor"]
@@ -133,14 +134,15 @@ class Classification(TaskSetup):
     def test_images(
         self, data: str | Path | None, cache: str | Path | None = None, limit: int | None = None
     ) -> tuple[Images, Numbers]:
-        """Return the first test images as the net sees them, uint8 (N, size, size, C), and their labels (N,).
+        """Return test images as the net sees them, uint8 (N, size, size, C), and their labels (N,).
 
         Args:
             data, cache: see `TaskSetup.open`.
-            limit: how many; all when None.
+            limit: how many, evenly spaced; all when None.
         """
         test = self.data(data, cache).test
-        return centred(test.images[:limit], self.size), test.labels[:limit]
+        chosen = spaced(len(test), limit)
+        return centred(test.images[chosen], self.size), test.labels[chosen]
 
 
 class _Opened(Classifying):

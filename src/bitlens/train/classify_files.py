@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from bitlens.data import FileDataset, central_box, cut, random_box, read_picture
+from bitlens.data.dataset import spaced
 from bitlens.train.classify import Classifying, Images, Numbers, accuracies, to_tensor
 from bitlens.train.task import Task, TaskSetup, rows_of
 
@@ -50,14 +51,15 @@ class FileClassification(TaskSetup):
     def test_images(
         self, data: str | Path | None, cache: str | Path | None = None, limit: int | None = None
     ) -> tuple[Images, Numbers]:
-        """Return the first test images as the net sees them; see `Classification.test_images`."""
+        """Return test images as the net sees them; see `Classification.test_images`."""
         test = self.data(data).test
-        files = test.files[:limit]
+        chosen = spaced(len(test.files), limit)
+        files = [test.files[number] for number in chosen]
         images = np.empty((len(files), self.size, self.size, 3), np.uint8)
         with ThreadPoolExecutor(torch.get_num_threads()) as threads:
             for i, image in enumerate(threads.map(partial(_middle, size=self.size), files)):
                 images[i] = image
-        return images, test.labels[:limit]
+        return images, test.labels[chosen]
 
 
 class _Opened(Classifying):
@@ -125,9 +127,14 @@ def _ahead(threads: ThreadPoolExecutor, batches: Iterable[list[_Job]]) -> Iterat
         for jobs in batches:
             waiting.append([threads.submit(job) for job in jobs])
             if len(waiting) > _AHEAD:
-                yield np.stack([future.result() for future in waiting.popleft()])
+                yield _stacked(waiting.popleft())
         while waiting:
-            yield np.stack([future.result() for future in waiting.popleft()])
+            yield _stacked(waiting.popleft())
     finally:
         for future in (future for batch in waiting for future in batch):
             future.cancel()
+
+
+def _stacked(decoded: list[Future[Images]]) -> Images:
+    images = [future.result() for future in decoded]
+    return np.stack(images) if images else np.empty((0, 1, 1, 3), np.uint8)  # of a process without a sample

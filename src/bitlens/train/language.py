@@ -17,11 +17,13 @@ from torch import Tensor, nn
 
 from bitlens.data.ptb import Corpus
 from bitlens.train.cross_entropy import cross_entropy
+from bitlens.train.recipe import TrainError
 from bitlens.train.task import Task, TaskSetup
 
 __all__ = ["LanguageModelling", "perplexity"]
 
 _CHUNK = 128  # words of every stream that are evaluated at once; the state is carried, so results do not depend on it
+_STREAMS = 10  # of the validation text
 State = tuple[Tensor, ...]
 
 
@@ -33,12 +35,18 @@ def perplexity(
 
     Args:
         net: as `models.LanguageModel`; its mode is kept.
-        tokens: (words,), int64, at least 2.
+        tokens: (words,), int64, more than streams.
         device: where the net is.
         streams: with 1, the whole text is one stream (the usual figure); with more it is cut into so many that run
-            side by side, each from the initial state, each predicting the first word of the next.
+            side by side, each from the initial state, each predicting the first word of the next; up to streams - 1 words
+            at its end are left out.
         chunk: words of a stream at once.
+
+    Raises:
+        TrainError: the text is too short.
     """
+    if len(tokens) <= streams:
+        raise TrainError(f"text: must have at least {streams + 1} words for {streams} streams, not {len(tokens)}")
     training = net.training
     net.eval()
     length = (len(tokens) - 1) // streams
@@ -89,10 +97,14 @@ class LanguageModelling(TaskSetup):
 
 class _Opened(Task):
     metric = "test_perplexity"
-    better = "low"
 
     def __init__(self, corpus: Corpus, unroll: int, streams: int, device: torch.device) -> None:
         self.corpus, self.unroll, self.device = corpus, unroll, device
+        for part, least in ((corpus.train, streams + 1), (corpus.valid, _STREAMS + 1), (corpus.test, 2)):
+            if len(part) < least:
+                raise TrainError(
+                    f"text: parts must have at least {streams + 1}, {_STREAMS + 1} and 2 words, not {len(part)}"
+                )
         self.length = (len(corpus.train) - 1) // streams
         text = torch.from_numpy(corpus.train)
         self.inputs = text[: streams * self.length].view(streams, self.length).to(device)
@@ -124,9 +136,9 @@ class _Opened(Task):
         return {"train_loss": round(loss, 6), "train_perplexity": round(_exp(loss), 3)}
 
     def evaluate(self, net: nn.Module) -> dict[str, Any]:
-        """Return the perplexity of the whole validation text (10 streams) and of the whole test text (one stream)."""
+        """Return the perplexity of the validation text (10 streams) and of the whole test text (one stream)."""
         return {
-            "valid_perplexity": round(perplexity(net, self.corpus.valid, self.device, streams=10), 3),
+            "valid_perplexity": round(perplexity(net, self.corpus.valid, self.device, _STREAMS), 3),
             "test_perplexity": round(perplexity(net, self.corpus.test, self.device), 3),
         }
 

@@ -198,9 +198,10 @@ class Trainer:
             self._enter(self.stage + 1)
             self.start(weights, f"stage {bits}", bits)
 
-    def _rate(self) -> float:
+    def _rate(self, step: int) -> float:
+        """Return the learning rate of a step of this epoch."""
         steps = self.task.steps
-        done = (self.epoch - self.begins) * steps + self.step
+        done = (self.epoch - self.begins) * steps + step
         return self.recipe.rate_at(done / (self.stages[self.stage].epochs * steps))
 
     def _epoch(self) -> None:
@@ -230,7 +231,7 @@ class Trainer:
         self._finish_epoch()
 
     def _train_step(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        self._set_rate(self._rate())
+        self._set_rate(self._rate(self.step))
         learn = self._learn if self.replay is None or self.guarded else self.replay
         if self.group.exchange is not None:
             self.group.exchange.step = self.epoch * self.task.steps + self.step
@@ -307,7 +308,7 @@ class Trainer:
         self.guarded = True
 
     def _finish_epoch(self) -> None:
-        rate = self._rate()
+        rate = self._rate(self.step - 1)  # of the last step
         started = time.perf_counter()
         if self.free is not None:
             self.free.write()

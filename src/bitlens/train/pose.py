@@ -114,7 +114,6 @@ class _Varier(Maker):
 
 class _Opened(MadeTask):
     metric = "val_degrees"
-    better = "low"
 
     def __init__(self, maker: Maker, checked: PosedCrops, batch: int, device: torch.device) -> None:
         super().__init__(maker, device)

@@ -33,7 +33,7 @@ class Recipe:
         bits: default spec string.
         epochs, batch: default length of the run, and samples a step.
         rate: the largest learning rate; a half cosine takes it to 0.
-        drops: shares of the run, 0 to 1, after which the rate falls to a tenth, in the cosine's place.
+        drops: shares of a stage, 0 to 1, after which the rate falls to a tenth, in the cosine's place.
         warmup: the share of a stage, 0 to 1, over which the rate rises evenly from 0 to where the above has it; the first
             step, at 0, moves no weight.
         optimizer: "adam" (eps 1e-5), or "sgd" (Nesterov).
@@ -78,7 +78,7 @@ class Recipe:
         return net
 
     def rate_at(self, done: float) -> float:
-        """Return the learning rate when this share of the run, 0 to 1, is done."""
+        """Return the learning rate when this share of a stage, 0 to 1, is done."""
         warm = min(1.0, done / self.warmup) if self.warmup else 1.0
         if not self.drops:
             return self.rate * warm * 0.5 * (1 + math.cos(math.pi * done))

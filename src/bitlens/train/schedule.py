@@ -38,8 +38,9 @@ def plan_stages(spec: Spec, epochs: int, decay: str | None = None, delay: int = 
     Args:
         spec: of the last stage.
         epochs: divided over the stages that name none, the last one among them; what is left over goes to the last.
-        decay: the stages, `BITS:EPOCHS` or `BITS`, comma-separated; their other keys are those of `spec`. The last stage,
-            whose bits are those of `spec`, may be written or left out.
+        decay: the stages, `BITS:EPOCHS` or `BITS`, comma-separated; their other keys are those of `spec`, and so are the
+            bits of gradients of a quantized stage that names none. The last stage, whose bits are those of `spec`, may be
+            written or left out.
         delay: float epochs before it; the same as the decay `w32a32:DELAY`.
 
     Raises:
@@ -54,7 +55,7 @@ def plan_stages(spec: Spec, epochs: int, decay: str | None = None, delay: int = 
         raise TrainError(f"delay: must be 0 beside a decay, not {delay}")
     if delay:
         decay = f"w{FLOAT}a{FLOAT}:{delay}"
-    parts = [_part(part.strip()) for part in decay.split(",")] if decay else []
+    parts = [_part(part.strip(), spec.middle.gradient) for part in decay.split(",")] if decay else []
     if not parts or parts[-1][0] != spec.middle:
         parts.append((spec.middle, None))
     open_ended = [i for i, (_, count) in enumerate(parts) if count is None]
@@ -66,12 +67,15 @@ def plan_stages(spec: Spec, epochs: int, decay: str | None = None, delay: int = 
     return tuple(Stage(_spec(spec, middle), count) for (middle, _), count in zip(parts, counts, strict=True))
 
 
-def _part(text: str) -> tuple[Bits, int | None]:
-    """Read `w8a8:3` or `w8a8`."""
+def _part(text: str, gradient: int) -> tuple[Bits, int | None]:
+    """Read `w8a8:3` or `w8a8`, with so many bits of gradients where it is quantized and names none."""
     bits, colon, count = text.partition(":")
     if not FORM.fullmatch(bits.strip()) or (colon and (not _COUNT.fullmatch(count) or int(count) < 1)):
         raise TrainError(f'decay: every stage must look like w8a8:3 (bits:epochs) or w8a8, not "{text}"')
-    return Bits.parse("decay", bits), int(count) if colon else None
+    found = Bits.parse("decay", bits)
+    if "g" not in bits and FLOAT not in (found.weight, found.activation):
+        found = replace(found, gradient=gradient)
+    return found, int(count) if colon else None
 
 
 def _spec(spec: Spec, middle: Bits) -> Spec:

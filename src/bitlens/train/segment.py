@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitlens.data import MaskedDataset
+from bitlens.data import MaskedDataset, MaskedSplit
 from bitlens.train.classify import to_tensor
 from bitlens.train.task import Task, TaskSetup
 
@@ -119,9 +119,10 @@ class _Opened(Task):
         known = targets < len(self.weights)
         scores = net(inputs)
         total = F.cross_entropy(scores, targets.where(known, -1), self.weights, ignore_index=-1, reduction="sum")
-        loss = total / self.weight(targets)
+        weight = self.weight(targets)
         right = ((scores.detach().argmax(1) == targets) & known).sum()
-        return loss, {"loss": loss.detach().double(), "steps": 1, "right": right, "seen": known.sum()}
+        figures = {"loss": total.detach().double(), "weight": weight.double(), "right": right, "seen": known.sum()}
+        return total / weight, figures
 
     def weight(self, targets: Tensor) -> Tensor:
         """Return the weights of labelled pixels together, at least 1e-12."""
@@ -130,29 +131,35 @@ class _Opened(Task):
         return (self.weights[targets.where(known, 0)] * known).sum().clamp(min=1e-12)
 
     def train_figures(self, sums: dict[str, float]) -> dict[str, float]:
-        """Return train_loss and train_pixel_accuracy."""
+        """Return train_loss, over the weights of all labelled pixels of the epoch, and train_pixel_accuracy."""
         return {
-            "train_loss": round(sums["loss"] / sums["steps"], 6),
+            "train_loss": round(sums["loss"] / sums["weight"], 6),
             "train_pixel_accuracy": round(sums["right"] / max(sums["seen"], 1), 6),
         }
 
-    @torch.no_grad()
     def evaluate(self, net: nn.Module) -> dict[str, Any]:
-        """Return test_miou, test_pixel_accuracy and test_iou (of every class)."""
-        training, test, classes = net.training, self.dataset.test, len(self.dataset.classes)
-        net.eval()
-        counts = np.zeros((classes, classes), np.int64)
-        for start in range(0, len(test), self.batch_size):
-            chosen = slice(start, start + self.batch_size)
-            results = net(to_tensor(test.images[chosen], self.device)).argmax(1).cpu().numpy()
-            counts += confusion(test.masks[chosen], results, classes)
-        net.train(training)
+        """Return val_miou, to choose by, and test_miou, test_pixel_accuracy and test_iou (of every class)."""
+        counts = self._counts(net, self.dataset.test)
         each = iou(counts)
         return {
+            "val_miou": round(float(np.nanmean(iou(self._counts(net, self.dataset.val)))), 6),
             "test_miou": round(float(np.nanmean(each)), 6),
             "test_pixel_accuracy": round(float(np.diag(counts).sum() / max(counts.sum(), 1)), 6),
             "test_iou": [None if np.isnan(value) else round(float(value), 4) for value in each],
         }
+
+    @torch.no_grad()
+    def _counts(self, net: nn.Module, part: MaskedSplit) -> Counts:
+        """Return the confusion of a part's whole images; the net's mode is kept."""
+        training, classes = net.training, len(self.dataset.classes)
+        net.eval()
+        counts = np.zeros((classes, classes), np.int64)
+        for start in range(0, len(part), self.batch_size):
+            chosen = slice(start, start + self.batch_size)
+            results = net(to_tensor(part.images[chosen], self.device)).argmax(1).cpu().numpy()
+            counts += confusion(part.masks[chosen], results, classes)
+        net.train(training)
+        return counts
 
 
 def _crop(image: Bytes, mask: Bytes, setup: Segmentation, rng: np.random.Generator) -> tuple[Bytes, Bytes]:

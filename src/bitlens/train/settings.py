@@ -142,6 +142,8 @@ def settings_of(
         chosen = replace(chosen, rate=rate)
     length = chosen.epochs if epochs is None else epochs
     stages = plan_stages(Spec.parse(bits or chosen.bits), length, decay, delay)
+    if epochs is not None and stages == plan_stages(Spec.parse(bits or chosen.bits), length + 1, decay, delay):
+        raise TrainError(f"epochs: must be left out where every stage of the decay names its own, not {epochs}")
     for stage in stages:
         chosen.check(chosen.name, stage.spec)
     if not 0 <= seed <= _MOST_SEED:

@@ -33,12 +33,10 @@ class Task(ABC):
 
     Attributes:
         metric: key of the main figure that `evaluate` returns.
-        better: "high" or "low", which of two such figures is better.
         carried: what a step's loss leaves to the next one's; None before there is anything, () of most tasks.
     """
 
     metric: str
-    better = "high"
     carried: tuple[Tensor, ...] | None = ()
 
     @property
