@@ -155,7 +155,7 @@ def _slow(run: Training) -> Training:
 _RECURRENT = (
     _language("LSTM", "2/2", 152, _TALK, "mean"),
     _language("LSTM", "2/3", 142, _TALK, "mean"),
-    _slow(_language("LSTM", "32/32", 107, _XU)),
+    _language("LSTM", "32/32", 107, _XU),
     _slow(_language("LSTM", "2/2", 164, _TALK, "uniform")),
     _language("LSTM", "2/3", 155, _TALK, "uniform"),
     _earlier(_language("LSTM", "4/4", 114, _XU, "mean")),
