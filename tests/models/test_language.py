@@ -7,7 +7,8 @@ import torch.nn.functional as F
 
 from bitlens.models import LanguageModel
 from bitlens.models.language import check_language, usual_dropout
-from bitlens.quant import QuantError, Spec
+from bitlens.nn import QuantLinear
+from bitlens.quant import LSQWeight, QuantError, Spec
 
 
 def make(spec: str = "w2a2,weight=mean", cell: str = "lstm", **options: object) -> LanguageModel:
@@ -125,3 +126,14 @@ def test_narrow_nets_drop_less(spec: str, share: float) -> None:
     parsed = Spec.parse(spec)
     assert LanguageModel(parsed, vocabulary=5, hidden=4).dropout.p == usual_dropout(parsed) == share
     assert LanguageModel(parsed, vocabulary=5, hidden=4, dropout=0.0).dropout.p == 0
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_learned_steps_start_from_the_weights_that_are_there(cell: str) -> None:
+    net = LanguageModel(Spec.parse("w2a2,weight=lsq"), cell, 20, 30)
+    layers = [layer for layer in net.modules() if isinstance(layer, QuantLinear)]
+    assert len(layers) == {"lstm": 2, "gru": 3}[cell]
+    for layer in layers:
+        fresh = LSQWeight(2)
+        fresh.begin(layer.weight.detach())
+        assert torch.equal(layer.weight_quantizer.reach, fresh.reach)

@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from bitlens.compiler import compile
 from bitlens.models import DigitsNet
 from bitlens.nn import QuantLayer, QuantLinear, freeze
-from bitlens.quant import QuantError, Spec, exporting
+from bitlens.qonnx.export import ExportError, export
+from bitlens.quant import DoReFaWeight, LSQWeight, PACTActivation, QuantError, Spec, exporting
+from bitlens.runtime import Session
+from bitlens.train.weights import load_weights, save_weights
 
 
 def trained(bits: str) -> nn.Module:
@@ -16,7 +23,12 @@ def trained(bits: str) -> nn.Module:
     return net
 
 
-@pytest.mark.parametrize("bits", ["w1a2", "w2a2,weight=balanced", "w3a1,activation=cabs", "w8a8", "w32a32", "w1a32"])
+LEARNED = ["w2a2,activation=lsq", "w2a2,activation=pact", "w2a2,activation=pact,scale=pow2,weight=lsq"]
+
+
+@pytest.mark.parametrize(
+    "bits", ["w1a2", "w2a2,weight=balanced", "w3a1,activation=cabs", "w8a8", "w32a32", "w1a32", *LEARNED]
+)
 def test_frozen_evaluation_equals_unfrozen(bits: str) -> None:
     net, x = trained(bits).eval(), torch.rand(4, 1, 8, 8)
     before = net(x)
@@ -41,13 +53,56 @@ def test_integers_are_stored_and_stay() -> None:
     assert not net.training
 
 
-def test_a_frozen_state_loads_into_a_frozen_net() -> None:
-    source, other = freeze(trained("w2a2")), freeze(DigitsNet(Spec.parse("w2a2")))
+@pytest.mark.parametrize("bits", ["w2a2", *LEARNED])
+def test_a_frozen_state_loads_into_a_frozen_net(bits: str) -> None:
+    source = trained(bits)
+    for name, parameter in source.named_parameters():
+        if "input_quantizer" in name:
+            nn.init.constant_(parameter, 3.0)  # as if it had learned
+    source, other = freeze(source), freeze(DigitsNet(Spec.parse(bits)))
     other.load_state_dict(source.state_dict())
     x = torch.rand(4, 1, 8, 8)
     assert torch.equal(other(x), source(x))
     with exporting():
         assert torch.equal(other(x), source(x))
+
+
+@pytest.mark.parametrize("bits", ["w2a2", *LEARNED])
+def test_published_weights_compile_to_what_the_net_computes(bits: str, tmp_path: Path) -> None:
+    source = trained(bits)
+    for name, parameter in source.named_parameters():
+        if "input_quantizer" in name:
+            nn.init.constant_(parameter, 3.0)
+    save_weights(freeze(source), tmp_path / "weights.npz")
+    net = DigitsNet(Spec.parse(bits))
+    load_weights(net, tmp_path / "weights.npz")
+    images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), np.uint8)
+    program = compile(export(freeze(net), torch.zeros(1, 1, 8, 8)))
+    (scores,) = Session(program, threads=1).run(images, real=True).values()
+    with torch.no_grad():
+        wanted = source(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255)
+    assert np.allclose(scores.reshape(20, 10), wanted.numpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_weights_that_are_loaded_alone_take_the_place_of_frozen_ones() -> None:
+    net = freeze(trained("w2a2"))
+    x, wanted = torch.rand(4, 1, 8, 8), -net.conv1.weight.detach()
+    net.load_state_dict({"conv1.weight": wanted}, strict=False)
+    assert not net.conv1.frozen
+    assert net.conv2.frozen
+    before = net(x)
+    assert torch.equal(freeze(net)(x), before)
+
+
+def test_a_state_that_holds_no_weight_starts_no_step_anew() -> None:
+    net = nn.Sequential(*(QuantLinear(4, 4, weight_quantizer=LSQWeight(2)) for _ in range(2)))
+    with torch.no_grad():
+        net[0].weight_quantizer.reach.fill_(7.0)
+    net.load_state_dict({}, strict=False)
+    net.load_state_dict({"1.weight": torch.randn(4, 4)}, strict=False)
+    assert net[0].weight_quantizer.reach == 7.0
+    net.load_state_dict({"0.weight": torch.randn(4, 4)}, strict=False)
+    assert net[0].weight_quantizer.reach != 7.0
 
 
 def test_a_float_checkpoint_loads_into_every_quantized_net() -> None:
@@ -77,10 +132,36 @@ def test_what_is_not_finite_is_not_frozen(family: str, part: str) -> None:
     what = (
         "weights must be finite to be frozen, not nan or inf"
         if part == "weight"
-        else "bias must be finite to be frozen, not nan"
+        else "bias must be finite to be frozen, not nan or inf"
     )
     with pytest.raises(QuantError, match=f"^QuantLinear: {what}$"):
         freeze(layer)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_a_float_bias_or_a_learned_scale_that_is_not_finite_is_not_frozen(value: float) -> None:
+    layer = QuantLinear(4, 3, weight_quantizer=LSQWeight(2))
+    nn.init.constant_(layer.bias, value)
+    with pytest.raises(QuantError, match=r"^QuantLinear: bias must be finite to be frozen, not nan or inf$"):
+        freeze(layer)
+    layer = QuantLinear(4, 3, input_quantizer=PACTActivation(2))
+    nn.init.constant_(layer.input_quantizer.alpha, value)
+    with pytest.raises(QuantError, match=r"^PACTActivation: scale must be finite to be fixed, not (nan|inf)$"):
+        layer.freeze()
+
+
+def test_a_learned_scale_that_moved_is_not_exported() -> None:
+    net = nn.Sequential(QuantLinear(4, 3, input_quantizer=PACTActivation(2), weight_quantizer=DoReFaWeight(2)))
+    sentence = r"^0.input_quantizer: learned scale must be fixed, not one that moved since; call freeze\(net\)$"
+    for change in (lambda: net[0].requires_grad_(True), lambda: nn.init.constant_(net[0].input_quantizer.alpha, 3.0)):
+        freeze(net)
+        export(net, torch.zeros(1, 4))
+        change()
+    with pytest.raises(ExportError, match=sentence):
+        export(net, torch.zeros(1, 4))
+    export(freeze(net), torch.zeros(1, 4))
+    with pytest.raises(ExportError, match=sentence):
+        export(nn.Sequential(QuantLinear(4, 3, input_quantizer=PACTActivation(2))).eval(), torch.zeros(1, 4))
 
 
 def test_a_frozen_net_put_in_training_trains() -> None:

@@ -101,6 +101,8 @@ class LanguageModel(nn.Module):
         self.output = QuantLinear(hidden, vocabulary, input_quantizer=state, weight_quantizer=spec.weight_quantizer())
         reach = math.sqrt(3 / hidden)
         nn.init.uniform_(self.output.weight, -reach, reach)
+        if self.output.weight_quantizer is not None:
+            self.output.weight_quantizer.begin(self.output.weight.detach())  # what is learned starts from these
         assert self.output.bias is not None
         nn.init.zeros_(self.output.bias)
 

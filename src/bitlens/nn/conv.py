@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bitlens.nn.layer import QuantLayer
-from bitlens.quant.base import Quantizer
+from bitlens.quant.base import QuantError, Quantizer
 from bitlens.quant.uniform import AccumulatorBias
 
 __all__ = ["QuantConv1d", "QuantConv2d"]
@@ -44,6 +44,20 @@ class _QuantConv(QuantLayer):
         if mode != "zeros":
             raise ValueError(f"{type(self).__name__}: padding_mode must be zeros, not {mode}")
         self._take(input_quantizer, weight_quantizer, gradient_quantizer, bias_quantizer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the layer's real output, float32.
+
+        Raises:
+            QuantError: the input is no batch.
+        """
+        if x.dim() != self.weight.dim():
+            wanted = "(N, C, H, W)" if self.weight.dim() == 4 else "(N, C, L)"
+            raise QuantError(f"{type(self).__name__}: input must be {wanted}, not of {x.dim()} dimensions")
+        return super().forward(x)
+
+    def _channels(self, values: Tensor) -> Tensor:
+        return values.reshape(-1, *[1] * (self.weight.dim() - 2)) if values.dim() else values
 
 
 class QuantConv1d(_QuantConv, nn.Conv1d):

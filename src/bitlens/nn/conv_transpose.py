@@ -59,7 +59,8 @@ class QuantConvTranspose2d(QuantConv2d):
         options: dilation (one number), groups, bias; quantizers as of `QuantConv2d`.
 
     Raises:
-        ValueError: padding is larger than dilation * (kernel_size - 1), or output_padding is not below stride.
+        ValueError: kernel_size, stride or dilation is no positive integer, padding is larger than
+            dilation * (kernel_size - 1), or output_padding is not below stride.
     """
 
     def __init__(
@@ -74,6 +75,9 @@ class QuantConvTranspose2d(QuantConv2d):
         dilation: int = 1,
         **options: Any,
     ) -> None:
+        for name, number in (("kernel_size", kernel_size), ("stride", stride), ("dilation", dilation)):
+            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+                raise ValueError(f"QuantConvTranspose2d: {name} must be an integer of at least 1, not {number}")
         reach = dilation * (kernel_size - 1)
         if not 0 <= padding <= reach:
             raise ValueError(f"QuantConvTranspose2d: padding must be 0 to {reach}, not {padding}")

@@ -23,7 +23,10 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def sharing_copy(module: M) -> M:
-    """Return a copy of a module that has the same parameters."""
+    """Return a copy of a module that has the same parameters.
+
+    What a frozen module has stored is copied: after more training both must be frozen again.
+    """
     return copy.deepcopy(module, {id(parameter): parameter for parameter in module.parameters()})
 
 

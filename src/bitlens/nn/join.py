@@ -32,6 +32,9 @@ class _Join(nn.Module):
     def _joined(self, branches: list[Tensor]) -> Tensor:
         raise NotImplementedError
 
+    def _check(self, shapes: list[tuple[int, ...]]) -> None:
+        """Raise ValueError where branches of these shapes are not joined; torch refuses most itself."""
+
     def forward(self, *branches: Tensor) -> Tensor:
         """Return the joined branches: real values, whole numbers of the quantizer's scale.
 
@@ -39,10 +42,11 @@ class _Join(nn.Module):
             branches: at least two, (N, C, ...), float32.
 
         Raises:
-            ValueError: fewer than two branches.
+            ValueError: fewer than two branches, or shapes that cannot be joined.
         """
         if len(branches) < 2:
             raise ValueError(f"{type(self).__name__}: branches must be at least 2, not {len(branches)}")
+        self._check([tuple(branch.shape) for branch in branches])
         quantizer = self.input_quantizer
         if isinstance(quantizer, Quantizer) and not is_exporting():
             codes = [quantizer.codes(branch) for branch in branches]
@@ -58,6 +62,11 @@ class QuantAdd(_Join):
         for branch in branches[1:]:
             total = total + branch
         return total
+
+    def _check(self, shapes: list[tuple[int, ...]]) -> None:
+        for shape in shapes[1:]:
+            if shape != shapes[0]:  # torch would repeat the smaller one
+                raise ValueError(f"QuantAdd: branches must have one shape, not {shapes[0]} and {shape}")
 
 
 class QuantConcat(_Join):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from bitlens.core.grid import Grid
 from bitlens.quant.base import InputQuantizer, QuantError, Quantizer, emit_quant, is_exporting, per_channel
+from bitlens.quant.learned import LearnedScale
 from bitlens.quant.uniform import AccumulatorBias
 
 __all__ = ["EXACT_FLOAT32", "QuantLayer"]
@@ -70,6 +71,7 @@ class QuantLayer(nn.Module):
             self.register_buffer(name, None)
         for name in ("weight_real", "bias_real", "bias_scale", "zero_point"):  # constants of an exported graph
             self.register_buffer(name, None, persistent=False)
+        self.register_load_state_dict_post_hook(_derive_again)  # type: ignore[no-untyped-call]
 
     @property
     def frozen(self) -> bool:
@@ -88,15 +90,21 @@ class QuantLayer(nn.Module):
 
     @torch.no_grad()
     def freeze(self) -> None:
-        """Store the integers of weights and bias, computed on the CPU; nothing to do for float weights.
+        """Store the integers of weights and bias, computed on the CPU, and a learned scale of the input.
 
         A frozen layer whose weight is not trainable keeps its integers: published weights are nothing but integers.
 
         Raises:
-            QuantError: weights or bias are not finite.
+            QuantError: weights, bias or a learned scale are not finite.
         """
-        if self.weight_quantizer is None or (self.frozen and not self.weight.requires_grad):
+        if isinstance(self.input_quantizer, LearnedScale):
+            self.input_quantizer.fix()
+        if self.weight_quantizer is None:
             return
+        if self.frozen and not self.weight.requires_grad:
+            return self._derive()
+        if self.bias is not None and not self.bias.isfinite().all():
+            raise QuantError(f"{type(self).__name__}: bias must be finite to be frozen, not nan or inf")
         device = self.weight.device
         integers, scale = self.weight_quantizer.cpu().codes(self.weight.cpu())
         self.weight_quantizer.to(device)
@@ -107,8 +115,6 @@ class QuantLayer(nn.Module):
         if self.bias is not None and self.bias_quantizer is not None:
             assert isinstance(self.input_quantizer, InputQuantizer)
             bias = self.bias_quantizer.on_grid(self.bias.cpu(), scale * self.input_quantizer.scale.cpu())
-            if bias.isnan().any():
-                raise QuantError(f"{type(self).__name__}: bias must be finite to be frozen, not nan")
             self.bias_integers = bias.to(device, torch.int32)
         self._derive()
 
@@ -135,14 +141,19 @@ class QuantLayer(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *rest)
-        learned = f"{prefix}weight_quantizer."
-        if self.weight_quantizer is not None and not any(name.startswith(learned) for name in state_dict):
+        if self.weight_quantizer is None or f"{prefix}weight" not in state_dict:
+            return
+        if not any(name.startswith(f"{prefix}weight_quantizer.") for name in state_dict):
             self.weight_quantizer.begin(self.weight.detach())  # float weights: what is learned starts from them
-        if self.frozen:
-            self._derive()
+        if f"{prefix}weight_integers" not in state_dict:  # other weights than those that were frozen
+            self.weight_integers = self.weight_scale = self.bias_integers = None
 
     def _product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The layer's own sum of products."""
+        raise NotImplementedError
+
+    def _channels(self, values: Tensor) -> Tensor:
+        """Shape per-channel values (O,) for the layer's sums; scalars stay."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
@@ -186,10 +197,10 @@ class QuantLayer(nn.Module):
         if self.bias is not None and self.bias_quantizer is not None:
             integers = self.bias_integers
             bias = self.bias_quantizer.on_grid(self.bias, scale) if integers is None else integers.to(total.dtype)
-            total = total + _channels(bias, total)
-        y = total.float().mul_(_channels(scale, total))
+            total = total + self._channels(bias)
+        y = total.float().mul_(self._channels(scale))
         if self.bias is not None and self.bias_quantizer is None:
-            y = y.add_(_channels(self.bias, y))
+            y = y.add_(self._channels(self.bias))
         return y
 
     def _export(self, x: Tensor) -> Tensor:
@@ -208,6 +219,7 @@ class QuantLayer(nn.Module):
         return self._product(x, weight, bias)
 
 
-def _channels(values: Tensor, y: Tensor) -> Tensor:
-    """Shape per-channel values for a sum of y's rank: (O,) -> (O, 1, 1) for a convolution; scalars stay."""
-    return values.reshape(-1, *[1] * (y.dim() - 2)) if values.dim() else values
+def _derive_again(layer: QuantLayer, keys: object) -> None:
+    """Once a state is loaded, the layer's own quantizers included, whose learned scale the constants follow."""
+    if layer.frozen:
+        layer._derive()

@@ -23,7 +23,7 @@ class BatchNorm2d(nn.BatchNorm2d):
         """Return the normalized input, (N, C, H, W).
 
         Raises:
-            QuantError: there is but one value a channel in training.
+            QuantError: there is but one value a channel in training, or the input has another shape in evaluation.
         """
         if self.training and input.numel() == self.num_features:
             raise QuantError(
@@ -35,6 +35,8 @@ class BatchNorm2d(nn.BatchNorm2d):
             return F.batch_norm(
                 input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
             )
+        if input.dim() != 4 or input.shape[1] != self.num_features:
+            raise QuantError(f"BatchNorm2d: input must be (N, {self.num_features}, H, W), not {tuple(input.shape)}")
         # torch's float32 sqrt may be an ulp off; rounding a float64 root is correct (53 >= 2*24 + 2 bits)
         a = (self.running_var + self.eps).double().sqrt().float().reciprocal()
         if self.weight is not None:

@@ -61,6 +61,8 @@ class QuantRecurrent(nn.Module):
         assert layer.bias is not None
         reach = math.sqrt(3 / inputs)
         nn.init.uniform_(layer.weight, -reach, reach)
+        if weight_quantizer is not None:
+            weight_quantizer.begin(layer.weight.detach())  # what is learned starts from these
         with torch.no_grad():
             layer.bias.copy_(torch.tensor(bias).repeat_interleave(self.hidden_size))
         return layer

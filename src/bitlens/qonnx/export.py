@@ -31,6 +31,7 @@ from bitlens.qonnx.dialect import DOMAIN
 from bitlens.qonnx.states import write_states
 from bitlens.quant import QuantError, exporting
 from bitlens.quant import onnx_op as _onnx_op  # registers torch.ops.bitlens.quant
+from bitlens.quant.learned import LearnedScale
 
 __all__ = ["ExportError", "export"]
 
@@ -111,6 +112,10 @@ def _check_frozen(module: nn.Module) -> None:
             raise ExportError(f"{name or 'net'}: module must be in evaluation mode, not in training; call freeze(net)")
         if isinstance(layer, QuantLayer) and layer.weight_quantizer is not None and not layer.frozen:
             raise ExportError(f"{name}: layer must be frozen, not trainable; call freeze(net)")
+        if isinstance(layer, LearnedScale) and not layer.is_fixed:
+            raise ExportError(
+                f"{name or 'net'}: learned scale must be fixed, not one that moved since; call freeze(net)"
+            )
 
 
 def _exported(

@@ -63,7 +63,7 @@ def is_exporting() -> bool:
 def checked_bits(owner: str, bits: int, least: int, most: int) -> int:
     """Return bits, or raise QuantError when it is not in least..most."""
     if isinstance(bits, bool) or not isinstance(bits, int) or not least <= bits <= most:
-        raise QuantError(f"{owner}: bits must be {least} to {most}, not {bits}")
+        raise QuantError(f"{owner}: bits must be {least} to {most}, not {bits!r}")
     return bits
 
 

@@ -34,8 +34,8 @@ class BipolarWeight(Quantizer):
     """
 
     def __init__(self, bits: int = 1) -> None:
-        if bits != 1 or isinstance(bits, bool):
-            raise QuantError(f"BipolarWeight: bits must be 1, not {bits}")
+        if bits != 1 or isinstance(bits, bool) or not isinstance(bits, int):
+            raise QuantError(f"BipolarWeight: bits must be 1, not {bits!r}")
         super().__init__(bits)
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bitlens.quant.base import InputQuantizer, is_exporting
+from bitlens.quant.base import InputQuantizer, QuantError, is_exporting
 from bitlens.quant.power_of_two import power_of_two
 
 __all__ = ["LearnedScale"]
@@ -29,7 +29,7 @@ class LearnedScale(InputQuantizer):
     def __init__(self, bits: int, shift: bool) -> None:
         super().__init__(bits)
         self.shift = shift
-        self.register_buffer("fixed", torch.ones(()), persistent=False)
+        self.register_buffer("fixed", torch.full((), torch.nan), persistent=False)
 
     def learned(self) -> Tensor:
         """The scale before it is moved, positive, float32, 0-d."""
@@ -40,14 +40,27 @@ class LearnedScale(InputQuantizer):
         """The real value of one unit, 0-d; inside `exporting()` the constant that `fix` stored."""
         return self.fixed if is_exporting() else self._moved(self.learned())
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the scale has not moved since it was fixed."""
+        return bool(self.fixed == self._moved(self.learned()))
+
     @torch.no_grad()
     def fix(self) -> None:
-        """Store the scale as the constant of an exported graph."""
-        self.fixed = self._moved(self.learned()).clone()
+        """Store the scale as the constant of an exported graph.
+
+        Raises:
+            QuantError: it is not finite.
+        """
+        scale = self._moved(self.learned()).clone()
+        if not scale.isfinite():
+            raise QuantError(f"{type(self).__name__}: scale must be finite to be fixed, not {float(scale)}")
+        self.fixed = scale
 
     def _moved(self, scale: Tensor) -> Tensor:
         return power_of_two(scale) if self.shift else scale
 
     def _load_from_state_dict(self, *arguments: Any) -> None:
         super()._load_from_state_dict(*arguments)
-        self.fix()
+        with torch.no_grad():
+            self.fixed = self._moved(self.learned()).clone()

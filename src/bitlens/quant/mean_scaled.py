@@ -46,7 +46,7 @@ class MeanScaledWeight(_Uniform):
               scale = s/(2n): levels over [-s/2, s/2]. k = 1: +-1.25 mean|t|.
     Gradient: d(integer * scale)/dw = 1 - tanh(w)^2, through rounding and clipping; s is a constant.
     Grid: odd k, {-n, ..., n}. Value at zero: +1 (a tie). Ties: half up. All weights zero: +1, scale 1e-12/n.
-    An infinite weight is an end of the grid.
+    An infinite weight, t = +-1, is an end of the grid where mean|t| is at most 0.8.
     Source: arXiv 1611.10176, the authors' code (there 2.0 became 2.5 for the paper).
 
     Args:

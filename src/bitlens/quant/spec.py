@@ -146,7 +146,8 @@ class Spec:
 
     def _check(self) -> None:
         """Raise QuantError where a family cannot have these bits or this scale."""
-        if self.scale == "pow2" and self.activation not in _LEARNED and self.middle.activation != FLOAT:
+        quantized = any(bits.activation != FLOAT for bits in (self.middle, *self.layers))
+        if self.scale == "pow2" and self.activation not in _LEARNED and quantized:
             raise QuantError(
                 f"bits: activation must be one of {', '.join(_LEARNED)} for scale=pow2, not {self.activation}"
             )

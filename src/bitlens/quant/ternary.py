@@ -33,8 +33,8 @@ class TernaryWeight(Quantizer):
     """
 
     def __init__(self, bits: int = 2) -> None:
-        if bits != 2 or isinstance(bits, bool):
-            raise QuantError(f"TernaryWeight: bits must be 2, not {bits}")
+        if bits != 2 or not isinstance(bits, int):
+            raise QuantError(f"TernaryWeight: bits must be 2, not {bits!r}")
         super().__init__(bits)
 
     @property

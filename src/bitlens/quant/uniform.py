@@ -121,18 +121,18 @@ class JoinActivation(FixedScale):
 
     Args:
         bits: 2 to 16.
-        reach: largest real magnitude, a power of two, so that dividing by the scale is exact.
+        reach: largest real magnitude, a power of two from 2^-64 to 2^64, so that dividing by the scale is exact.
 
     Raises:
-        QuantError: bits is not 2 to 16, or reach is no positive power of two.
+        QuantError: bits is not 2 to 16, or reach is no such power of two.
     """
 
     half_unit: Tensor
     rounding_mode = "FLOOR"
 
     def __init__(self, bits: int = 8, reach: float = 4.0) -> None:
-        if not reach > 0 or math.frexp(reach)[0] != 0.5:
-            raise QuantError(f"JoinActivation: reach must be a positive power of two, not {reach}")
+        if not 2.0**-64 <= reach <= 2.0**64 or math.frexp(reach)[0] != 0.5:
+            raise QuantError(f"JoinActivation: reach must be a power of two from 2^-64 to 2^64, not {reach}")
         unit = reach / (1 << (checked_bits("JoinActivation", bits, 2, 16) - 1))
         super().__init__(bits, unit)
         self.unit = unit
@@ -164,11 +164,23 @@ def join_activation(x: Tensor, bits: int = 8, reach: float = 4.0) -> Tensor:
     return out
 
 
+class _Held(torch.autograd.Function):
+    """Clip to +-reach; the gradient passes."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, reach: int) -> Tensor:
+        return x.clamp(-reach, reach)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0], None
+
+
 class AccumulatorBias(Quantizer):
     """A bias as integers of the accumulator's own unit, so that a classifier's outputs stay comparable integers.
 
     Forward:  integer = clip(floor(b/s + 1/2), -(2^22), 2^22), s = weight scale * activation scale, given by the layer.
-    Gradient: identity of integer * s.
+    Gradient: identity of integer * s, also where it is clipped, so that a bias can come back.
     Grid: integers of magnitude up to 2^22 (they stay exact in float32). Value at zero: 0. Ties: half up.
     Source: `b` on the grid of the sum, as in every integer-only inference engine.
     """
@@ -189,7 +201,8 @@ class AccumulatorBias(Quantizer):
 
     def on_grid(self, bias: Tensor, scale: Tensor) -> Tensor:
         """Return the integers of a bias in units of `scale` (scalar or per channel), shape of bias."""
-        return ste_round(bias / scale).clamp(-self.REACH, self.REACH)
+        held: Tensor = _Held.apply(ste_round(bias / scale), self.REACH)  # type: ignore[no-untyped-call]
+        return held
 
     def extra_repr(self) -> str:
         """No attribute to name."""
