@@ -120,7 +120,7 @@ def test_what_no_language_model_can_be_is_told(spec: str, rule: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "share"), [("w1a2", 0.15), ("w3a4", 0.15), ("w4a2", 0.3), ("w5a5", 0.3), ("w32a32", 0.3)]
+    ("spec", "share"), [("w1a2", 0.15), ("w3a4", 0.15), ("w4a2", 0.15), ("w5a5", 0.3), ("w32a32", 0.3)]
 )
 def test_narrow_nets_drop_less(spec: str, share: float) -> None:
     parsed = Spec.parse(spec)

@@ -28,11 +28,11 @@ from bitlens.quant.state import UnitActivation
 
 __all__ = ["LanguageModel", "check_language", "usual_dropout"]
 
-_FEW_BITS, _DROPOUT_OF_FEW_BITS, _DROPOUT = 3, 0.15, 0.3
+_FEW_BITS, _DROPOUT_OF_FEW_BITS, _DROPOUT = 4, 0.15, 0.3
 
 
 def usual_dropout(spec: Spec) -> float:
-    """Return the share of codes to drop: 0.3, half of it for weights of up to 3 bits.
+    """Return the share of codes to drop: 0.3, half of it for weights of up to 4 bits.
 
     A net of 2 bits underfits with more, and one half, the paper's share, is of far longer trainings: on Penn Treebank an
     LSTM 2/2 with one half ends at 179.5 in training and 166.8 in validation (docs/results/ptb/lstm_w2a2), with 0.15 and

@@ -32,8 +32,9 @@ __all__ = ["KEYS", "METHOD", "REQUIRED", "Key", "Settings", "place_of", "setting
 
 _MOST_SEED = 2**32 - 1  # of numpy
 REQUIRED = "required"
-# 1: until 2026-11-27 batch norms started at slope and intercept 1/2, steps of recurrent layers were not centred, and language
-# models dropped 0.2 of the codes with weights of 4 bits, half of them with more; steps without float rounded gradients down.
+# 1: until 2026-11-27 batch norms started at slope and intercept 1/2, steps of recurrent layers were not centred, language
+# models dropped 0.2 of the codes with weights of 4 bits (now 0.15) and half of them with more (now 0.3), and steps without
+# float rounded gradients down.
 METHOD = 2
 
 
