@@ -143,7 +143,26 @@ def test_weights_in_front_of_rows_are_refused() -> None:
 def test_a_bias_of_another_size_is_refused() -> None:
     b = ModelBuilder(("N", 3))
     model = b.model(b.op("Gemm", b.image(), b.weights(np.ones((2, 3))), b.constant([1, 2, 3]), transB=1, name="fc"))
-    assert_refused(model, "fc: bias must have 2 numbers, not 3")
+    assert_refused(model, "fc: bias must have 2 numbers, one an output, not shape (3,)")
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (1, 2, 1), (3, 1)])
+def test_a_bias_of_one_number_a_row_is_refused(shape: tuple[int, ...]) -> None:
+    b = ModelBuilder(("N", 3))
+    bias = b.constant(np.arange(np.prod(shape)).reshape(shape))
+    model = b.model(b.op("Gemm", b.image(), b.weights(np.ones((2, 3))), bias, transB=1, name="fc"))
+    assert_refused(model, f"fc: bias must have 2 numbers, one an output, not shape {shape}")
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (2,), (1, 2), (1, 1)])
+def test_a_bias_may_be_one_number_a_column(shape: tuple[int, ...]) -> None:
+    b = ModelBuilder(("N", 3))
+    bias = np.arange(1, 1 + np.prod(shape, dtype=int)).reshape(shape)
+    program = bitlens.compile(
+        b.model(b.op("Gemm", b.image(), b.weights(np.ones((2, 3))), b.constant(bias), transB=1, name="fc"))
+    )
+    (zero,) = bitlens.Session(program).run(np.zeros((2, 1, 1, 3), np.uint8), real=True).values()
+    assert np.array_equal(zero.reshape(2, 2), np.broadcast_to(bias, (2, 2)))
 
 
 def test_a_flatten_of_a_symbolic_map_is_refused() -> None:

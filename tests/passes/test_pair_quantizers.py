@@ -193,3 +193,23 @@ def test_zero_points_per_channel_of_activations_are_refused() -> None:
     model = b.model(b.op("DequantizeLinear", codes, scale, zero, axis=1, name="d"))
     with pytest.raises(CompileError, match=re.escape("d: zero point must be one number, not one per channel")):
         bitlens.compile(model)
+
+
+@pytest.mark.parametrize("scale", [-1.0, 0.0, float("inf"), float("nan")])
+def test_scales_that_are_not_positive_are_refused(scale: float) -> None:
+    """A negative unit would turn the maxima of a pool into minima."""
+    b = Codes(("N", 1, 4, 4))
+    codes = b.codes("image", 1 / 255)
+    x = b.op("DequantizeLinear", codes, b.constant(scale), b.constant(0, np.uint8), name="d")
+    x = b.op("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+    with pytest.raises(CompileError, match=r"^d: scale must be positive, not (-1.0|0.0|inf|nan); fold the sign into"):
+        bitlens.compile(b.model(b.op("Conv", x, b.int8_weights((1, 1, 1, 1), np.random.default_rng(0)))))
+
+
+def test_a_negative_scale_of_weights_is_refused() -> None:
+    b = Codes(("N", 1, 4, 4))
+    weights = b.real(b.constant(np.full((1, 1, 1, 1), 2), np.int8), -1.0, 0, np.int8)
+    x = b.op("Conv", b.fake("image", 1 / 255), weights, name="c")
+    x = b.op("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+    sentence = "c: scale of the weights must be positive, not -1.0; fold the sign into the integers"
+    assert_refused(b.model(x), sentence)

@@ -72,8 +72,11 @@ def _slide(known: Known, node: Node, kernel: Sequence[int]) -> Shape:
         else:
             around = (pads[axis], pads[axis + 2]) if node.attrs["auto_pad"] == "NOTSET" else (0, 0)
             padding = sum(around)
-            if node.attrs["auto_pad"] == "NOTSET" and node.attrs.get("ceil_mode"):
-                padding += cut_pixels(size, kernel[axis], strides[axis], dilations[axis], around)
+            if node.attrs.get("ceil_mode"):
+                cut = cut_pixels(size, kernel[axis], strides[axis], dilations[axis], around)
+                if cut and node.attrs["auto_pad"] != "NOTSET":  # whose result runtimes do not agree on
+                    raise ValueError(f"ceil_mode must be 0 with auto_pad={node.attrs['auto_pad']}, which cuts a window")
+                padding += cut
             if size + padding < extent:
                 raise ValueError(f"a window of {extent} must fit the padded size {size + padding}")
             sizes.append((size + padding - extent) // strides[axis] + 1)
@@ -258,6 +261,8 @@ def _slice(known: Known, node: Node) -> Shape:
     steps = known.content(node.inputs[4]) if len(node.inputs) > 4 and node.inputs[4] else (1,) * len(starts)
     if not len(starts) == len(ends) == len(axes) == len(steps):
         raise ValueError(f"starts, ends, axes and steps must be as many, not {len(starts)}, {len(ends)}, {len(axes)}")
+    if len({axis_from_front(axis, len(shape)) for axis in axes}) < len(axes):
+        raise ValueError(f"axes must be given once each, not {axes}")
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         place = axis_from_front(axis, len(shape))
         size = shape[place]
@@ -275,6 +280,8 @@ def _split(known: Known, node: Node) -> Shape:
         sizes = known.content(node.inputs[1])
         if len(sizes) != parts or (None not in (size, *sizes) and sum(s or 0 for s in sizes) != size):
             raise ValueError(f"{parts} sizes must add up to {size}, not {sizes}")
+        if min(s or 0 for s in sizes) < 0:
+            raise ValueError(f"sizes must be at least 0, not {sizes}")
         found = sizes[part]
     elif size is None:
         found = None

@@ -10,6 +10,7 @@ The pipeline calls `check_stage` where it enters and leaves a stage.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -223,10 +224,17 @@ def _check_imported(graph: Graph, node: Node) -> None:
             raise CompileError(f"{node.name}: {node.op} must have the attribute {name}; write it into the file")
 
 
+_MAY_BE_INFINITE = ("min", "max", "value")  # limits, and what a pool's padding is
+
+
 def _check_kind(node: Node, name: str, default: Any, given: Any) -> None:
     kinds = _KINDS.get(name) or ((float, int) if isinstance(default, float) else (type(default),))
     if not isinstance(given, kinds) or (kinds == _INTS and not all(isinstance(number, int) for number in given)):
         raise CompileError(f"{node.name}: attribute {name} must be {_KIND_NAMES[kinds[0]]}, not {given!r}")
+    if isinstance(given, float) and not math.isfinite(given) and name not in _MAY_BE_INFINITE:
+        raise CompileError(f"{node.name}: attribute {name} must be finite, not {given}")
+    if name == "approximate" and given not in ("none", "tanh"):
+        raise CompileError(f"{node.name}: approximate must be none or tanh, not {given}")
 
 
 def _check_quantized(graph: Graph, node: Node) -> None:

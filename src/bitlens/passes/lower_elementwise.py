@@ -141,6 +141,17 @@ def _trunc(graph: Graph, node: Node) -> None:
         )
     if any(array.size > 1 and array.min() != array.max() for array in (scale, bits, *constants[3:])):
         raise CompileError(f"{node.name}: scales and bit widths of Trunc must be one number each; quantize per tensor")
+    widths = [float(array.flat[0]) for array in (bits, constants[-1])]
+    if not all(number.is_integer() and 1 <= number <= 31 for number in widths):
+        raise CompileError(
+            f"{node.name}: bit widths of Trunc must be whole numbers of 1 to 31, not {widths[0]:g} and {widths[1]:g}"
+        )
+    scales = [scale] if len(constants) == 4 else [scale, constants[3]]
+    if not all(0 < array.flat[0] < np.inf for array in scales):
+        raise CompileError(f"{node.name}: scales of Trunc must be positive, not {min(a.flat[0] for a in scales)}")
+    for name in ("signed", "narrow"):
+        if node.attrs.get(name) not in (None, 0, 1):
+            raise CompileError(f"{node.name}: {name} must be 0 or 1, not {node.attrs[name]}")
     step, width = np.float32(scale.flat[0]), int(bits.flat[0])
     if len(constants) == 4:
         narrower, unit = int(constants[3].flat[0]), step  # version 1: codes lose their scale

@@ -9,6 +9,7 @@ O output channels, C input channels, K = C*H*W inputs of a matrix product.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,10 @@ def _weights(graph: Graph, node: Node, tensor: str) -> tuple[npt.NDArray[np.int6
         low, high = int(integers.min()), int(integers.max())
         raise CompileError(
             f"{node.name}: weights must be integers within -32768..32767, not {low}..{high}; use fewer bits"
+        )
+    if not np.all(np.isfinite(value.scale)) or np.any(value.scale < 0):  # what pools behind it would turn
+        raise CompileError(
+            f"{node.name}: scale of the weights must be positive, not {value.scale.min()}; fold the sign into the integers"
         )
     return integers, grid, value.scale
 
@@ -161,7 +166,7 @@ def _become_conv(
     scale: npt.NDArray[np.float32],
     attrs: dict[str, Any],
 ) -> None:
-    bias = node.inputs[2] if len(node.inputs) > 2 else ""
+    bias, op = node.inputs[2] if len(node.inputs) > 2 else "", node.op
     node.op, node.inputs = "conv", node.inputs[:1]
     node.attrs = {
         **attrs,
@@ -177,8 +182,10 @@ def _become_conv(
         raise CompileError(
             f"{node.name}: bias must be a constant, not computed ({bias}); freeze the model before export"
         )
+    shape = graph.constants[bias].shape
+    one_a_column = shape[-1:] == (math.prod(shape),) or not shape  # (M, 1) of a Gemm is one a row
+    if not one_a_column or math.prod(shape) not in ((1, len(weights)) if op == "Gemm" else (len(weights),)):
+        raise CompileError(f"{node.name}: bias must have {len(weights)} numbers, one an output, not shape {shape}")
     numbers = constant_tensor(graph, bias).moved(np.ravel)
-    if numbers.real.size not in (1, len(weights)):
-        raise CompileError(f"{node.name}: bias must have {len(weights)} numbers, not {numbers.real.size}")
     if np.any(numbers.real):
         node.attrs["real_bias"] = numbers

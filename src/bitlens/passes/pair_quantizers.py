@@ -60,6 +60,10 @@ def _parameters(graph: Graph, node: Node) -> tuple[npt.NDArray[np.float32], npt.
         raise CompileError(f"{node.name}: block_size must be 0, not {node.attrs['block_size']}; quantize per channel")
     rank = len(graph.value(node.inputs[0]).shape or ())
     scale = along_axis(node.attrs, graph.constants[node.inputs[1]].astype(np.float32), rank)
+    if not np.all(np.isfinite(scale)) or not np.all(scale > 0):
+        raise CompileError(
+            f"{node.name}: scale must be positive, not {scale.min()}; fold the sign into the layer before"
+        )
     zero = graph.constants[node.inputs[2]] if len(node.inputs) > 2 and node.inputs[2] else None
     return scale, zero
 

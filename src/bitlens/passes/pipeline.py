@@ -38,6 +38,7 @@ from bitlens.passes.lower_upsamples import lower_upsamples
 from bitlens.passes.merge_duplicates import merge_duplicates
 from bitlens.passes.move_channels_last import move_channels_last
 from bitlens.passes.pair_quantizers import pair_quantizers
+from bitlens.passes.refuse_wrapping import refuse_wrapping
 from bitlens.passes.requantize_joins import mirror_requantizers, requantize_joins
 from bitlens.passes.settle_layouts import expand_channels_last, settle_layouts
 from bitlens.passes.settle_outputs import settle_outputs
@@ -61,6 +62,7 @@ QUANTIZED: tuple[Pass, ...] = (
     fold_constants,  # leaves: weights as integers with grid and unit, nothing computed from constants
     infer_shapes,  # needs: inputs with shapes, pads and sizes as constants. leaves: a shape for every tensor
     lower_lookups,  # needs: constants folded. leaves: lookups in tables of integers
+    refuse_wrapping,  # needs: integer inputs as the file has them. leaves: no arithmetic of 8 bits
     expand_integer_products,  # needs: constants folded. leaves: Conv and MatMul for products of codes
     pair_quantizers,  # leaves: one quantizer where QuantizeLinear and DequantizeLinear stood
     detach_tails,  # leaves: outputs in front of softmax and argmax
