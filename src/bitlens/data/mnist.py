@@ -55,12 +55,12 @@ def _split(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8]) -> Spli
 
 
 def _idx(root: Path, stem: str) -> Split:
-    images = _find(root, f"{stem}-images-idx3-ubyte")
-    labels = read_idx(_find(root, f"{stem}-labels-idx1-ubyte"))
+    file = _find(root, f"{stem}-images-idx3-ubyte")
+    images, labels = read_idx(file), read_idx(_find(root, f"{stem}-labels-idx1-ubyte"))
     try:
-        return _split(read_idx(images), labels)
+        return _split(images, labels)
     except DataError as error:
-        raise error if str(error).startswith(str(images)) else DataError(f"{images}: {error}") from error
+        raise DataError(f"{file}: {error}") from error
 
 
 def _find(root: Path, name: str) -> Path:

@@ -20,7 +20,7 @@ from bitlens.core.reference import ROUNDINGS, Quantize
 from bitlens.graph.graph import Graph, Node, Value
 from bitlens.graph.spec import CompileError
 
-__all__ = ["Quantizer", "read_quantizer", "rename_unit"]
+__all__ = ["Quantizer", "check_scale", "read_quantizer", "rename_unit"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -79,10 +79,7 @@ def read_quantizer(graph: Graph, node: Node) -> Quantizer:
         CompileError: a parameter is not constant, or has no integer meaning.
     """
     scale = _constant(graph, node, 1, "scale").astype(np.float32)
-    if not np.all(np.isfinite(scale)) or not np.all(scale > 0):
-        raise CompileError(
-            f"{node.name}: scale must be positive, not {scale.min()}; fold the sign into the layer before"
-        )
+    check_scale(node, scale)
     if node.op == "BipolarQuant":
         return Quantizer(scale, 0.0, -1, 1, "SIGN")
     if node.op == "QuantizeLinear":  # paired with what dequantizes it: the clamp of n = q - zero point
@@ -132,6 +129,18 @@ def _constant(graph: Graph, node: Node, position: int, what: str) -> npt.NDArray
             f"{node.name}: {what} must be a constant, not computed ({node.inputs[position]}); freeze the model before export"
         )
     return array
+
+
+def check_scale(node: Node, scale: npt.NDArray[np.float32]) -> None:
+    """Check that a quantizer's unit is a positive number, or one a channel.
+
+    Raises:
+        CompileError: one is not positive, or not finite.
+    """
+    if not np.all(np.isfinite(scale)) or not np.all(scale > 0):
+        raise CompileError(
+            f"{node.name}: scale must be positive, not {scale.min()}; fold the sign into the layer before"
+        )
 
 
 def _single(array: npt.NDArray[Any], node: Node, what: str) -> float:

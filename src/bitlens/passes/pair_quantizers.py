@@ -16,6 +16,7 @@ import numpy.typing as npt
 from bitlens.graph.clip import clip_limits
 from bitlens.graph.graph import Graph, Node, Value
 from bitlens.graph.linear_codes import along_axis, code_range, whole_zero_point
+from bitlens.graph.quantizer import check_scale
 from bitlens.graph.rewrite import bypass, drop_dead, fresh_node, fresh_tensor
 from bitlens.graph.spec import CompileError
 
@@ -60,10 +61,7 @@ def _parameters(graph: Graph, node: Node) -> tuple[npt.NDArray[np.float32], npt.
         raise CompileError(f"{node.name}: block_size must be 0, not {node.attrs['block_size']}; quantize per channel")
     rank = len(graph.value(node.inputs[0]).shape or ())
     scale = along_axis(node.attrs, graph.constants[node.inputs[1]].astype(np.float32), rank)
-    if not np.all(np.isfinite(scale)) or not np.all(scale > 0):
-        raise CompileError(
-            f"{node.name}: scale must be positive, not {scale.min()}; fold the sign into the layer before"
-        )
+    check_scale(node, scale)
     zero = graph.constants[node.inputs[2]] if len(node.inputs) > 2 and node.inputs[2] else None
     return scale, zero
 

@@ -10,21 +10,9 @@ __all__ = ["refuse_wrapping"]
 
 _ARITHMETIC = ("Add", "Sub", "Mul", "Div", "Neg", "Abs")
 _SAME_TYPE = (
-    *(
-        "Clip",
-        "Concat",
-        "DepthToSpace",
-        "Flatten",
-        "Gather",
-        "GlobalMaxPool",
-        "Identity",
-        "Max",
-        "MaxPool",
-        "Min",
-        "Pad",
-    ),
-    *("ReduceMax", "Relu", "Reshape", "Resize", "Slice", "SpaceToDepth", "Split", "Squeeze", "Transpose", "Unsqueeze"),
-    "Upsample",
+    *("Clip", "Concat", "DepthToSpace", "Flatten", "Gather", "GlobalMaxPool", "Identity", "Max", "MaxPool", "Min"),
+    *("Pad", "ReduceMax", "Relu", "Reshape", "Resize", "Slice", "SpaceToDepth", "Split", "Squeeze", "Transpose"),
+    *("Unsqueeze", "Upsample"),
 )
 _WIDE = (1 << 31) - 1  # numbers of rows, int32 and int64, reach no end of their type
 
