@@ -213,7 +213,7 @@ def _integers(training: Training, run: Path, kind: str, data: Path | None, cache
         else:
             value = accuracy(form, images, labels)
     figures = {f"{kind}, {ENGINE}": round(value, 6)}
-    if "weight=" in training.bits and kind == "accuracy":
+    if "weight=" in training.bits:
         figures[ENTROPY] = round(code_entropy(program, Spec.parse(training.bits).middle.weight), 4)
     return figures
 
