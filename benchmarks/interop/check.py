@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bitlens.passes.infer_shapes import infer_shapes
 from judge import judge
 
 import bitlens
@@ -25,6 +24,7 @@ from bitlens.compiler import CompileError
 from bitlens.core.inputs import to_integers
 from bitlens.graph.execute import execute
 from bitlens.graph.graph import Graph
+from bitlens.graph.infer_shapes import infer_shapes
 from bitlens.graph.interpret import interpret
 from bitlens.passes.fold_constants import fold_constants
 from bitlens.qonnx.read import read

@@ -45,8 +45,9 @@ TITLES = {
     ),
     "fcn": (
         "Bit fully convolutional nets",
-        "CamVid, 11 classes, 233 test images of 360x480; mean IoU. With decay a net starts as float and goes over 8 and 4 bits "
-        "to its own. Rows of method 2 take 4 crops a step, those of method 1 take 8; how many "
+        "CamVid, 11 classes, 233 test images of 360x480; mean IoU. With decay a net is float for 4 epochs, has 8 and 4 for 2 "
+        "each and its own for 6; in rows of method 1, for 8, 4, 4 and 8. Rows of method 2 take 4 crops a step, those of method 1 "
+        "take 8; how many "
         "was chosen by the training loss and the mean IoU of test images after 3 epochs. The published column is of another data "
         "set (VOC 2012); the talk does not say whether with decay, and it stands beside the rows without. Complexity is W "
         "times A.",
