@@ -28,6 +28,7 @@ FAMILIES = [
     "w1a2,weight=balanced_max",
     "w3a2,weight=balanced_median",
     "w2a3,weight=mean",
+    "w2a3,weight=max",
     "w4a4,weight=uniform",
     "w2a2,weight=lsq,activation=lsq",
     "w8a8,weight=lsq,activation=pact",

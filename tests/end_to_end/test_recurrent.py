@@ -16,7 +16,15 @@ from bitlens.graph.file import Program
 from bitlens.models import LanguageModel
 from bitlens.nn import QuantGRU, QuantLSTM, freeze
 from bitlens.qonnx.export import export
-from bitlens.quant import BalancedWeight, MeanScaledWeight, QuantError, Spec, UniformMaxWeight, UnitActivation
+from bitlens.quant import (
+    BalancedWeight,
+    MaxScaledWeight,
+    MeanScaledWeight,
+    QuantError,
+    Spec,
+    UniformMaxWeight,
+    UnitActivation,
+)
 from bitlens.runtime import Session
 from processors import ISAS
 
@@ -43,7 +51,12 @@ class Form:
         torch.manual_seed(self.seed)
         fixed = {"gates": self.gates, "cell": self.cell} if self.lstm else {"gates": self.gates}
         if self.inputs:
-            kinds = {"mean": MeanScaledWeight, "uniform": UniformMaxWeight, "balanced": BalancedWeight}
+            kinds = {
+                "mean": MeanScaledWeight,
+                "max": MaxScaledWeight,
+                "uniform": UniformMaxWeight,
+                "balanced": BalancedWeight,
+            }
             one, two = (kinds[self.family](self.weights) for _ in "ab")
             sizes, state = (self.inputs, self.hidden), UnitActivation(self.states)
             net: nn.Module = (
@@ -105,7 +118,7 @@ CELLS = st.sampled_from([(12, 8), (4, 2), (9, 8), (12, 4), (10, 9), (6, 6), (3, 
 FORMS = st.builds(
     Form,
     lstm=st.booleans(),
-    family=st.sampled_from(["mean", "uniform", "balanced"]),
+    family=st.sampled_from(["mean", "max", "uniform", "balanced"]),
     weights=st.integers(1, 4),
     states=st.integers(1, 4),
     gates=st.integers(1, 8),

@@ -20,6 +20,7 @@ from bitlens.quant import (
     JoinActivation,
     LSQActivation,
     LSQWeight,
+    MaxScaledWeight,
     MeanScaledWeight,
     NarrowWeight,
     PACTActivation,
@@ -44,6 +45,7 @@ FAMILIES: dict[str, Callable[[], Quantizer]] = {
     "BalancedWeight leaf": lambda: BalancedWeight(2, slope="leaf"),
     "BalancedWeight median": lambda: BalancedWeight(2, split="median"),
     "BalancedWeight max": lambda: BalancedWeight(2, reach="max"),
+    "MaxScaledWeight 2": lambda: MaxScaledWeight(2),
     "MeanScaledWeight 2": lambda: MeanScaledWeight(2),
     "UniformMaxWeight 2": lambda: UniformMaxWeight(2),
     "TernaryWeight": TernaryWeight,
@@ -55,7 +57,13 @@ FAMILIES: dict[str, Callable[[], Quantizer]] = {
     "PowerOfTwoWeight BalancedWeight": lambda: PowerOfTwoWeight(BalancedWeight(2)),
     "PowerOfTwoWeight LSQWeight": lambda: PowerOfTwoWeight(LSQWeight(2)),
 }
-BOUNDED = ("DoReFaWeight 2", "DoReFaWeight 8", "MeanScaled", "LSQ")  # tanh or a learned step stops infinity
+BOUNDED = (
+    "DoReFaWeight 2",
+    "DoReFaWeight 8",
+    "MaxScaled",
+    "MeanScaled",
+    "LSQ",
+)  # tanh or a learned step stops infinity
 INPUTS: dict[str, Callable[[], Quantizer]] = {
     "DoReFaActivation clip": lambda: DoReFaActivation(2),
     "DoReFaActivation cabs": lambda: DoReFaActivation(2, "cabs"),

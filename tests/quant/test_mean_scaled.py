@@ -8,9 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from bitlens.quant import MeanScaledWeight, QuantError, UniformMaxWeight, mean_scaled_weight, uniform_max_weight
+from bitlens.quant import (
+    MaxScaledWeight,
+    MeanScaledWeight,
+    QuantError,
+    UniformMaxWeight,
+    max_scaled_weight,
+    mean_scaled_weight,
+    uniform_max_weight,
+)
 
-FAMILIES = (MeanScaledWeight, UniformMaxWeight)
+FAMILIES = (MeanScaledWeight, MaxScaledWeight, UniformMaxWeight)
 BITS = st.integers(1, 8)
 WEIGHTS = hnp.arrays(
     np.float32, hnp.array_shapes(min_side=1, max_side=6), elements=st.floats(-4, 4, width=32, allow_subnormal=False)
@@ -25,8 +33,9 @@ def _published(w: np.ndarray, bits: int, family: type) -> np.ndarray:
         t = np.tanh(w)
         s = 2.5 * np.abs(t).mean()
         return (np.floor(n * (np.clip(t / s, -0.5, 0.5) + 0.5) + 0.5) / n - 0.5) * s
-    s = np.abs(w).max()
-    return s * (2 * np.floor(n * (w / (2 * s) + 0.5) + 0.5) / n - 1)
+    t = np.tanh(w) if family is MaxScaledWeight else w
+    s = np.abs(t).max()
+    return s * (2 * np.floor(n * (t / (2 * s) + 0.5) + 0.5) / n - 1)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -69,6 +78,9 @@ def test_gradients_are_those_of_the_formulas(bits: int) -> None:
     mean_scaled_weight(w, bits).backward(up)
     assert torch.allclose(w.grad, up * (1 - torch.tanh(w.detach()) ** 2), rtol=1e-4, atol=1e-6)
     w.grad = None
+    max_scaled_weight(w, bits).backward(up)
+    assert torch.allclose(w.grad, up * (1 - torch.tanh(w.detach()) ** 2), rtol=1e-4, atol=1e-6)
+    w.grad = None
     uniform_max_weight(w, bits).backward(up)
     assert torch.allclose(w.grad, up, rtol=1e-4, atol=1e-6)
 
@@ -109,10 +121,23 @@ def test_nan_shows(family: type) -> None:
     assert torch.isnan(family(2)(w)).any()
 
 
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_the_largest_weight_runs_away_only_without_tanh(bits: int) -> None:
+    w = torch.full((100,), 0.05)
+    w[7] = 6.0
+    assert UniformMaxWeight(bits).codes(w)[1] * (2**bits - 1) == 6
+    assert MaxScaledWeight(bits).codes(w)[1] * (2**bits - 1) == pytest.approx(math.tanh(6), rel=1e-6)
+    small = 1e-4 * torch.randn(100, generator=torch.Generator().manual_seed(bits))  # tanh is straight here
+    assert torch.equal(MaxScaledWeight(bits).codes(small)[0], UniformMaxWeight(bits).codes(small)[0])
+
+
 def test_bits_out_of_range_are_told() -> None:
     with pytest.raises(QuantError) as caught:
         MeanScaledWeight(9)
     assert str(caught.value) == "MeanScaledWeight: bits must be 1 to 8, not 9"
+    with pytest.raises(QuantError) as caught:
+        MaxScaledWeight(0)
+    assert str(caught.value) == "MaxScaledWeight: bits must be 1 to 8, not 0"
     with pytest.raises(QuantError) as caught:
         UniformMaxWeight(0)
     assert str(caught.value) == "UniformMaxWeight: bits must be 1 to 8, not 0"

@@ -25,6 +25,7 @@ OTHERS = st.integers(1, 16) | st.just(32)
 FAMILY_BITS = {
     "balanced_max": 3,
     "mean": 2,
+    "max": 2,
     "uniform": 8,
     "ternary": 2,
     "bipolar": 1,
@@ -78,6 +79,7 @@ def test_families_by_name() -> None:
     assert {name: type(quantizer).__name__ for name, quantizer in made.items()} == {
         "balanced_max": "BalancedWeight",
         "mean": "MeanScaledWeight",
+        "max": "MaxScaledWeight",
         "uniform": "UniformMaxWeight",
         "ternary": "TernaryWeight",
         "bipolar": "BipolarWeight",
@@ -136,7 +138,7 @@ def test_a_float_spec_makes_none() -> None:
         ("w1a2,cabs", 'bits: every part after the first must be key=value, not "cabs"'),
         (
             "w1a2,weight=xnor",
-            "bits: weight must be one of dorefa, balanced, balanced_median, balanced_max, mean, uniform, ternary, bipolar, "
+            "bits: weight must be one of dorefa, balanced, balanced_median, balanced_max, mean, max, uniform, ternary, bipolar, "
             "lsq, lsq_channel, not xnor",
         ),
         ("w1a2,activation=relu", "bits: activation must be one of clip, cabs, pact, lsq, not relu"),
@@ -156,7 +158,7 @@ def test_a_float_spec_makes_none() -> None:
         ("w2a2,", 'bits: every part after the first must be key=value, not ""'),
         (
             "w2a2,weight=",
-            "bits: weight must be one of dorefa, balanced, balanced_median, balanced_max, mean, uniform, "
+            "bits: weight must be one of dorefa, balanced, balanced_median, balanced_max, mean, max, uniform, "
             "ternary, bipolar, lsq, lsq_channel, not nothing",
         ),
         ("w2a2,noise=", "bits: noise must be one of on, off, not nothing"),

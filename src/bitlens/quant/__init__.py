@@ -14,7 +14,14 @@ from bitlens.quant.dorefa import (
     dorefa_weight,
 )
 from bitlens.quant.lsq import LSQActivation, LSQWeight
-from bitlens.quant.mean_scaled import MeanScaledWeight, UniformMaxWeight, mean_scaled_weight, uniform_max_weight
+from bitlens.quant.mean_scaled import (
+    MaxScaledWeight,
+    MeanScaledWeight,
+    UniformMaxWeight,
+    max_scaled_weight,
+    mean_scaled_weight,
+    uniform_max_weight,
+)
 from bitlens.quant.pact import PACTActivation, pact_activation
 from bitlens.quant.power_of_two import PowerOfTwoWeight, power_of_two
 from bitlens.quant.spec import Bits, Spec
@@ -42,6 +49,7 @@ __all__ = [
     "JoinActivation",
     "LSQActivation",
     "LSQWeight",
+    "MaxScaledWeight",
     "MeanScaledWeight",
     "NarrowWeight",
     "PACTActivation",
@@ -64,6 +72,7 @@ __all__ = [
     "fixed_point",
     "is_exporting",
     "join_activation",
+    "max_scaled_weight",
     "mean_scaled_weight",
     "narrow_weight",
     "pact_activation",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Uniform weights without a zero level: scaled by the mean magnitude (balanced, 2016) or by the largest one.
+"""Uniform weights without a zero level: scaled by the mean magnitude (balanced, 2016) or by the largest one (unbalanced).
 
 Source: He et al., Effective Quantization Methods for Recurrent Neural Networks, arXiv 1611.10176; uniform quantization
 as Balanced Quantization, arXiv 1706.07145, compares with.
@@ -13,7 +13,14 @@ from torch import Tensor
 from bitlens.core.grid import Grid
 from bitlens.quant.base import Quantizer, checked_bits, refuse_empty, straight_through
 
-__all__ = ["MeanScaledWeight", "UniformMaxWeight", "mean_scaled_weight", "uniform_max_weight"]
+__all__ = [
+    "MaxScaledWeight",
+    "MeanScaledWeight",
+    "UniformMaxWeight",
+    "max_scaled_weight",
+    "mean_scaled_weight",
+    "uniform_max_weight",
+]
 
 _TINY = 1e-12
 
@@ -69,8 +76,39 @@ def mean_scaled_weight(w: Tensor, bits: int) -> Tensor:
     return out
 
 
+class MaxScaledWeight(_Uniform):
+    """Weights of k bits behind tanh, on a scale that follows their largest magnitude: "unbalanced" of recurrent nets.
+
+    `MeanScaledWeight` but for the scale. tanh keeps the largest one below 1, where `UniformMaxWeight` lets it run away: in
+    an LSTM 2/2 trained so one weight reached 6, 60 times the mean, and every other one kept its sign alone.
+
+    Forward:  t = tanh(w); s = max|t|; integer = 2 floor(n (t/(2s) + 1/2) + 1/2) - n with n = 2^k - 1; scale = s/n.
+    Gradient: d(integer * scale)/dw = 1 - tanh(w)^2, through rounding; s is a constant.
+    Grid: odd k, {-n, ..., n}. Value at zero: +1 (a tie). Ties: half up. All weights zero: +1, scale 1e-12/n.
+    Source: arXiv 1611.10176, whose weights pass tanh before either scale.
+
+    Args:
+        bits: 1 to 8.
+
+    Raises:
+        QuantError: bits is not 1 to 8.
+    """
+
+    def codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Quantize a layer's weights; see the class."""
+        refuse_empty("MaxScaledWeight", x)
+        t = torch.tanh(x)
+        return self._spread(t, t.detach().abs().max())
+
+
+def max_scaled_weight(w: Tensor, bits: int) -> Tensor:
+    """Return fake-quantized weights, integers * scale; see `MaxScaledWeight`."""
+    out: Tensor = MaxScaledWeight(bits)(w)
+    return out
+
+
 class UniformMaxWeight(_Uniform):
-    """Weights of k bits on a scale that follows their largest magnitude: "unbalanced", the usual uniform quantizer.
+    """Weights of k bits on a scale that follows their largest magnitude: the usual uniform quantizer.
 
     Forward:  s = max|w|; integer = 2 floor(n (w/(2s) + 1/2) + 1/2) - n with n = 2^k - 1; scale = s/n.
     Gradient: d(integer * scale)/dw = 1; s is a constant.

@@ -21,7 +21,7 @@ from bitlens.quant.base import InputQuantizer, QuantError, Quantizer
 from bitlens.quant.bipolar import BipolarWeight
 from bitlens.quant.dorefa import DoReFaActivation, DoReFaGradient, DoReFaWeight
 from bitlens.quant.lsq import LSQActivation, LSQWeight
-from bitlens.quant.mean_scaled import MeanScaledWeight, UniformMaxWeight
+from bitlens.quant.mean_scaled import MaxScaledWeight, MeanScaledWeight, UniformMaxWeight
 from bitlens.quant.pact import PACTActivation
 from bitlens.quant.power_of_two import PowerOfTwoWeight
 from bitlens.quant.ternary import TernaryWeight
@@ -38,6 +38,7 @@ _WEIGHTS: dict[str, Callable[[int], Quantizer]] = {
     "balanced_median": lambda bits: BalancedWeight(bits, split="median"),
     "balanced_max": lambda bits: BalancedWeight(bits, reach="max"),
     "mean": MeanScaledWeight,
+    "max": MaxScaledWeight,
     "uniform": UniformMaxWeight,
     "ternary": TernaryWeight,
     "bipolar": BipolarWeight,

@@ -36,6 +36,7 @@ FAMILIES = (
     "dorefa",
     "uniform",
     "mean",
+    "max",
     "balanced",
     "balanced_median",
     "balanced_max",

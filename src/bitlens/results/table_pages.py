@@ -37,20 +37,18 @@ TITLES = {
         "Recurrent nets",
         "Penn Treebank, complete Mikolov split, one layer of 300 units; test perplexity. As trained is the paper's form, whose "
         "gates are float; what the engine runs is the fixed form, integers throughout. The entropy tells how many bits the "
-        "codes of recurrent and softmax weights use. LSTM 2/2 unbalanced learned for two epochs, to 316 in training, "
-        "and then unlearned: a few large weights set its scale and leave all others two codes. Its row says that it failed, not "
-        "by how much balancing helps. Rows of method 2 read 60 streams at a rate of 0.008; quantized ones drop 0.15 of the "
-        "codes, float ones 0.3, with which they underfit after so few epochs. LSTM 4/4, of method 1, reads 60 streams at 0.004 "
-        "after a warm-up of 3.2 % and drops half of the codes.",
+        "codes of recurrent and softmax weights use. Unbalanced rows differ by the scale alone: the largest weight behind tanh. "
+        "LSTM 2/2 uniform-max has no tanh: it learned for two epochs, to 316 in training, and then unlearned, because a few "
+        "weights that run away set the scale and leave all others two codes. "
+        "Rows read 60 streams at a rate of 0.008; quantized ones drop 0.15 of the codes, float ones 0.3, with which they "
+        "underfit after so few epochs.",
     ),
     "fcn": (
         "Bit fully convolutional nets",
-        "CamVid, 11 classes, 233 test images of 360x480; mean IoU. With decay a net is float for 4 epochs, has 8 and 4 for 2 "
-        "each and its own for 6; in rows of method 1, for 8, 4, 4 and 8. Rows of method 2 take 4 crops a step, those of method 1 "
-        "take 8; how many "
-        "was chosen by the training loss and the mean IoU of test images after 3 epochs. The published column is of another data "
-        "set (VOC 2012); the talk does not say whether with decay, and it stands beside the rows without. Complexity is W "
-        "times A.",
+        "CamVid, 11 classes, 233 test images of 360x480; mean IoU. With decay a net is float for 4 epochs, has 8 and 4 bits for "
+        "2 each and its own for 6. A step takes 4 crops, which was chosen by the training loss and the mean IoU of test images "
+        "after 3 epochs. The published column is of another data set (VOC 2012); the talk does not say whether with decay, "
+        "and it stands beside the rows without. Complexity is W times A.",
     ),
     "dorefa": (
         "DoReFa-Net",

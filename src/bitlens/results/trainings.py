@@ -129,7 +129,7 @@ _DOREFA = (
 
 def _language(cell: str, bits: str, published: float | None, source: str, weight: str = "") -> Training:
     pair = "w{}a{}".format(*bits.split("/"))
-    name = {"mean": " balanced", "uniform": " unbalanced", "": ""}[weight]
+    name = {"mean": " balanced", "max": " unbalanced", "uniform": " uniform-max", "": ""}[weight]
     keys = f",weight={weight}" if weight else ""
     return Training(
         f"{cell} {'float' if not weight else bits}{name}",
@@ -142,26 +142,22 @@ def _language(cell: str, bits: str, published: float | None, source: str, weight
     )
 
 
-def _earlier(run: Training) -> Training:
-    """At the rate of steps that are not centred, which its row is still of."""
-    return replace(run, rate=4e-3)
-
-
 _RECURRENT = (
     _language("LSTM", "2/2", 152, _TALK, "mean"),
     _language("LSTM", "2/3", 142, _TALK, "mean"),
     _language("LSTM", "32/32", 107, _XU),
-    _language("LSTM", "2/2", 164, _TALK, "uniform"),
-    _language("LSTM", "2/3", 155, _TALK, "uniform"),
-    _earlier(_language("LSTM", "4/4", 114, _XU, "mean")),
+    _language("LSTM", "2/2", 164, _TALK, "max"),
+    _language("LSTM", "2/3", 155, _TALK, "max"),
+    _language("LSTM", "4/4", 114, _XU, "mean"),
     _language("GRU", "2/2", 142, _XU, "mean"),
     _language("GRU", "32/32", 100, _XU),
     _language("GRU", "4/4", 116, _XU, "mean"),
-    _language("LSTM", "4/4", None, "", "uniform"),
+    _language("LSTM", "4/4", None, "", "max"),
+    _language("LSTM", "2/2", None, "", "uniform"),
     replace(_language("LSTM", "2/2", 152, _TALK, "mean"), seed=1),
     replace(_language("LSTM", "2/3", 142, _TALK, "mean"), seed=1),
-    replace(_language("LSTM", "2/2", 164, _TALK, "uniform"), seed=1),
-    replace(_language("LSTM", "2/3", 155, _TALK, "uniform"), seed=1),
+    replace(_language("LSTM", "2/2", 164, _TALK, "max"), seed=1),
+    replace(_language("LSTM", "2/3", 155, _TALK, "max"), seed=1),
 )
 
 _FAMILIES = {"balanced": "balanced", "mean": "mean-scaled", "uniform": "uniform-max"}
@@ -213,15 +209,10 @@ def _segmented(pair: str, published: float | None, decay: str) -> Training:
     )
 
 
-def _longer(run: Training) -> Training:
-    """With 24 epochs in all and 8 crops a step, which its row is still of."""
-    return replace(run, epochs=8, batch=8, decay="w32a32:8,w8a8:4,w4a4:4")
-
-
 _SEGMENTED = (
     *(_segmented(pair, published, "") for pair, published in _TABLE_5.items()),
     *(
-        (_longer if pair in ("3/3", "1/4", "4/1") else replace)(_segmented(pair, published, "w32a32:4,w8a8:2,w4a4:2"))
+        _segmented(pair, published, "w32a32:4,w8a8:2,w4a4:2")
         for pair, published in _TABLE_5.items()
         if pair not in ("32/32", "8/8", "4/4")
     ),
