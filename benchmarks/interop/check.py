@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from inner import inner_tensors
 from judge import judge
+from ort import inner_tensors
 
 import bitlens
 from bitlens.compiler import CompileError

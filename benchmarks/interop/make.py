@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from forms import FORMS, LARGE_FORMS
+from ort import run_outputs
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 from qonnx.transformation.infer_shapes import InferShapes
@@ -80,8 +80,9 @@ def _make(model: Model, out: Path, forms: list[str]) -> dict[str, str]:
         arrays: dict[str, np.ndarray] = {}
         try:
             arrays, states[form] = _run(path, inputs.numpy()), "ok"
-            if "qcdq" in form:
-                arrays |= _run_onnxruntime(path, inputs.numpy())
+            if form.startswith("qcdq"):  # operators of ONNX alone
+                found = run_outputs(onnx.load(path), inputs.numpy())
+                arrays |= {f"o:{output}": np.concatenate(each) for output, each in found.items()}
         except Exception as error:
             states[form] = f"not run: {_reason(error)}"
         np.savez(path.with_suffix(".npz"), x=inputs.numpy(), **arrays)
@@ -108,20 +109,6 @@ def _run(path: Path, inputs: np.ndarray) -> dict[str, np.ndarray]:
     if sum(array.size for arrays in found.values() for array in arrays) > KEPT:
         found = {key: arrays for key, arrays in found.items() if key[2:] in outputs}
     return {key: np.concatenate(arrays) for key, arrays in found.items() if arrays[0].ndim}
-
-
-def _run_onnxruntime(path: Path, inputs: np.ndarray) -> dict[str, np.ndarray]:
-    """The outputs by ONNX Runtime, as the file is written: "o:" and their names."""
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(onnx.load(path).SerializeToString(), options)
-    name = session.get_inputs()[0].name
-    found = [session.run(None, {name: one[None]}) for one in inputs]
-    names = [output.name for output in session.get_outputs()]
-    return {
-        f"o:{output}": np.concatenate(arrays) for output, arrays in zip(names, zip(*found, strict=True), strict=True)
-    }
 
 
 if __name__ == "__main__":
