@@ -135,8 +135,18 @@ def test_it_starts_from_the_weights_of_a_float_net(tmp_path: Path) -> None:
     ("recipe", "bits", "decay", "sentence"),
     [
         ("lstm_ptb", "w2a2", "", "lstm_ptb: must classify images to train without float; train without --float-free"),
-        ("digits", "w4a4", "", "conv1: weights must be of 1 bit, uniform (weight=uniform), or 2 to 8 bits at the ends"),
-        ("digits", "w4a4", "w1a2:1", "conv1: weights must be of 1 bit, uniform (weight=uniform), or 2 to 8 bits"),
+        (
+            "digits",
+            "w4a4",
+            "",
+            "conv1: weights must be of 1 bit (weight=dorefa or bipolar), uniform (weight=uniform), or 2 to 8 bits at the ends",
+        ),
+        (
+            "digits",
+            "w4a4",
+            "w1a2:1",
+            "conv1: weights must be of 1 bit (weight=dorefa or bipolar), uniform (weight=uniform), or 2 to 8 bits",
+        ),
         (
             "turned",
             "w1a2",

@@ -122,11 +122,16 @@ def test_nan_shows(family: type) -> None:
 
 
 @pytest.mark.parametrize("bits", range(1, 9))
-def test_the_largest_weight_runs_away_only_without_tanh(bits: int) -> None:
+def test_tanh_bounds_the_scale_and_leaves_the_codes(bits: int) -> None:
     w = torch.full((100,), 0.05)
     w[7] = 6.0
     assert UniformMaxWeight(bits).codes(w)[1] * (2**bits - 1) == 6
     assert MaxScaledWeight(bits).codes(w)[1] * (2**bits - 1) == pytest.approx(math.tanh(6), rel=1e-6)
+    if bits < 4:  # all but the largest keep their signs alone, by either
+        assert torch.equal(MaxScaledWeight(bits).codes(w)[0], UniformMaxWeight(bits).codes(w)[0])
+    w[7] = float("inf")
+    codes, scale = MaxScaledWeight(bits).codes(w)
+    assert (codes[7], scale) == (2**bits - 1, pytest.approx(1 / (2**bits - 1)))
     small = 1e-4 * torch.randn(100, generator=torch.Generator().manual_seed(bits))  # tanh is straight here
     assert torch.equal(MaxScaledWeight(bits).codes(small)[0], UniformMaxWeight(bits).codes(small)[0])
 

@@ -79,13 +79,15 @@ def mean_scaled_weight(w: Tensor, bits: int) -> Tensor:
 class MaxScaledWeight(_Uniform):
     """Weights of k bits behind tanh, on a scale that follows their largest magnitude: "unbalanced" of recurrent nets.
 
-    `MeanScaledWeight` but for the scale. tanh keeps the largest one below 1, where `UniformMaxWeight` lets it run away: in
-    an LSTM 2/2 trained so one weight reached 6, 60 times the mean, and every other one kept its sign alone.
+    `MeanScaledWeight` but for the scale. tanh bounds the scale by 1/n, where that of `UniformMaxWeight` follows a weight that
+    runs away in training; the codes of the others are spent on it by both.
 
     Forward:  t = tanh(w); s = max|t|; integer = 2 floor(n (t/(2s) + 1/2) + 1/2) - n with n = 2^k - 1; scale = s/n.
-    Gradient: d(integer * scale)/dw = 1 - tanh(w)^2, through rounding; s is a constant.
+    Gradient: d(integer * scale)/dw = 1 - tanh(w)^2, through rounding; s is a constant. 0 where float32's tanh is 1, from
+              about abs w = 9 on.
     Grid: odd k, {-n, ..., n}. Value at zero: +1 (a tie). Ties: half up. All weights zero: +1, scale 1e-12/n.
-    Source: arXiv 1611.10176, whose weights pass tanh before either scale.
+    An infinite weight, t = +-1, is an end of the grid.
+    Source: arXiv 1611.10176, what its balanced weights are compared with; tanh as in the authors' code of those.
 
     Args:
         bits: 1 to 8.

@@ -163,8 +163,6 @@ _FCN = (
     Statement("8/8, without decay", "4/4, without decay", source=_TALK),
     Statement("8/8, without decay", "32/32, without decay", margin=-0.01, source=f"{_TALK}: 8/8 equal to float"),
     Statement("1/2, without decay", "4/1, without decay", source=f"{_TALK}: 4/1 diverges"),
-    *_chain([f"{pair}, with decay" for pair in ("3/3", "2/2", "1/4", "1/2")], _TALK),
-    Statement("1/2, with decay", "4/1, with decay", source=f"{_TALK}: 4/1 diverges"),
     *(
         Statement(f"{pair}, with decay", f"{pair}, without decay", source="BitFCN, bit-width decay")
         for pair in ("3/3", "2/2", "1/4", "4/1", "1/2")

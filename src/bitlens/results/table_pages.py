@@ -38,8 +38,8 @@ TITLES = {
         "Penn Treebank, complete Mikolov split, one layer of 300 units; test perplexity. As trained is the paper's form, whose "
         "gates are float; what the engine runs is the fixed form, integers throughout. The entropy tells how many bits the "
         "codes of recurrent and softmax weights use. Unbalanced rows differ by the scale alone: the largest weight behind tanh. "
-        "LSTM 2/2 uniform-max has no tanh: it learned for two epochs, to 316 in training, and then unlearned, because a few "
-        "weights that run away set the scale and leave all others two codes. "
+        "LSTM 2/2 uniform-max has no tanh, so nothing bounds its scale: it learned for two epochs, to 316 in training, and "
+        "then unlearned. "
         "Rows read 60 streams at a rate of 0.008; quantized ones drop 0.15 of the codes, float ones 0.3, with which they "
         "underfit after so few epochs.",
     ),

@@ -30,12 +30,12 @@ def test_the_net_stays_as_it_is() -> None:
     [
         (
             "w2a2g4",
-            "conv1: weights must be of 1 bit, uniform (weight=uniform), or 2 to 8 bits at the ends to train without "
+            "conv1: weights must be of 1 bit (weight=dorefa or bipolar), uniform (weight=uniform), or 2 to 8 bits at the ends to train without "
             "float, not DoReFaWeight of 2 bits",
         ),
         (
             "w32a32",
-            "conv0: weights must be of 1 bit, uniform (weight=uniform), or 2 to 8 bits at the ends to train without "
+            "conv0: weights must be of 1 bit (weight=dorefa or bipolar), uniform (weight=uniform), or 2 to 8 bits at the ends to train without "
             "float, not float",
         ),
         ("w1a32", "conv1: input must be clip or cabs of 1 to 8 bits to train without float, not float"),

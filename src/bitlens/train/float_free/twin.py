@@ -195,8 +195,8 @@ def _weight_quantizer(layer: QuantLayer, name: str) -> Quantizer:
         return found
     told = "float" if found is None else f"{type(found).__name__} of {found.bits} bits"
     raise TrainError(
-        f"{name}: weights must be of 1 bit, uniform (weight=uniform), or 2 to 8 bits at the ends to train without float, "
-        f"not {told}"
+        f"{name}: weights must be of 1 bit (weight=dorefa or bipolar), uniform (weight=uniform), or 2 to 8 bits at the ends "
+        f"to train without float, not {told}"
     )
 
 
