@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn  # before a group is begun: DDP imports it, and its defaults would hold that group for ever
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -51,6 +52,7 @@ class Group:
     def __init__(self, number: int = 0, count: int = 1, wire_bits: int = FLOAT, seed: int = 0) -> None:
         self.number, self.count, self.wire_bits, self.seed = number, count, wire_bits, seed
         self.exchange: Exchange | None = None
+        self._spread: DistributedDataParallel | None = None
 
     @property
     def leads(self) -> bool:
@@ -107,7 +109,18 @@ class Group:
             warnings.simplefilter("ignore", FutureWarning)
             spread = DistributedDataParallel(net, broadcast_buffers=False)
         spread.register_comm_hook(None, self.exchange.average)
+        self._spread = spread
         return spread
+
+    def release(self) -> None:
+        """Let go of the net of `spread`, which cannot be called any more.
+
+        What averages its gradients holds the group, and with it the threads of gloo; one that drops its last tensor
+        while Python shuts down aborts the process, though all was learned.
+        """
+        if self._spread is not None:
+            self._spread.reducer = self._spread.logger = self._spread.process_group = None  # type: ignore[assignment]
+            self._spread = None
 
     def apart(self, net: nn.Module, alone: bool) -> AbstractContextManager[None]:
         """A context whose backward leaves gradients in this process, if `alone`; net as `spread` returned it."""
@@ -127,7 +140,7 @@ class Group:
 
 @contextmanager
 def joined(device: torch.device, wire_bits: int, seed: int) -> Iterator[Group]:
-    """Meet the other processes that `torchrun` has started; alone without it.
+    """Meet the other processes that `torchrun` has started; alone without it. Nothing of a group it began is left.
 
     Args:
         device: of the nets; on CUDA each process takes the GPU of its number on its machine.
@@ -149,10 +162,11 @@ def joined(device: torch.device, wire_bits: int, seed: int) -> Iterator[Group]:
     begun = dist.is_initialized()
     if not begun:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+    group = Group(dist.get_rank(), count, wire_bits, seed)
     try:
         with warnings.catch_warnings():  # filters of one input channel have two layouts that are the same
             warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
-            yield Group(dist.get_rank(), count, wire_bits, seed)
+            yield group
     except RuntimeError as error:
         if not isinstance(error, dist.DistError) and "gloo" not in str(error):
             raise
@@ -161,5 +175,6 @@ def joined(device: torch.device, wire_bits: int, seed: int) -> Iterator[Group]:
             f"processes: all must live, not lose one; run the same command with --resume ({reason})"
         ) from error
     finally:
+        group.release()
         if not begun:
             dist.destroy_process_group()
