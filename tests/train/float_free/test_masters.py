@@ -27,11 +27,12 @@ def test_a_stochastic_update_is_right_on_average(bits: int) -> None:
     steps = 40
     for _ in range(steps):
         found.update(gradients)
-    # of equal gradients |g| = 1/2 after the division by the power above the mean; the momentum starts at 0
-    wanted = -sum(0.5 * (1 - 0.875 ** (step + 1)) for step in range(steps)) * 2.0**-9
+    # of equal gradients |g| = 1/2 after the division by the power above the mean, and so is the power of two below their
+    # magnitude, which falls from 1 to 1/2; the momentum starts at 0
+    wanted = -sum(1 - 0.875 ** (step + 1) for step in range(steps)) * 2.0**-9
     real = found.real()["w"]
     assert abs(float(real.mean()) - wanted) < 4 * float(real.std()) / 4000**0.5 + 0.01 * abs(wanted)
-    assert wanted < -0.03
+    assert wanted < -0.06
 
 
 @pytest.mark.parametrize("bits", [8, 10])
@@ -43,6 +44,26 @@ def test_the_nearest_stalls_where_stochastic_rounding_goes_on(bits: int) -> None
             one.update({"w": torch.ones(4000).double(), "b": torch.ones(2, 3).double()})
     assert not found[False].parts["w"].any()
     assert found[True].parts["w"].mean() < -20
+
+
+def test_elements_of_small_gradients_step_as_far_as_those_of_large_ones() -> None:
+    torch.manual_seed(0)
+    found = masters(16, noise=True, elements=6000)
+    found.set_rate(0.0)
+    # the mean is 2^10.9; 2^-7 of the power above it is less than what steps are divided by at least
+    sizes = torch.tensor([2.0**12, 3 * 2.0**10, 2.0**9, -(2.0**12), 16.0, 0.0]).double()
+    gradients = {"w": sizes.repeat(1000), "b": torch.ones(2, 3).double()}
+    for _ in range(1000):  # until the running means have come to the last bit
+        found.update(gradients)
+    assert not found.parts["w"].any()
+    found.set_rate(2.0**-10)
+    for _ in range(100):
+        found.update(gradients)
+    means = found.parts["w"].reshape(1000, 6).mean(0) / 32  # a step of 2^-10 is 32 units
+    normal = sizes / 2.0**11
+    wanted = -normal / 2.0 ** torch.floor(torch.log2(normal.abs().clamp(min=2.0**-6)))
+    assert torch.allclose(wanted[:4].abs(), torch.tensor([1.0, 1.5, 1.0, 1.0]).double())
+    assert torch.allclose(means / 100, wanted, atol=0.01)
 
 
 def test_the_unit_of_a_gradient_does_not_matter() -> None:

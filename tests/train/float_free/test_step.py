@@ -4,6 +4,7 @@
 import math
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -188,19 +189,25 @@ def narrow_codes(m: Ints) -> Ints:
     return rd(m * 127, np.abs(m).max())
 
 
-def update(m: Ints, gradient: Ints, momentum: Ints, fraction: int, limit: int) -> tuple[Ints, Ints]:
+def follow(running: Ints, target: Ints, share: int) -> Ints:
+    pull = target - running
+    moved: Ints = running + np.sign(pull) * -(-np.abs(pull) // share)
+    return moved
+
+
+def update(m: Ints, gradient: Ints, running: tuple[Ints, Ints], fraction: int, limit: int) -> tuple[Ints, Any]:
     """To the nearest, at the rate 2^-8."""
     g = narrow(gradient, 14)
     average = np.maximum(rd(np.abs(g).sum(), g.size), 1)
     normal = np.clip(rd(g << 8, power_above(average)), -(2**14), 2**14)
-    pull = 16 * normal - momentum
-    momentum = momentum + np.sign(pull) * -(-np.abs(pull) // 8)
-    span = 1 << 12 + 8 - fraction
-    return np.clip(m - (momentum + span // 2) // span, -limit, limit), momentum
+    momentum, magnitude = follow(running[0], normal << 10, 8), follow(running[1], np.abs(normal) << 10, 64)
+    exponent = np.floor(np.log2(np.maximum(magnitude, 2**12))).astype(np.int64)  # of magnitudes of 18 fractional bits
+    span = 1 << exponent + 8 - fraction
+    return np.clip(m - (momentum + span // 2) // span, -limit, limit), (momentum, magnitude)
 
 
-def model_step(p: dict[str, Ints], momenta: dict[str, Ints], x: Ints, targets: Ints, bits: int, kind: str) -> None:
-    """Change parameters and momenta by one step."""
+def model_step(p: dict[str, Ints], running: dict[str, Any], x: Ints, targets: Ints, bits: int, kind: str) -> None:
+    """Change parameters and their running means by one step."""
     w0, w1, w2 = narrow_codes(p["conv0.weight"]), np.where(p["conv1.weight"] >= 0, 1, -1), narrow_codes(p["fc.weight"])
     drop = (18 * 127 * 255).bit_length() - 16
     norm0 = Norm(shift(convolve(x, w0, 1), drop), p["bn0.weight"], p["bn0.bias"], kind)  # (N, 3, 6, 6)
@@ -230,7 +237,7 @@ def model_step(p: dict[str, Ints], momenta: dict[str, Ints], x: Ints, targets: I
     for name in NAMES:
         weight = p[name].ndim > 1
         fraction, limit = (bits - 1, 2 ** (bits - 1) - 1) if weight else (12, 2**15 - 1)
-        p[name], momenta[name] = update(p[name], found[name], momenta[name], fraction, limit)
+        p[name], running[name] = update(p[name], found[name], running[name], fraction, limit)
 
 
 # --- tests ---
@@ -241,12 +248,12 @@ def model_step(p: dict[str, Ints], momenta: dict[str, Ints], x: Ints, targets: I
 def test_steps_equal_those_on_plain_integers(kind: str, bits: int, seed: int) -> None:
     free = small(seed, f"masters={bits},norm={kind},rounding=nearest")
     parameters = {name: part.numpy().astype(np.int64) for name, part in free.masters.parts.items()}
-    momenta = {name: 0 * value for name, value in parameters.items()}
+    running = {name: (0 * value, 0 * value + 2**18) for name, value in parameters.items()}
     assert {*parameters} == {*NAMES}
     for step in range(4):
         x, targets = batch(10 * seed + step)
         free.step(torch.from_numpy(x).double(), torch.from_numpy(targets))
-        model_step(parameters, momenta, x, targets, bits, kind)
+        model_step(parameters, running, x, targets, bits, kind)
         for name, part in free.masters.parts.items():
             assert np.array_equal(part.numpy(), parameters[name]), name
 

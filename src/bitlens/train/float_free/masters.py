@@ -5,13 +5,16 @@ Update of a master M of b bits (unit 2^-f), from integers G of any unit, at the 
 
     g = G 2^8 / P, within 64                         P: the power of two above mean|G|, so that a parameter's mean |g|
                                                      lies in 1/2..1, with 8 bits behind the point
-    m = m + (16 g - m) / 8                           momentum 7/8, 12 bits behind the point; away from zero
-    M = M - floor(m 2^(f - j - 12) + noise)          noise uniform in [0, 1): stochastic; 1/2: nearest
+    m = m + (g 2^10 - m) / 8                         momentum 7/8, 18 bits behind the point; starts at 0
+    a = a + (|g| 2^10 - a) / 64                      magnitude of the element's gradients, likewise; starts at 1
+    M = M - floor(m 2^(f - j) / p + noise)           p: the power of two at most a, and at least 2^-6
+                                                     noise uniform in [0, 1): stochastic; 1/2: nearest
 
-saturated to b bits. What m is pulled by is rounded away from zero: m follows g to the last bit, and gradients of zero end its
-pull. At a rate of 0 m moves and M does not. All parameters lie in one vector, because that is few operations.
+saturated to b bits. What m and a are pulled by is rounded away from zero: they follow to the last bit, and gradients of zero
+end their pull. At a rate of 0 M stays. All parameters lie in one vector, because that is few operations.
+An element's step is thus as long as its gradients agree, not as they are large: Adam, with shifts for its root and division.
 Sources: fixed-point weights with stochastic rounding, arXiv 1502.02551; gradients scaled by a power of two of their layer,
-arXiv 1802.04680 (WAGE); shifts in the place of a rate, arXiv 1602.02830.
+arXiv 1802.04680 (WAGE); shifts in the place of a rate and of an element's division, arXiv 1602.02830 (shift-based AdaMax).
 """
 
 from __future__ import annotations
@@ -28,9 +31,10 @@ from bitlens.train.recipe import TrainError
 __all__ = ["Masters", "power_of_rate", "power_within"]
 
 _NORMAL = 8  # bits of a normalized gradient behind the point
-_MOMENTUM = 12  # of the momentum
+_RUNNING = 18  # of momentum and magnitude
 _REACH = float(1 << 14)  # 64 times the mean
-_NOISE = 31
+_LEAST = 12  # bits of the least magnitude that a step is divided by: 2^-6
+_NOISE = 30
 _GRADIENT = 14
 
 
@@ -45,7 +49,7 @@ def power_within(rate: float, fraction: int) -> int:
     Raises:
         TrainError: a gradient's unit would be wider than a master's.
     """
-    power, least = power_of_rate(rate), fraction - _MOMENTUM
+    power, least = power_of_rate(rate), fraction - _LEAST
     if power < least:
         most = 2.0 ** (0.5 - least)  # which is nearest to 2^-least still
         raise TrainError(f"rate: must be less than {most:.4g} for these masters, not {rate}")
@@ -53,7 +57,7 @@ def power_within(rate: float, fraction: int) -> int:
 
 
 class Masters:
-    """All parameters of a net: their integers, their momenta, and what the rate is just now.
+    """All parameters of a net: their integers, their momenta and magnitudes, and what the rate is just now.
 
     Args:
         real: by name, the values they start from.
@@ -81,8 +85,8 @@ class Masters:
         self.fraction = spread([fractions[name] for name in self.names])
         self.value = torch.zeros_like(self.limit)
         self.momentum = torch.zeros_like(self.limit)
+        self.magnitude = torch.full_like(self.limit, float(1 << _RUNNING))
         self.span = torch.ones_like(self.limit)
-        self.grain = torch.ones_like(self.limit)
         self.parts = dict(zip(self.names, self._split(self.value), strict=True))
         self.power: int | None = None
         self.still = False
@@ -114,9 +118,7 @@ class Masters:
         power = power_within(rate, max(self.fractions.values()))
         if power == self.power:
             return
-        shift = (_MOMENTUM + power - self.fraction).clamp(max=_NOISE)
-        self.span.copy_(2.0**shift)
-        self.grain.copy_(2.0 ** (_NOISE - shift))
+        self.span.copy_(2.0 ** (power - self.fraction).clamp(max=2 * _NOISE))
         self.power = power
 
     def update(self, gradients: Mapping[str, Tensor]) -> None:
@@ -129,11 +131,20 @@ class Masters:
         sums = torch.stack(torch._foreach_norm(torch.split(g, self.sizes), 1))
         means = rounded(sums, self.counts).clamp(min=1)
         normal = rounded(g * float(1 << _NORMAL), power_above(means)[self.owner]).clamp(-_REACH, _REACH)
-        pull = normal * float(1 << (_MOMENTUM - _NORMAL)) - self.momentum
-        self.momentum += pull.sign() * quotient(pull.abs() + 7, 8.0)
+        target = normal * float(1 << (_RUNNING - _NORMAL))
+        _follow(self.momentum, target, 8.0)
+        _follow(self.magnitude, target.abs(), 64.0)
         if self.still:
             return
+        span = self.span * power_above(self.magnitude.clamp(min=float(1 << _LEAST))) / 2  # of one master's unit
+        finest = span.clamp(max=float(1 << _NOISE))
         whole = draw(self.value, 1 << _NOISE) if self.noise else torch.full_like(self.value, float(1 << _NOISE - 1))
-        noise = quotient(whole, self.grain)  # 0..span-1, or its half
-        change = quotient(self.momentum + noise, self.span)
+        noise = quotient(whole, float(1 << _NOISE) / finest)  # 0..finest-1, or its half
+        change = quotient(quotient(self.momentum, span / finest) + noise, finest)
         self.value.copy_(torch.minimum(torch.maximum(self.value - change, -self.limit), self.limit))
+
+
+def _follow(running: Tensor, target: Tensor, share: float) -> None:
+    """Move running means towards integers by a share of the distance, rounded away from zero."""
+    pull = target - running
+    running += pull.sign() * quotient(pull.abs() + (share - 1), share)

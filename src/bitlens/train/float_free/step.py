@@ -188,7 +188,8 @@ class FloatFree:
     def state_dict(self) -> dict[str, Any]:
         """Return what a run needs to continue."""
         norms = {name: (norm.mean, norm.scale) for name, norm in self.norms.items()}
-        return {"masters": self.masters.value, "momenta": self.masters.momentum, "norms": norms}
+        masters = self.masters
+        return {"masters": masters.value, "momenta": masters.momentum, "magnitudes": masters.magnitude, "norms": norms}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what `state_dict` returned.
@@ -198,6 +199,7 @@ class FloatFree:
         """
         self.masters.value.copy_(state["masters"])
         self.masters.momentum.copy_(state["momenta"])
+        self.masters.magnitude.copy_(state["magnitudes"])
         for name, norm in self.norms.items():
             mean, scale = state["norms"][name]
             norm.mean.copy_(mean)
