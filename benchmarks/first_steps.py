@@ -2,10 +2,12 @@
 """How fast a recipe's net learns at first: the mean loss of its first steps, under other starts or steps.
 
     python benchmarks/first_steps.py dorefa_cifar10_c --data cifar10 --bits w4a4 --start 0.5,0.5 --start 0.3333,0.1667
+    python benchmarks/first_steps.py dorefa_cifar10_c --data cifar10 --bits w1a2g4 --parts 3 --float-free masters=12
     python benchmarks/first_steps.py lstm_ptb --data ptb --bits w2a3,weight=mean --steps 600 --bf16 --as-they-are --rate 4e-3
 
 Data, schedule and seed are those of `bitlens train`. `--start` sets slope and intercept of the batch norms in front of
-activations; `--as-they-are` takes the steps of recurrent layers without centring, see `bitlens.train.centred`.
+activations; `--as-they-are` takes the steps of recurrent layers without centring, see `bitlens.train.centred`;
+`--float-free` takes steps on integers alone, see `bitlens train`.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ from torch import nn
 
 from bitlens.nn import BatchNorm2d
 from bitlens.quant import Spec
-from bitlens.train import find_recipe
+from bitlens.train import TrainError, find_recipe
 from bitlens.train.centred import CentredSteps
+from bitlens.train.float_free import FloatFree, Options
 from bitlens.train.memory import keep_memory
 from bitlens.train.products import products
 from bitlens.train.recipe import Recipe
@@ -58,6 +61,16 @@ def losses(recipe: Recipe, task: Task, net: nn.Module, steps: int, centred: bool
     return found
 
 
+def float_free_losses(recipe: Recipe, task: Task, net: nn.Module, steps: int, options: Options) -> list[float]:
+    """Train so many steps on integers alone, and return the loss of each."""
+    free, found = FloatFree(net, options), []
+    for step in range(steps):
+        free.set_rate(recipe.rate_at(step / (recipe.epochs * task.steps)))
+        loss, _ = free.learn(*task.batch(*divmod(step, task.steps)))
+        found.append(float(loss))
+    return found
+
+
 def main() -> None:
     """Print the mean loss of each part of the steps."""
     assert __doc__ is not None
@@ -73,11 +86,16 @@ def main() -> None:
     parser.add_argument("--rate", type=float, help="default: the recipe's")
     parser.add_argument("--as-they-are", action="store_true")
     parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--float-free", metavar="OPTIONS", help="such as masters=12")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     if arguments.parts < 1 or arguments.steps < 1 or arguments.steps % arguments.parts:
         parser.error(f"steps: must be a multiple of --parts {arguments.parts}, not {arguments.steps}")
+    try:
+        options = None if arguments.float_free is None else Options.parse(arguments.float_free)
+    except TrainError as error:
+        parser.error(str(error))
     torch.set_num_threads(arguments.threads)
     keep_memory()
     recipe = find_recipe(arguments.recipe)
@@ -90,9 +108,13 @@ def main() -> None:
             net = recipe.fresh(Spec.parse(bits))
             if start is not None:
                 start_norms(net, *map(float, start.split(",")))
-            found = losses(recipe, task, net, arguments.steps, not arguments.as_they_are, arguments.bf16)
+            if options is not None:
+                found = float_free_losses(recipe, task, net, arguments.steps, options)
+            else:
+                found = losses(recipe, task, net, arguments.steps, not arguments.as_they_are, arguments.bf16)
             means = [round(statistics.fmean(found[p * length : (p + 1) * length]), 3) for p in range(arguments.parts)]
             steps = "as they are" if arguments.as_they_are else "centred"
+            steps = f"without float, {options}" if options is not None else steps
             row = {
                 "recipe": recipe.name,
                 "bits": bits,
