@@ -111,8 +111,28 @@ def test_a_run_without_float_continues_bit_identically(tmp_path: Path, older: bo
     assert continued.free is not None
     assert torch.equal(whole.free.masters.value, continued.free.masters.value)
     assert torch.equal(whole.free.masters.momentum, continued.free.masters.momentum)
+    assert torch.equal(whole.free.masters.magnitude, continued.free.masters.magnitude)
     for a, b in zip(whole.net.state_dict().values(), continued.net.state_dict().values(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_run_by_steps_of_momentum_alone_is_not_continued(tmp_path: Path) -> None:
+    flags = {
+        "out": tmp_path / "run",
+        "epochs": 1,
+        "bits": "w1a2g4",
+        "threads": 1,
+        "batch": 512,
+        "float_free": "masters=8",
+    }
+    run("digits", **flags)  # type: ignore[arg-type]
+    path = tmp_path / "run" / "checkpoint.pt"
+    checkpoint = load_checkpoint(path)
+    del checkpoint["float_free"]["magnitudes"]
+    save_checkpoint(path, checkpoint)
+    why = "its steps were of momentum alone, as they are no longer; start anew"
+    with pytest.raises(TrainError, match=f"^{re.escape(f'{path}: must be a checkpoint of this net ({why})')}$"):
+        run("digits", resume=True, **flags)  # type: ignore[arg-type]
 
 
 def test_a_run_is_not_continued_with_floats(tmp_path: Path) -> None:

@@ -23,20 +23,22 @@ from bitlens.train.schedule import plan_stages
 
 # What a process of the tests below does: several runs after one another in the same group, for starting torch is slow.
 MEAN = """
+import gc
 import sys
 from pathlib import Path
 import torch
 from torch import nn
 from bitlens.train import run
-from bitlens.train.group import Group, joined
+from bitlens.train.group import joined
 
-with joined(torch.device("cpu"), 32, 0) as group:
+gc.disable()  # no thread may be left, whether or not cycles are collected in time
+with joined(torch.device("cpu"), 2, 1) as group:
+    group.spread(nn.Linear(1, 1))  # as the net of an earlier stage
     for wire_bits in (32, 4):
         run("digits", out=f"{sys.argv[1]}/wire{wire_bits}", bits="w1a2", epochs=3, batch=64, threads=1, wire_bits=wire_bits)
     # One gradient, many draws: what the hook makes of it is the mean, and a sum of rounded ones.
     net = nn.Linear(5, 3, bias=False)
-    coded = Group(group.number, group.count, wire_bits=2, seed=1)
-    spread, exchange = coded.spread(net), coded.exchange
+    spread, exchange = group.spread(net), group.exchange
     x = torch.tensor([[1.0, -2.0, 0.5, 0.0, 3.0]]) * (1 + group.number)
     found = []
     for exchange.step in range(200):
@@ -46,7 +48,6 @@ with joined(torch.device("cpu"), 32, 0) as group:
     gathered = group.gathered(torch.stack(found))
     if group.leads:
         torch.save({"found": gathered, "sent": exchange.sent, "float": exchange.sent_float}, f"{sys.argv[1]}/hook.pt")
-    coded.release()
 names = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
 Path(f"{sys.argv[1]}/threads{group.number}.txt").write_text(" ".join(names))
 """

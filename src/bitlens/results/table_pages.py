@@ -79,7 +79,7 @@ TITLES = {
         "Training without float",
         "CIFAR-10, net C; accuracy. Without float, forward, backward and update compute on integers of at most 32 bits; masters "
         "are the weights that updates are added to, rounded stochastically unless said otherwise. The rows with float train "
-        "with Adam; those without take its steps with shifts for root and division, by method 1 steps of momentum alone.",
+        "with Adam; those without take such steps with shifts for divisions, and took steps of momentum alone by method 1.",
     ),
 }
 _README = re.compile(r"(<!-- tables -->).*?(<!-- end -->)", re.DOTALL)

@@ -15,12 +15,14 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn  # before a group is begun: DDP imports it, and its defaults would hold that group for ever
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from bitlens.train.exchange import FLOAT, Exchange
 from bitlens.train.recipe import TrainError
+
+if dist.is_available():  # before a group is begun: DDP imports it, and its defaults would hold that group for ever
+    import torch.distributed.nn
 
 __all__ = ["Group", "joined", "process_count", "process_number"]
 
@@ -104,6 +106,7 @@ class Group:
         """
         if self.count == 1:
             return net
+        self.release()  # that of an earlier stage
         self.exchange = Exchange(net, self.wire_bits, self.seed)
         with warnings.catch_warnings():  # torch 2.13 has another name for this, which 2.11 does not know
             warnings.simplefilter("ignore", FutureWarning)
@@ -116,7 +119,8 @@ class Group:
         """Let go of the net of `spread`, which cannot be called any more.
 
         What averages its gradients holds the group, and with it the threads of gloo; one that drops its last tensor
-        while Python shuts down aborts the process, though all was learned.
+        while Python shuts down aborts the process, though all was learned. Before the group is destroyed: the last one
+        to let go of it waits for its threads, and a DDP net would do so without letting them have Python's lock.
         """
         if self._spread is not None:
             self._spread.reducer = self._spread.logger = self._spread.process_group = None  # type: ignore[assignment]

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from bitlens.train import TrainError
+from bitlens.train.float_free import Ledger
 from bitlens.train.float_free.masters import Masters, power_of_rate, power_within
 
 
@@ -39,7 +40,7 @@ def test_a_stochastic_update_is_right_on_average(bits: int) -> None:
 def test_the_nearest_stalls_where_stochastic_rounding_goes_on(bits: int) -> None:
     found = {noise: masters(bits, noise) for noise in (True, False)}
     for one in found.values():
-        one.set_rate(2.0 ** -(bits + 1))  # half a step is an eighth of a master's unit
+        one.set_rate(2.0 ** -(bits + 1))  # a step is a quarter of a master's unit
         for _ in range(200):
             one.update({"w": torch.ones(4000).double(), "b": torch.ones(2, 3).double()})
     assert not found[False].parts["w"].any()
@@ -136,8 +137,12 @@ def test_a_rate_finer_than_the_noise_still_rounds() -> None:
     torch.manual_seed(0)
     found = masters(8, noise=True)
     found.set_rate(2.0**-60)
-    found.update({"w": torch.ones(4000).double(), "b": torch.ones(2, 3).double()})
+    gradients = {"w": torch.ones(4000).double(), "b": torch.ones(2, 3).double()}
+    with Ledger() as ledger:
+        for _ in range(3):
+            found.update(gradients)
     assert not found.parts["w"].any()
+    assert ledger.floats == 0, ledger
 
 
 def test_a_rate_too_large_is_refused() -> None:

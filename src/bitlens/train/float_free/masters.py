@@ -6,13 +6,14 @@ Update of a master M of b bits (unit 2^-f), from integers G of any unit, at the 
     g = G 2^8 / P, within 64                         P: the power of two above mean|G|, so that a parameter's mean |g|
                                                      lies in 1/2..1, with 8 bits behind the point
     m = m + (g 2^10 - m) / 8                         momentum 7/8, 18 bits behind the point; starts at 0
-    a = a + (|g| 2^10 - a) / 64                      magnitude of the element's gradients, likewise; starts at 1
-    M = M - floor(m 2^(f - j) / p + noise)           p: the power of two at most a, and at least 2^-6
+    a = a + (|g| 2^10 - a) / 64                      magnitude of the element's gradients, likewise; starts at 2^18, which is 1
+    M = M - floor(m 2^(f - j) / p + noise)           p: the largest power of two at most a, but no less than 2^12
                                                      noise uniform in [0, 1): stochastic; 1/2: nearest
 
 saturated to b bits. What m and a are pulled by is rounded away from zero: they follow to the last bit, and gradients of zero
 end their pull. At a rate of 0 M stays. All parameters lie in one vector, because that is few operations.
-An element's step is thus as long as its gradients agree, not as they are large: Adam, with shifts for its root and division.
+An element's step is thus as long as its gradients agree, not as they are large: Adam, with the mean magnitude for the root of
+the mean square and a shift for the division.
 Sources: fixed-point weights with stochastic rounding, arXiv 1502.02551; gradients scaled by a power of two of their layer,
 arXiv 1802.04680 (WAGE); shifts in the place of a rate and of an element's division, arXiv 1602.02830 (shift-based AdaMax).
 """
@@ -47,7 +48,7 @@ def power_within(rate: float, fraction: int) -> int:
     """Return `power_of_rate`, of masters with at most so many bits behind the point.
 
     Raises:
-        TrainError: a gradient's unit would be wider than a master's.
+        TrainError: the last bit of a momentum, over the least magnitude, would be more than a master's unit.
     """
     power, least = power_of_rate(rate), fraction - _LEAST
     if power < least:
@@ -110,7 +111,7 @@ class Masters:
         """Set the rate, to the nearest power of two, or to 0.
 
         Raises:
-            TrainError: a gradient's unit would be wider than a master's.
+            TrainError: the last bit of a momentum, over the least magnitude, would be more than a master's unit.
         """
         self.still = rate == 0
         if self.still:
@@ -118,7 +119,7 @@ class Masters:
         power = power_within(rate, max(self.fractions.values()))
         if power == self.power:
             return
-        self.span.copy_(2.0 ** (power - self.fraction).clamp(max=2 * _NOISE))
+        self.span.copy_(2.0 ** (power - self.fraction).clamp(max=2 * _NOISE))  # finite
         self.power = power
 
     def update(self, gradients: Mapping[str, Tensor]) -> None:
@@ -137,10 +138,11 @@ class Masters:
         if self.still:
             return
         span = self.span * power_above(self.magnitude.clamp(min=float(1 << _LEAST))) / 2  # of one master's unit
-        finest = span.clamp(max=float(1 << _NOISE))
+        levels = span.clamp(max=float(1 << _NOISE))
         whole = draw(self.value, 1 << _NOISE) if self.noise else torch.full_like(self.value, float(1 << _NOISE - 1))
-        noise = quotient(whole, float(1 << _NOISE) / finest)  # 0..finest-1, or its half
-        change = quotient(quotient(self.momentum, span / finest) + noise, finest)
+        noise = quotient(whole, float(1 << _NOISE) / levels)  # 0..levels-1, or its half
+        # Where a span has more than the noise's bits, momenta lose their last ones: less than 2^-30 of a unit a step.
+        change = quotient(quotient(self.momentum, span / levels) + noise, levels)
         self.value.copy_(torch.minimum(torch.maximum(self.value - change, -self.limit), self.limit))
 
 

@@ -195,8 +195,10 @@ class FloatFree:
         """Put back what `state_dict` returned.
 
         Raises:
-            LookupError, RuntimeError: it is of another net.
+            LookupError, RuntimeError, ValueError: it is of another net, or of steps that had no magnitudes yet.
         """
+        if "magnitudes" not in state:
+            raise ValueError("its steps were of momentum alone, as they are no longer; start anew")
         self.masters.value.copy_(state["masters"])
         self.masters.momentum.copy_(state["momenta"])
         self.masters.magnitude.copy_(state["magnitudes"])
