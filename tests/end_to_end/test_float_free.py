@@ -5,6 +5,7 @@ import dataclasses
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,7 +118,7 @@ def test_a_run_without_float_continues_bit_identically(tmp_path: Path, older: bo
 
 
 def test_a_run_by_steps_of_momentum_alone_is_not_continued(tmp_path: Path) -> None:
-    flags = {
+    flags: dict[str, Any] = {
         "out": tmp_path / "run",
         "epochs": 1,
         "bits": "w1a2g4",
@@ -125,14 +126,14 @@ def test_a_run_by_steps_of_momentum_alone_is_not_continued(tmp_path: Path) -> No
         "batch": 512,
         "float_free": "masters=8",
     }
-    run("digits", **flags)  # type: ignore[arg-type]
+    run("digits", **flags)
     path = tmp_path / "run" / "checkpoint.pt"
     checkpoint = load_checkpoint(path)
     del checkpoint["float_free"]["magnitudes"]
     save_checkpoint(path, checkpoint)
     why = "its steps were of momentum alone, as they are no longer; start anew"
     with pytest.raises(TrainError, match=f"^{re.escape(f'{path}: must be a checkpoint of this net ({why})')}$"):
-        run("digits", resume=True, **flags)  # type: ignore[arg-type]
+        run("digits", resume=True, **flags)
 
 
 def test_a_run_is_not_continued_with_floats(tmp_path: Path) -> None:
