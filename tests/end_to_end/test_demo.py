@@ -36,7 +36,10 @@ def test_the_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for capture in captures:
         left, top, width, height = capture["box"]
         x, y = face_middle(capture["frame"])
-        assert abs(left + width / 2 - x) < width / 4
+        if left == 0 or left + width == 400:  # cut by the picture's edge, and the face's middle may lie beyond it
+            assert left <= min(max(x, 0), 400) <= left + width
+        else:
+            assert abs(left + width / 2 - x) < width / 4
         assert abs(top + height / 2 - y) < height / 4
     clear = sorted(capture["clearness"] for capture in captures)
     assert clear[-1] > clear[0] + 20  # the clip is sharp in parts and blurred in others

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -59,3 +60,17 @@ def test_the_clip_is_a_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     frames = list(open_source(tmp_path / "a.mp4"))
     assert [frame.luma.shape for frame in frames] == [(300, 400)] * 6
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="a process cannot be kept to one core here")
+def test_the_clip_is_the_same_on_a_machine_of_one_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By itself the encoder makes a slice for each core."""
+    monkeypatch.setattr(demo_clip, "FRAMES", 6)
+    write_clip(tmp_path / "many.mp4")
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        write_clip(tmp_path / "one.mp4")
+    finally:
+        os.sched_setaffinity(0, cores)
+    assert (tmp_path / "many.mp4").read_bytes() == (tmp_path / "one.mp4").read_bytes()
