@@ -44,28 +44,29 @@ def column(x: Ints) -> Ints:
     return x[None, :, None, None]
 
 
-def windows(x: Ints, w: Ints, pad: int) -> Iterator[tuple[int, int, int, int, Ints]]:
-    """Yield (row, column of the output, row, column of the input, window (N, C, 3, 3)) of a padded input."""
-    for i in range(x.shape[2] + 2 * pad - 2):
-        for j in range(x.shape[3] + 2 * pad - 2):
-            yield i, j, i, j, np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))[:, :, i : i + 3, j : j + 3]
+def windows(x: Ints, pad: int) -> Iterator[tuple[int, int, Ints]]:
+    """Yield (row, column of the output, window (N, C, 3, 3)) of a padded input."""
+    padded = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    for i in range(padded.shape[2] - 2):
+        for j in range(padded.shape[3] - 2):
+            yield i, j, padded[:, :, i : i + 3, j : j + 3]
 
 
 def convolve(x: Ints, w: Ints, pad: int) -> Ints:
     y = np.zeros((len(x), len(w), x.shape[2] + 2 * pad - 2, x.shape[3] + 2 * pad - 2), np.int64)
-    for i, j, _, _, window in windows(x, w, pad):
+    for i, j, window in windows(x, pad):
         y[:, :, i, j] = np.einsum("nchw,ochw->no", window, w)
     return y
 
 
 def of_weight(x: Ints, w: Ints, pad: int, g: Ints) -> Ints:
-    return sum((np.einsum("nchw,no->ochw", window, g[:, :, i, j]) for i, j, _, _, window in windows(x, w, pad)), w * 0)
+    return sum((np.einsum("nchw,no->ochw", window, g[:, :, i, j]) for i, j, window in windows(x, pad)), w * 0)
 
 
 def of_input(x: Ints, w: Ints, g: Ints) -> Ints:
     """Without padding."""
     out = np.zeros_like(x)
-    for i, j, _, _, _ in windows(x, w, 0):
+    for i, j, _ in windows(x, 0):
         out[:, :, i : i + 3, j : j + 3] += np.einsum("no,ochw->nchw", g[:, :, i, j], w)
     return out
 
