@@ -26,19 +26,12 @@ from bitlens.quant import QuantError, Quantizer, Spec
 from bitlens.quant.spec import FLOAT
 from bitlens.quant.state import UnitActivation
 
-__all__ = ["LanguageModel", "check_language", "usual_dropout"]
+__all__ = ["LanguageModel", "check_language"]
 
-_FEW_BITS, _DROPOUT_OF_FEW_BITS, _DROPOUT = 4, 0.15, 0.3
-
-
-def usual_dropout(spec: Spec) -> float:
-    """Return the share of codes to drop: 0.3, half of it for weights of up to 4 bits.
-
-    A net of 2 bits underfits with more, and one half, the paper's share, is of far longer trainings: on Penn Treebank an
-    LSTM 2/2 with one half ends at 179.5 in training and 166.8 in validation (docs/results/ptb/lstm_w2a2), with 0.15 and
-    centred steps at 84.5 and 132.2 (docs/results/recurrent/lstm_22_balanced_seed0).
-    """
-    return _DROPOUT_OF_FEW_BITS if spec.middle.weight <= _FEW_BITS else _DROPOUT
+# One half, the paper's share, is of far longer trainings: on Penn Treebank an LSTM 2/2 with one half ends at 179.5 in
+# training and 166.8 in validation (docs/results/ptb/lstm_w2a2), with 0.15 and centred steps at 84.5 and 132.2
+# (docs/results/recurrent/lstm_22_balanced_seed0).
+_DROPOUT = 0.15
 
 
 def check_language(owner: str, spec: Spec) -> None:
@@ -70,7 +63,7 @@ class LanguageModel(nn.Module):
         vocabulary: number of words.
         hidden: units of embedding and recurrent layer.
         form: "paper" (float gates and cell) or "fixed" (fixed point, compiles to integers).
-        dropout: share of codes dropped in training; that of `usual_dropout` when None.
+        dropout: share of codes dropped in training.
 
     Raises:
         ValueError: cell or form is none of these.
@@ -84,7 +77,7 @@ class LanguageModel(nn.Module):
         vocabulary: int = 10000,
         hidden: int = 300,
         form: str = "paper",
-        dropout: float | None = None,
+        dropout: float = _DROPOUT,
     ) -> None:
         super().__init__()
         bits = spec.middle.activation
@@ -94,7 +87,7 @@ class LanguageModel(nn.Module):
         check_language("LanguageModel", spec)
         state = None if bits == FLOAT else UnitActivation(bits)
         self.embedding = QuantEmbedding(vocabulary, hidden, output_quantizer=spec.activation_quantizer())
-        self.dropout = nn.Dropout(usual_dropout(spec) if dropout is None else dropout)
+        self.dropout = nn.Dropout(dropout)
         self.cell = _cell(cell, hidden, state, spec)
         if form == "fixed":
             self.cell = self.cell.to_fixed()

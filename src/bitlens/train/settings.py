@@ -33,8 +33,8 @@ __all__ = ["KEYS", "METHOD", "REQUIRED", "Key", "Settings", "place_of", "setting
 _MOST_SEED = 2**32 - 1  # of numpy
 REQUIRED = "required"
 # 1: until 2026-11-27 batch norms started at slope and intercept 1/2, steps of recurrent layers were not centred, language
-# models dropped 0.2 of the codes with weights of 4 bits (now 0.15) and half of them with more (now 0.3), and steps without
-# float rounded gradients down and, until 2026-11-28, were of momentum alone.
+# models dropped 0.2 of the codes with weights of 4 bits and half of them with more (now 0.15, with more than 4 bits 0.3 until
+# 2026-11-28), and steps without float rounded gradients down and, until 2026-11-28, were of momentum alone.
 METHOD = 2
 
 
