@@ -9,7 +9,6 @@ from bitlens.core.grid import Grid
 from bitlens.core.steps import NEVER
 from bitlens.graph.file import Program
 from bitlens.graph.ops import window_attrs
-
 from programs import Builder
 
 __all__ = ["branches", "orders"]

@@ -17,7 +17,6 @@ from bitlens.passes.lift_sequences import lift_sequences
 from bitlens.qonnx.read import read
 from bitlens.runtime import Session
 from processors import ISAS
-
 from programs import random_inputs
 
 __all__ = ["assert_engine", "assert_exact", "assert_output"]

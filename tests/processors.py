@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from bitlens.runtime import Session, SessionError
-
 from programs import chain_program
 
 __all__ = ["ISAS"]

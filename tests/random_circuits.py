@@ -13,7 +13,6 @@ from bitlens.fpga.lower import lower_program
 from bitlens.fpga.network import FpgaError
 from bitlens.fpga.project import write_project
 from bitlens.fpga.simulate import Simulator
-
 from element_bench import Bench
 from programs import random_inputs, random_program
 from random_elements import WIDTH, some_elements

@@ -10,7 +10,6 @@ from bitlens.camera.options import ScanOptions
 from bitlens.vision import Box, Face
 from bitlens.vision.face_line import FaceLine
 from bitlens.vision.pose import Angles
-
 from videos import LANE, Bytes
 
 

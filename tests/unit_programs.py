@@ -8,7 +8,6 @@ import numpy as np
 from bitlens.core.grid import Grid
 from bitlens.graph.file import Program
 from bitlens.graph.ops import window_attrs
-
 from programs import Builder
 
 __all__ = ["all_ways", "small_unit_program", "unit_program"]

@@ -11,7 +11,6 @@ from bitlens.core.grid import Grid
 from bitlens.graph.file import Program
 from bitlens.graph.graph import State
 from bitlens.graph.ops import window_attrs
-
 from programs import WEIGHT_GRIDS, Builder
 
 __all__ = ["wide_program"]

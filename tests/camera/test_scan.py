@@ -20,7 +20,6 @@ from bitlens.camera.scan import scan_source
 from bitlens.camera.source import CameraError
 from bitlens.runtime import SessionError
 from bitlens.vision import FaceLine, ShotWeights, VisionError
-
 from square_nets import square_line
 from videos import picture, write_video
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bitlens.camera.source import CameraError, open_source
-
 from videos import picture, write_video
 
 

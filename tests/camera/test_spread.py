@@ -11,14 +11,13 @@ from pathlib import Path
 import pytest
 import ray
 
+import square_nets
+import videos
 from bitlens.camera.archive import scan_archive, scan_jobs
 from bitlens.camera.captures import read_captures
 from bitlens.camera.options import ScanOptions
 from bitlens.camera.source import CameraError
 from bitlens.vision import FaceLine
-
-import square_nets
-import videos
 from square_nets import square_line
 from videos import picture, write_video
 

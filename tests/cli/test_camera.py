@@ -16,7 +16,6 @@ import pytest
 
 from bitlens.camera import nets, scan
 from bitlens.cli import main
-
 from square_nets import BrightClearness, SquareDetector, StillPose
 from videos import picture, write_video
 

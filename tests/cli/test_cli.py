@@ -17,9 +17,8 @@ from PIL import Image
 
 from bitlens.cli import COMMANDS, main
 from bitlens.core.grid import Grid
-from qonnx_models import ModelBuilder
-
 from programs import Builder, chain_program, random_inputs
+from qonnx_models import ModelBuilder
 
 _BITLENS = [sys.executable, "-m", "bitlens.cli"]
 

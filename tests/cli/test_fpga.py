@@ -10,7 +10,6 @@ import pytest
 
 from bitlens.cli import main
 from bitlens.core.grid import Grid
-
 from programs import Builder
 
 

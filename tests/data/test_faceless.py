@@ -5,7 +5,6 @@ import numpy as np
 
 from bitlens.data import faces
 from bitlens.data.faceless import faceless_views
-
 from scene_pictures import write_scene_sets
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from bitlens.data import DataError, FacePicture, faces
 from bitlens.data.scenes import Scenes, in_split
-
 from scene_pictures import FACE_GREY, write_scene_sets
 
 

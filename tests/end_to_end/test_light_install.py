@@ -10,7 +10,6 @@ import numpy as np
 
 import bitlens
 from island_models import float_ends
-
 from programs import chain_program, random_inputs
 
 SCRIPT = """

@@ -12,7 +12,6 @@ import pytest
 
 from bitlens.core.grid import Grid
 from bitlens.graph.file import Program
-
 from programs import Builder, chain_program, random_inputs, random_program, step_program
 
 ROOT = Path(__file__).parents[2]

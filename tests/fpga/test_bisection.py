@@ -14,7 +14,6 @@ from bitlens.fpga.lower import lower_program
 from bitlens.fpga.models import model
 from bitlens.fpga.models.lanes import join_lanes, split_lanes
 from bitlens.fpga.network import Element, FpgaError
-
 from programs import Builder
 
 

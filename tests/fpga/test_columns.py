@@ -12,7 +12,6 @@ from bitlens.fpga.lower import lower_program
 from bitlens.fpga.project import write_project
 from bitlens.fpga.simulate import Simulator
 from bitlens.graph.file import Program
-
 from programs import Builder, random_inputs
 
 COLUMNS = {"conv0": Fold(4, 12), "conv2": Fold(3, 10), "conv4": Fold(2, 9)}

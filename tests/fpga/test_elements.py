@@ -9,7 +9,6 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bitlens.fpga.models import MODELS
-
 from element_bench import Bench
 from random_elements import WIDTH, some_elements
 

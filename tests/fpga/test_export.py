@@ -25,9 +25,8 @@ from bitlens.fpga.unit.export import export_unit
 from bitlens.fpga.unit.schedule import schedule, smallest_unit
 from bitlens.fpga.verilate import find_verilator
 from bitlens.graph.file import Program
-from unit_programs import small_unit_program
-
 from programs import Builder
+from unit_programs import small_unit_program
 
 
 def program() -> Program:

@@ -19,7 +19,6 @@ from bitlens.fpga.project import CELLS, RTL, write_project
 from bitlens.fpga.simulate import Simulator
 from bitlens.fpga.sums_module import sums_module
 from bitlens.graph.file import Program
-
 from programs import Builder, random_inputs
 
 GRIDS = [Grid.odd(1), Grid.odd(2), Grid.odd(4), Grid.ternary(), Grid.unsigned(2), Grid.signed(3), Grid.narrow(8)]

@@ -11,7 +11,6 @@ from bitlens.fpga.lower import lower_program
 from bitlens.fpga.project import write_project
 from bitlens.fpga.simulate import Simulator
 from bitlens.graph.file import Program
-
 from programs import Builder, random_inputs
 
 # few bits go digit by digit (lanes.sv), more by multiplication; odd grids have a form of their own

@@ -19,12 +19,11 @@ from bitlens.fpga.unit.project import UNIT_RTL, unit_sources, write_unit
 from bitlens.fpga.unit.schedule import schedule
 from bitlens.fpga.unit.size import UnitSize
 from bitlens.fpga.verilate import find_verilator
-from unit_programs import small_unit_program
-
 from circuits import branches, orders
 from element_bench import bench_network
 from programs import Builder
 from random_elements import WIDTH, some_elements
+from unit_programs import small_unit_program
 
 PROGRAMS = {"branches": branches, "orders": orders}
 

@@ -18,7 +18,6 @@ from bitlens.fpga.project import write_project
 from bitlens.fpga.simulate import Simulator
 from bitlens.fpga.verilate import find_verilator
 from bitlens.graph.ops import INTEGER_OPS
-
 from circuits import branches, orders
 from programs import Builder, random_inputs, step_program
 

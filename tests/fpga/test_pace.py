@@ -15,7 +15,6 @@ from bitlens.fpga.project import write_project
 from bitlens.fpga.simulate import Simulator
 from bitlens.graph.file import Program
 from bitlens.graph.ops import window_attrs
-
 from programs import Builder, random_inputs
 
 

@@ -15,7 +15,6 @@ from bitlens.fpga.project import write_project
 from bitlens.fpga.report import plan_report, render
 from bitlens.fpga.simulate import Simulator
 from bitlens.graph.file import Program
-
 from programs import Builder, random_inputs
 
 

@@ -15,7 +15,6 @@ from bitlens.fpga.network import Element, Network, Stream
 from bitlens.fpga.products import Products, pe_latency
 from bitlens.fpga.project import CELLS, RTL, write_project
 from bitlens.fpga.simulate import Simulator
-
 from circuits import branches
 from programs import Builder, random_inputs
 

@@ -16,7 +16,6 @@ from bitlens.fpga.simulate import Simulator
 from bitlens.fpga.standstill import Beats
 from bitlens.graph.file import Program
 from bitlens.graph.ops import window_attrs
-
 from programs import Builder, random_inputs
 
 

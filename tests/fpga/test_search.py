@@ -20,7 +20,6 @@ from bitlens.fpga.network import Network
 from bitlens.fpga.search import Search
 from bitlens.graph.file import Program
 from bitlens.graph.ops import window_attrs
-
 from programs import Builder
 
 DEVICE = load_device("xc7z020")

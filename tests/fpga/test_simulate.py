@@ -14,7 +14,6 @@ from bitlens.fpga.project import write_project
 from bitlens.fpga.simulate import Simulator, _from_beats, _to_beats
 from bitlens.fpga.verilate import pauses_of
 from bitlens.graph.file import Program
-
 from programs import Builder, random_inputs
 
 

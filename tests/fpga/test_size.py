@@ -10,7 +10,6 @@ from bitlens.core.grid import Grid
 from bitlens.fpga.network import FpgaError
 from bitlens.fpga.size import fix_size
 from bitlens.graph.file import Program
-
 from programs import Builder
 
 

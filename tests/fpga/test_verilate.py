@@ -13,7 +13,6 @@ from bitlens.fpga.lower import lower_program
 from bitlens.fpga.network import FpgaError
 from bitlens.fpga.project import write_project
 from bitlens.fpga.verilate import _groups, build_library
-
 from programs import Builder
 
 

@@ -14,7 +14,6 @@ from bitlens.fpga.simulate import Simulator
 from bitlens.fpga.synthesis import synthesise
 from bitlens.graph.file import Program
 from bitlens.graph.ops import window_attrs
-
 from programs import Builder, random_inputs
 
 

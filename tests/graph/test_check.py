@@ -11,7 +11,6 @@ from bitlens.core.grid import Grid
 from bitlens.graph.check import check_program
 from bitlens.graph.graph import Graph, GraphError, Node, State, Value
 from bitlens.graph.ops import describe_outputs, window_attrs
-
 from programs import Builder, chain_program, step_program
 
 

@@ -12,7 +12,6 @@ from bitlens.core.grid import Grid
 from bitlens.graph.graph import GraphError, Node
 from bitlens.graph.interpret import run_node
 from bitlens.graph.ops import window_attrs
-
 from programs import chain_program, random_inputs
 
 

@@ -24,7 +24,6 @@ from bitlens.graph.islands import Island, IslandProgram
 from bitlens.graph.rewrite import same
 from bitlens.runtime import _native
 from island_models import ISLANDS, Nets
-
 from programs import chain_program
 
 

@@ -12,10 +12,9 @@ from bitlens.core.reference import Quantize, Relu
 from bitlens.graph.graph import Graph, Node, Value
 from bitlens.graph.spec import IMPORTED_OPS, REQUIRED, TAIL_OPS, CompileError, check_stage
 from bitlens.qonnx.read import read
+from programs import chain_program
 from qonnx_models import ModelBuilder
 from random_models import random_model
-
-from programs import chain_program
 
 
 def imported() -> Graph:

@@ -6,7 +6,6 @@ import pytest
 
 from bitlens.results import bench, peers
 from bitlens.results.bench import bench_program, render
-
 from programs import chain_program
 
 

@@ -13,7 +13,6 @@ from bitlens.results.best_shot import _chosen, best_shot_table
 from bitlens.results.face_tracks import compose_track, sharp_pictures
 from bitlens.vision import BestShots, Box, Face, FaceLine, Shot
 from bitlens.vision.exposure import exposure
-
 from face_sets import record, write_set
 from square_nets import BrightClearness, StillPose
 

@@ -18,7 +18,6 @@ from bitlens.fpga.network import FpgaError
 from bitlens.fpga.plan import plan
 from bitlens.graph.file import Program
 from bitlens.results.circuit import read_images, render, simulate_project
-
 from programs import Builder
 
 CHANGES = (b"half", b"", b"[]", b"{}", b"\xff\x00\n")

@@ -16,7 +16,6 @@ from bitlens.results.clearness import (
     tenengrad,
 )
 from bitlens.results.clearness import test_samples as samples_of
-
 from face_sets import record, write_set
 
 CROP = np.random.default_rng(0).integers(0, 256, (9, 7)).astype(np.uint8)

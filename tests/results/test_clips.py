@@ -11,7 +11,6 @@ from bitlens.camera import scan
 from bitlens.data import DataError
 from bitlens.results.clips import clip_folder, false_captures, gain_on_clips, line_speed
 from bitlens.vision import BestShots, Box, Face, FaceLine
-
 from face_sets import write_set
 from square_nets import BrightClearness, StillPose, square_line
 from videos import picture, write_video

@@ -6,7 +6,6 @@ import pytest
 
 from bitlens.results.compare import CompareError, compare_runs, render
 from bitlens.results.forms import open_form
-
 from programs import chain_program, random_inputs
 
 

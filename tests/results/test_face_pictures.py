@@ -11,7 +11,6 @@ from bitlens.cli import main
 from bitlens.data import DataError, faces
 from bitlens.results.face_pictures import draw_face_pictures
 from bitlens.results.open_faces import write_open_faces
-
 from scene_pictures import write_scene_sets
 
 _GREEN, _RED = (40, 190, 60), (220, 40, 40)

@@ -13,7 +13,6 @@ import pytest
 from bitlens.data import DataError
 from bitlens.results import faces
 from bitlens.results.faces import held_out, quality, validation_views
-
 from scene_pictures import write_scene_sets
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from bitlens.results.false_tracks import false_captures_of_videos, longest_runs, shaken, sure_runs
 from bitlens.vision import BestShots, Box, Face, FaceLine
-
 from face_sets import record, write_set
 from square_nets import BrightClearness, StillPose
 

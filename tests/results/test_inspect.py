@@ -7,7 +7,6 @@ import pytest
 from bitlens.core.grid import Grid
 from bitlens.graph.graph import GraphError
 from bitlens.results.inspect import inspect_program, parse_size, render
-
 from programs import Builder, chain_program
 
 

@@ -9,7 +9,6 @@ import pytest
 from bitlens.core.grid import Grid
 from bitlens.graph.graph import GraphError
 from bitlens.results.platforms import platform_report, render
-
 from programs import Builder
 
 

@@ -10,7 +10,6 @@ from bitlens.results.pose import ROWS, LandmarkFit, Posed, detected, errors, pos
 from bitlens.vision import Box, Face
 from bitlens.vision.crop import crop_faces
 from bitlens.vision.pose import Pose
-
 from face_sets import record, write_set
 
 FACE = np.array(

@@ -24,7 +24,6 @@ from bitlens.results.bench import bench_program
 from bitlens.results.forms import ArrayError, open_form
 from bitlens.results.sequence import program_perplexity, prove_exact_sequence, tokens_of
 from bitlens.train import TrainError
-
 from programs import chain_program
 
 TEXTS = {"train": "a b c a b d a\n" * 9, "valid": "a b c\n" * 3, "test": "a b c d a b a\n" * 6}

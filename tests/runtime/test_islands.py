@@ -14,7 +14,6 @@ from bitlens.graph.islands import IslandProgram
 from bitlens.runtime import Session, SessionError
 from bitlens.runtime.islands import IslandSession
 from island_models import ISLANDS, Nets
-
 from programs import chain_program
 
 

@@ -16,7 +16,6 @@ from bitlens.graph.file import FormatError, Program
 from bitlens.graph.graph import Graph, State
 from bitlens.graph.ops import window_attrs
 from bitlens.runtime import Session, SessionError
-
 from programs import Builder, chain_program, random_inputs, random_program, step_program
 from wide_programs import wide_program
 

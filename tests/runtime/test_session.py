@@ -16,7 +16,6 @@ from bitlens.graph.file import Program
 from bitlens.graph.ops import window_attrs
 from bitlens.runtime import Layer, Session, SessionError
 from processors import ISAS
-
 from programs import WEIGHT_GRIDS, Builder, chain_program, random_inputs, random_program
 from wide_programs import wide_program
 

@@ -15,7 +15,6 @@ from bitlens.graph.file import Program
 from bitlens.graph.graph import GraphError
 from bitlens.runtime import Session, SessionError, Stream
 from processors import ISAS
-
 from programs import chain_program, random_inputs, step_program
 from wide_programs import wide_program
 

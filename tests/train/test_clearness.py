@@ -12,7 +12,6 @@ from bitlens.data.ssim import structural_similarity
 from bitlens.train import find_recipe
 from bitlens.train.clearness import ClearnessOfFaces, sharp_crops, sharpness_of, worsen
 from bitlens.vision.crop import level
-
 from face_sets import record, write_set
 
 CPU = torch.device("cpu")

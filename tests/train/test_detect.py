@@ -14,7 +14,6 @@ from bitlens.quant import Spec
 from bitlens.train import detect
 from bitlens.train.detect import FaceDetection, detection_loss, pack
 from bitlens.train.detected import detections, recall, threshold_of
-
 from scene_pictures import write_scene_sets
 
 STRIDES = (8, 16, 32)

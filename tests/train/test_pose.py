@@ -10,7 +10,6 @@ from bitlens.data import DataError, faces
 from bitlens.train.pose import PoseOfFaces, posed_crops
 from bitlens.vision import Box
 from bitlens.vision.crop import crop_faces
-
 from face_sets import record, write_set
 
 CPU = torch.device("cpu")

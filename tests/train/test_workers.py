@@ -16,7 +16,6 @@ from bitlens.data import DataError
 from bitlens.train import TrainError, run
 from bitlens.train.checkpoint import load_checkpoint
 from bitlens.train.workers import Workers
-
 from face_sets import record, write_set
 
 

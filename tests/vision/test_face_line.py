@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from bitlens.vision import BestShots, Box, Face, Frame, ShotWeights, VisionError
 from bitlens.vision.face_line import FaceLine, cut
 from bitlens.vision.pose import Angles
-
 from square_nets import BrightClearness, SquareDetector, StillPose
 from videos import Bytes, picture
 

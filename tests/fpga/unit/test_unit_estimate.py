@@ -19,9 +19,8 @@ from bitlens.fpga.unit.project import write_unit
 from bitlens.fpga.unit.schedule import schedule, smallest_unit
 from bitlens.fpga.unit.size import UnitSize
 from bitlens.graph.file import Program
-from unit_programs import small_unit_program
-
 from programs import Builder
+from unit_programs import small_unit_program
 
 DEVICES = {"xc7": load_device("xc7z020"), "ecp5": load_device("lfe5u-85f")}
 NETLISTS = [  # Yosys 0.70, synth_xilinx or synth_ecp5, of the module `accelerator` that write_unit makes

@@ -12,9 +12,8 @@ from bitlens.fpga.unit.memory import from_bytes, from_words, to_bytes, to_words
 from bitlens.fpga.unit.model import run_unit
 from bitlens.fpga.unit.schedule import Schedule, schedule, smallest_unit
 from bitlens.graph.file import Program
-from unit_programs import all_ways, small_unit_program, unit_program
-
 from programs import random_inputs
+from unit_programs import all_ways, small_unit_program, unit_program
 
 
 def run_model(found: Schedule, image: np.ndarray) -> dict[str, np.ndarray]:

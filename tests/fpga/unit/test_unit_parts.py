@@ -22,9 +22,8 @@ from bitlens.fpga.unit.size import UnitSize, check_array
 from bitlens.fpga.unit.weights import find_digits
 from bitlens.graph.graph import Node
 from bitlens.graph.ops import window_attrs
-from unit_programs import small_unit_program
-
 from programs import Builder
+from unit_programs import small_unit_program
 
 
 def test_the_circuit_takes_descriptors_apart_as_they_are_packed() -> None:

@@ -20,9 +20,8 @@ from bitlens.fpga.unit.schedule import schedule, smallest_unit
 from bitlens.fpga.unit.simulate import UnitSimulator
 from bitlens.fpga.unit.size import UnitSize
 from bitlens.graph.file import Program
-from unit_programs import all_ways, small_unit_program, unit_program
-
 from programs import Builder, random_inputs
+from unit_programs import all_ways, small_unit_program, unit_program
 
 SIZE = UnitSize(pe=4, simd=8, lanes=2, acc_bits=24, weights=8192, ring=2048, groups=64)
 BITFCN = Path(__file__).parents[3] / "docs" / "results" / "camvid" / "w2a2g32" / "bitfcn_w2a2.bitlens"
