@@ -209,7 +209,8 @@ def _segmented(pair: str, published: float | None, decayed: bool) -> Training:
     )
 
 
-_SEGMENTED = (
+_SEGMENTED = _seeds(
+    2,
     *(_segmented(pair, published, decayed=False) for pair, published in _TABLE_5.items()),
     *(
         _segmented(pair, published, decayed=True)
