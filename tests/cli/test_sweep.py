@@ -35,5 +35,7 @@ def test_a_sweep_prints_a_spec_and_writes_what_is_drawn(tmp_path: Path, capsys: 
         (tmp_path / "other.json").write_text(content)
         assert main(["plot", "pareto", str(tmp_path / "other.json"), "-o", str(picture)]) == 2
         assert capsys.readouterr().err.startswith(f"{tmp_path}/other.json: must be a file of bitlens sweep, {rule}")
+    assert main([*words, "-o", str(tmp_path / "none" / "sweep.json")]) == 2  # before anything is measured
+    assert capsys.readouterr().err == f"{tmp_path}/none/sweep.json: No such file or directory\n"
     assert main([*words[:2], "--budget", "1%"]) == 2
     assert capsys.readouterr().err.startswith("budget: must be at least ")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bitlens.core.files import remove_partial, replacing, write_atomically
+from bitlens.core.files import check_replaceable, remove_partial, replacing, write_atomically
 
 
 def _full(handle: int) -> None:
@@ -35,6 +35,25 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkey
     assert caught.value.strerror == "disk must have room for the file, not be full"
     assert path.read_bytes() == b"old"
     assert [*tmp_path.iterdir()] == [path]
+
+
+def test_what_cannot_be_written_is_told_before(tmp_path: Path) -> None:
+    path, missing = tmp_path / "x", tmp_path / "none" / "x"
+    check_replaceable(path)
+    path.write_bytes(b"old")
+    check_replaceable(path)
+    (tmp_path / "link").symlink_to(path)
+    check_replaceable(tmp_path / "link")
+    os.mkfifo(tmp_path / "pipe")
+    check_replaceable(tmp_path / "pipe")
+    with pytest.raises(FileNotFoundError) as caught:
+        check_replaceable(missing)
+    assert caught.value.filename == str(missing)
+    with pytest.raises(IsADirectoryError) as caught:
+        check_replaceable(tmp_path)
+    assert caught.value.filename == str(tmp_path)
+    assert {entry.name for entry in tmp_path.iterdir()} == {"x", "link", "pipe"}
+    assert path.read_bytes() == b"old"
 
 
 def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

@@ -70,7 +70,8 @@ def test_a_trained_run_is_not_trained_again(table: None, tmp_path: Path, monkeyp
 
 
 def line(row: str, seed: int, measured: float = 0.5) -> dict[str, object]:
-    return {"row": row, "metric": "accuracy, integers on the engine", "measured": measured, "seed": seed}
+    told = {"epochs": 1, "method": 2, "trained_on": "t", "machine": "m", "date": "2026-11-28", "source": "", "log": "l"}
+    return {"row": row, "metric": "accuracy, integers on the engine", "measured": measured, "seed": seed, **told}
 
 
 def test_what_is_not_trained_may_be_left_out_and_is_kept(table: None, tmp_path: Path) -> None:
@@ -195,8 +196,15 @@ def test_damaged_lines_are_told(table: None, tmp_path: Path) -> None:
     out = tmp_path / "balanced.json"
     for change, told in (
         ({"seed": None}, "row 1 has no seed"),
-        ({"measured": "much"}, "row 1 has no measured"),
+        ({"seed": True}, "row 1 has no seed"),
+        ({"epochs": 1.5}, "row 1 has no epochs"),
+        ({"method": None}, "row 1 has no method"),
+        ({"trained_on": None}, "row 1 has no trained_on"),
+        ({"measured": "much"}, "row 1: measured is no number"),
+        ({"measured": True}, "row 1: measured is no number"),
+        ({"measured": float("nan")}, "row 1: measured is no number"),
         ({"published": "much"}, "row 1: published is no number"),
+        ({"published": float("inf")}, "row 1: published is no number"),
     ):
         out.write_text(json.dumps([line("short", 0) | change]))
         with pytest.raises(ReproduceError, match=f"must be a table of figures, not another file \\({told}\\)$"):

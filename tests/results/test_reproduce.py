@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -113,3 +115,29 @@ def test_rows_that_another_process_measures_meanwhile_are_kept(
     monkeypatch.setitem(rows, "a", beside)
     reproduce("faces", out, row="a")
     assert [row["row"] for row in json.loads(out.read_text())] == ["a", "a", "b"]
+
+
+PUTS = """
+import sys
+from pathlib import Path
+from bitlens.results.table_file import put_rows
+
+first = int(sys.argv[2])
+for number in range(first, first + 50):
+    name = f"row {number}"
+    put_rows("faces", Path(sys.argv[1]), (name, None), [{"row": name, "metric": "m", "measured": 1}], lambda line: line["row"])
+"""
+
+
+def test_two_processes_lose_no_row_of_each_other(tmp_path: Path) -> None:
+    out = tmp_path / "faces.json"
+    both = [subprocess.Popen([sys.executable, "-c", PUTS, str(out), str(first)]) for first in (100, 150)]
+    assert [process.wait() for process in both] == [0, 0]
+    assert [row["row"] for row in json.loads(out.read_text())] == [f"row {number}" for number in range(100, 200)]
+
+
+def test_where_no_table_can_be_is_told_before_a_row_is_measured(tmp_path: Path, calls: list[Any]) -> None:
+    for place in (tmp_path, tmp_path / "none" / "faces.json"):
+        with pytest.raises(OSError, match=re.escape(str(place))):
+            reproduce("faces", place, row="a")
+    assert calls == []

@@ -46,6 +46,7 @@ def lines() -> list[dict[str, object]]:
         "method": 1,
         "log": "l",
         "published": None,
+        "source": "",
     }
     values = {"ResNet-20 2/2, shared grid": (0.70, 0.72), "ResNet-20 2/2, float sums": (0.75, 0.75)}
     return [
@@ -73,6 +74,13 @@ def test_rows_that_were_trained_otherwise_are_told() -> None:
     changed = [{**line, "epochs": 9} if "float" in str(line["row"]) else line for line in lines()]
     assert "| +4.00 points | 2.00 points | not comparable |" in page_of({"joins": changed})
     assert summary_of({"joins": changed}).endswith(" | 0 | 0 | 0 | 1 | 0 | 0 |\n")
+
+
+def test_seeds_of_an_older_method_do_not_count() -> None:
+    mixed = [{**line, "method": 1 + (line["seed"] == 0)} for line in lines()]
+    page = page_of({"joins": mixed})
+    assert "| ResNet-20 2/2, shared grid | 70.00 % | 70.00 % | – | 3 | 2 | 1 |" in page
+    assert "| the cost of integer sums | +5.00 points | – | yes, of one seed |" in page  # of the same seeds
 
 
 def test_what_is_of_one_seed_is_told() -> None:

@@ -45,12 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Choose, and print the spec string."""
-    from bitlens.core.files import write_atomically
+    from bitlens.core.files import check_replaceable, write_atomically
     from bitlens.train.sweep import sweep
 
     flags = {
         key: value for key, value in vars(arguments).items() if key not in ("command", "json", "version", "output")
     }
+    if arguments.output:
+        check_replaceable(arguments.output)  # before nets are measured for minutes
     report = sweep(**flags)
     if arguments.output:
         write_atomically(arguments.output, (json.dumps(report, indent=2) + "\n").encode())

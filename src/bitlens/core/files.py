@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["ISLANDS_MAGIC", "cache_folder", "remove_partial", "replacing", "write_atomically"]
+__all__ = ["ISLANDS_MAGIC", "cache_folder", "check_replaceable", "remove_partial", "replacing", "write_atomically"]
 
 ISLANDS_MAGIC = b"\x89BITISLE"  # of programs with float islands
 
@@ -64,6 +64,23 @@ def replacing(path: str | os.PathLike[str], content: str = "the file") -> Iterat
             raise
         reason = f"disk must have room for {content}, not be full" if error.errno in _FULL else error.strerror
         raise OSError(error.errno, reason, str(path)) from error
+
+
+def check_replaceable(path: str | os.PathLike[str]) -> None:
+    """Check, before there is anything to write, that `replacing` could write a file; nothing is changed.
+
+    Raises:
+        OSError: it could not; the error names `path`.
+    """
+    place = Path(path)
+    try:
+        if place.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not place.exists() or place.is_file():
+            with tempfile.TemporaryFile(dir=Path(os.path.realpath(place)).parent):
+                pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def remove_partial(folder: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from bitlens.results.trainings import TRAININGS
 
-__all__ = ["STATEMENTS", "Seeds", "Statement", "Verdict", "judge", "seeds_of"]
+__all__ = ["STATEMENTS", "Seeds", "Statement", "Verdict", "judge", "newest", "seeds_of"]
 
 MET, MISSED, UNRESOLVED, UNMEASURED, UNLIKE = "yes", "**no**", "not resolved", "not measured", "not comparable"
 
@@ -83,6 +83,12 @@ class Seeds(NamedTuple):
         return max(self.values) - min(self.values) if len(self.values) > 1 else None
 
 
+def newest(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return of one row's lines those of the newest method, and of these of the longest training."""
+    last = max((line["method"], line["epochs"]) for line in lines)
+    return [line for line in lines if (line["method"], line["epochs"]) == last]
+
+
 def seeds_of(rows: Sequence[dict[str, Any]], figure: str) -> dict[str, Seeds]:
     """Return by row the values of a figure, one a seed; where a row's program is not compiled, of the same in torch.
 
@@ -96,9 +102,10 @@ def seeds_of(rows: Sequence[dict[str, Any]], figure: str) -> dict[str, Seeds]:
         own = [row for row in rows if row["row"] == name and row["metric"].startswith(f"{kind},")]
         whole = [row for row in own if row["metric"] == figure] or own
         if whole:
-            method, epochs = max((row["method"], row["epochs"]) for row in whole)
-            alike = [row for row in whole if (row["method"], row["epochs"]) == (method, epochs)]
-            found[name] = Seeds([float(row["measured"]) for row in alike], method, epochs)
+            alike = newest(whole)
+            found[name] = Seeds(
+                [float(row["measured"]) for row in alike], method=alike[0]["method"], epochs=alike[0]["epochs"]
+            )
     return found
 
 

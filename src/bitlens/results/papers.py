@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bitlens.core.files import write_atomically
 from bitlens.results.side_by_side import side_by_side
+from bitlens.results.table_file import Row, Unit
 from bitlens.results.table_run import FIGURES, LOGS, is_trained, read_run
 from bitlens.results.trainings import TRAININGS, Training
 
@@ -26,7 +27,6 @@ __all__ = [
     "ENTROPY",
     "TORCH",
     "How",
-    "Unit",
     "code_entropy",
     "figure_of",
     "measures",
@@ -36,9 +36,6 @@ __all__ = [
 
 TORCH, ENGINE = "as trained (torch)", "integers on the engine"
 ENTROPY = "entropy of the weights' codes, bits"
-
-Row = dict[str, Any]
-Unit = tuple[str, int | None]  # row and seed; of rows that are not trained, None
 
 
 class How(NamedTuple):

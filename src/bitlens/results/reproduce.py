@@ -12,7 +12,6 @@ of the data to figures by the name of their metric; and with `draw_pictures`.
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import sys
 import time
@@ -25,10 +24,11 @@ from typing import Any
 from tqdm import tqdm
 
 from bitlens.core.errors import is_refusal
-from bitlens.core.files import write_atomically
+from bitlens.core.files import check_replaceable
 from bitlens.core.processor import processor_name
 from bitlens.results import papers
-from bitlens.results.papers import How, Unit
+from bitlens.results.papers import How
+from bitlens.results.table_file import Row, Unit, put_rows, read_rows, unit_of
 from bitlens.results.table_run import ReproduceError
 from bitlens.results.trainings import TRAININGS
 
@@ -37,7 +37,6 @@ __all__ = ["TABLES", "ReproduceError", "Row", "draw_pictures", "reproduce"]
 _MODULES = {"faces": "bitlens.results.faces"}
 TABLES = (*_MODULES, *TRAININGS)
 
-Row = dict[str, Any]
 Measure = Callable[[Path | None], Mapping[str, Any] | list[Row]]
 
 
@@ -82,6 +81,7 @@ def reproduce(
     Raises:
         ReproduceError: there is no such table or row, nothing is trained where nothing is to be, a run's folder holds
             something else, or the file does; with jobs also: some rows cannot be trained or measured, after all others.
+        OSError: the file cannot be written, told before anything is trained.
         bitlens.train.TrainError: without jobs, a run cannot be trained or read.
     """
     how = How(threads, device, cache, bf16, evaluate_every, record, jobs)
@@ -95,9 +95,10 @@ def reproduce(
         raise ReproduceError(f"row: must be one of {'; '.join(names)}, not {row}")
     if jobs > 1 and not train:
         raise ReproduceError(f"jobs: must be 1 where nothing is trained, not {jobs}")
-    known = _read(table, out)
+    known = read_rows(table, out)
+    check_replaceable(out)  # before rows are trained for hours
     units = [unit for unit in measures if row in (None, unit[0])]
-    held = {_unit(line) for line in known}
+    held = {unit_of(line) for line in known}
     wanted = [unit for unit in units if again or unit not in held]
     if not train:
         wanted = _trained(table, runs, units, wanted)
@@ -115,10 +116,7 @@ def reproduce(
                 failed[unit] = found
                 tqdm.write(f"{unit[0]}, seed {unit[1]}: {found}", file=sys.stderr)
                 continue
-            known = _read(table, out) or known  # another process may have measured another row meanwhile
-            known = [old for old in known if _unit(old) != unit] + lines
-            known.sort(key=lambda line: _place(line, names, places))
-            write_atomically(out, (json.dumps(known, indent=1) + "\n").encode())
+            known = put_rows(table, out, unit, lines, lambda line: _place(line, names, places))
     if failed:
         unit = min(failed, key=places.index)
         raise ReproduceError(
@@ -168,7 +166,7 @@ def draw_pictures(table: str, out: Path, data: Path | None = None, file: Path | 
         from bitlens.results.table_pages import draw_table
 
         file = file or Path(f"{table}.json")
-        rows = _read(table, file)
+        rows = read_rows(table, file)
         if not rows:
             raise ReproduceError(
                 f"{file}: must hold rows of {table} to be drawn; bitlens reproduce {table} measures them"
@@ -198,13 +196,9 @@ def _trained(table: str, runs: Path, units: list[Unit], wanted: list[Unit]) -> l
     return [unit for unit in wanted if unit in found]
 
 
-def _unit(line: Row) -> Unit:
-    return line["row"], line.get("seed")
-
-
 def _place(line: Row, names: list[str], units: list[Unit]) -> tuple[int, int]:
     """Rows in the table's order, seeds in theirs; what the table does not know comes last."""
-    row, unit = line["row"], _unit(line)
+    row, unit = line["row"], unit_of(line)
     return names.index(row) if row in names else len(names), units.index(unit) if unit in units else len(units)
 
 
@@ -212,33 +206,3 @@ def _module(table: str) -> Any:
     if table not in _MODULES:
         raise ReproduceError(f"table: must be one of {', '.join(TABLES)}, not {table}")
     return import_module(_MODULES[table])
-
-
-def _read(table: str, path: Path) -> list[Row]:
-    if not path.is_file():
-        return []
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(rows, list):
-            raise ValueError("no list of rows")
-        for number, line in enumerate(rows, 1):
-            _check(table, line, number)
-    except ValueError as error:
-        raise ReproduceError(f"{path}: must be a table of figures, not another file ({error})") from error
-    return rows
-
-
-def _check(table: str, line: object, number: int) -> None:
-    """Check what is read of a line here and in pictures."""
-    if not isinstance(line, dict):
-        raise ValueError(f"row {number} is no object")
-    kinds: dict[str, tuple[type, ...]] = {"row": (str,), "metric": (str,)}
-    if table in TRAININGS:
-        kinds |= {"measured": (int, float), "seed": (int,)}
-    for key, kind in kinds.items():
-        if not isinstance(line.get(key), kind):
-            raise ValueError(f"row {number} has no {key}")
-    if "measured" not in line:
-        raise ValueError(f"row {number} has no measured")
-    if table in TRAININGS and not isinstance(line.get("published"), int | float | None):
-        raise ValueError(f"row {number}: published is no number")

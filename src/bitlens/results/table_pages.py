@@ -6,7 +6,6 @@ python -m bitlens.results.table_pages       # from the root of the source, after
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,9 +22,11 @@ from bitlens.results.orderings import (
     Statement,
     Verdict,
     judge,
+    newest,
     seeds_of,
 )
 from bitlens.results.papers import ENGINE, ENTROPY, TORCH, figure_of
+from bitlens.results.table_file import read_rows
 from bitlens.results.trainings import TRAININGS
 
 __all__ = ["TITLES", "draw_table", "page_of", "read_tables", "renew_pages", "summary_of"]
@@ -103,10 +104,9 @@ def page_of(tables: Rows) -> str:
         "another, and on a GPU even two runs of one seed differ a little. "
         "Runs are short: a published level is one of far more epochs. Rows of method 2 are trained as `bitlens train` does now; "
         "those of method 1 while batch norms started with slope and intercept 1/2 (now 1/3 and 1/6) and steps of recurrent "
-        "layers were not centred (see [recurrent nets](recurrent.md)), and learned slower. Mean loss of steps 151 to 300 of "
-        "net C by the old start and by the new: 1.531 and 1.448 at w4a4, 1.627 and 1.545 at w1a2, 1.448 and 1.397 in float "
-        "(`python benchmarks/first_steps.py dorefa_cifar10_c --data cifar10 --bits w4a4 --start 0.5,0.5 --start 0.3333,0.1667`, "
-        "and so on).\n"
+        "layers were not centred (see [recurrent nets](recurrent.md)), and learned slower; "
+        "`python benchmarks/first_steps.py dorefa_cifar10_c --data cifar10 --bits w4a4 --start 0.5,0.5 --start 0.3333,0.1667` "
+        "trains first steps by both.\n"
     ]
     parts += [_section(name, found) for name, found in tables.items() if found]
     return "\n".join(parts)
@@ -161,11 +161,13 @@ def renew_pages(root: Path) -> list[str]:
 
 
 def read_tables(root: Path) -> Rows:
-    """Return the rows of all tables that a source tree holds."""
+    """Return the rows of all tables that a source tree holds.
+
+    Raises:
+        bitlens.results.reproduce.ReproduceError: a file of them is another.
+    """
     paths = {name: root / "docs/results" / f"{name}.json" for name in TITLES}
-    return {
-        name: json.loads(path.read_text(encoding="utf-8")) if path.is_file() else [] for name, path in paths.items()
-    }
+    return {name: read_rows(name, path) for name, path in paths.items()}
 
 
 def _figure(table: str) -> str:
@@ -195,12 +197,11 @@ def _rows(name: str, found: Sequence[dict[str, Any]]) -> str:
     head = ["row", "as trained", "integers on the engine", "published", "epochs", "method", "seeds"]
     body = []
     for row in dict.fromkeys(line["row"] for line in found):
-        own = [line for line in found if line["row"] == row]
+        own = newest([line for line in found if line["row"] == row])
         cells = [_mean(own, f"{kind}, {form}") for form in (TORCH, ENGINE)]
         published = next((line["published"] for line in own if line.get("published") is not None), None)
-        epochs, methods = (" and ".join(dict.fromkeys(str(line[key]) for line in own)) for key in ("epochs", "method"))
-        seeds = str(len({line["seed"] for line in own}))
-        line = [row, *cells, DASH if published is None else _shown(published, kind), epochs, methods, seeds]
+        counts = [str(own[0]["epochs"]), str(own[0]["method"]), str(len({line["seed"] for line in own}))]
+        line = [row, *cells, DASH if published is None else _shown(published, kind), *counts]
         if name == "fcn":
             weights, activations = (int(bits) for bits in row.partition(",")[0].split("/"))
             line.insert(1, str(weights * activations))
