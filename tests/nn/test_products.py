@@ -61,7 +61,7 @@ def test_a_layer_that_trains_has_these_integers(bits: tuple[int, int, int], kind
     scaled = products.backward_weight_total(last(activations), last(g_codes), unit.float().numpy(), weights.shape[1:3])
     in_order = sum(scale * sums for scale, sums in zip(unit.float().double(), each, strict=True))
     assert torch.equal(torch.from_numpy(scaled.copy()), in_order.float())
-    if w_bits == 8:  # each of one sample alone, whose gradient has one unit: the integers themselves
+    if w_bits in (1, 8):  # each of one sample alone, whose gradient has one unit: the integers themselves
         for sample, sums in enumerate(each):
             alone = torch.autograd.grad(
                 layer.weight_quantizer(layer.weight), layer.weight, torch.ones_like(layer.weight)

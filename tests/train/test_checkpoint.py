@@ -47,23 +47,31 @@ def test_every_generator_is_restored() -> None:
     assert draw() == first
 
 
-@pytest.mark.parametrize("several", [[(0, 0), (1, 0), (77, 0), (2**32 - 1, 0)], [(5, 0), (5, 1), (5, 2), (6, 1)]])
-def test_seeds_and_processes_draw_otherwise(several: list[tuple[int, int]]) -> None:
+@pytest.mark.parametrize(
+    "several",
+    [
+        [(0, 0, 0), (1, 0, 0), (77, 0, 0), (2**32 - 1, 0, 0)],
+        [(5, 0, 0), (5, 1, 0), (5, 2, 0), (6, 1, 0)],
+        [(5, 0, 0), (5, 0, 1), (5, 1, 1), (5, 0, 2)],
+    ],
+)
+def test_seeds_processes_and_stages_draw_otherwise(several: list[tuple[int, int, int]]) -> None:
     """What is drawn, not states: torch's generator forgets the high half of a seed."""
 
-    def drawn(seed: int, process: int) -> tuple[float, ...]:
+    def drawn(seed: int, process: int, stage: int) -> tuple[float, ...]:
         net = nn.Sequential(DoReFaGradient(4, seed=1))
-        seed_noise(net, seed, process)
+        seed_noise(net, seed, process, stage)
         x = torch.zeros(1, 64, requires_grad=True)
         net(x).backward(torch.linspace(-1, 1, 64)[None])
         assert x.grad is not None
         return tuple(x.grad.flatten().tolist())
 
-    assert len({drawn(*pair) for pair in several}) == len(several)
+    assert len({drawn(*three) for three in several}) == len(several)
     draws = {
-        tuple(torch.rand(4, generator=torch.Generator().manual_seed(process_seed(*pair))).tolist()) for pair in several
+        tuple(torch.rand(4, generator=torch.Generator().manual_seed(process_seed(seed, process))).tolist())
+        for seed, process, _ in several
     }
-    assert len(draws) == len(several)
+    assert len(draws) == len({three[:2] for three in several})
     assert process_seed(several[0][0], 0) == several[0][0]
 
 

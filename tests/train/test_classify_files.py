@@ -91,6 +91,7 @@ def test_processes_share_a_batch_and_decode_nothing_else(root: Path, monkeypatch
 def test_an_only_batch_may_be_incomplete(root: Path) -> None:
     task = opened(root, batch=50)
     assert task.steps == 1
+    assert task.fewest == len(task.batch(0, 0)[0])
     assert task.batch(0, 0)[0].shape == (21, 3, SIZE, SIZE)
 
 

@@ -59,6 +59,7 @@ def test_batches_follow_from_seed_epoch_and_step(data: Path) -> None:
     task = ClearnessOfFaces(draws=2).open(data, None, 4, 0, CPU)
     assert task.steps == 2 * 7 // 4
     inputs, targets = task.batch(1, 2)
+    assert task.fewest == len(inputs)
     assert inputs.shape == (4, 1, 112, 112)
     assert targets.shape == (4, 2)
     again = ClearnessOfFaces(draws=2).open(data, None, 4, 0, CPU).batch(1, 2)

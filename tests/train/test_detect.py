@@ -201,6 +201,7 @@ def test_recall_counts_faces_of_twenty_pixels_that_are_overlapped_by_half() -> N
 
 def test_a_net_learns_on_small_sets(tmp_path: Path) -> None:
     task = FaceDetection(small=96, large=128).open(write_scene_sets(tmp_path), None, 4, 0, torch.device("cpu"))
+    assert task.fewest == min(len(task.batch(0, step)[0]) for step in range(4)) == 2
     torch.manual_seed(0)
     net = FaceDetectorNet(Spec.parse("w32a32"), width=8)
     optimizer = torch.optim.Adam(net.parameters(), 5e-3)

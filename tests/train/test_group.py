@@ -116,7 +116,8 @@ def test_two_processes_learn_what_one_does_and_send_an_eighth(tmp_path: Path) ->
         alone.append(metrics(tmp_path / f"alone{seed}")[-1]["train_loss"])
     whole, coded = (metrics(tmp_path / name)[-1] for name in ("wire32", "wire4"))
     for line in (whole, coded):
-        assert line["train_loss"] == pytest.approx(sum(alone) / 2, abs=0.1), (alone, line)
+        # Seeds end within 0.04 of each other; to the nearest of 2 bits, which is biased, the loss is 0.09 above.
+        assert line["train_loss"] == pytest.approx(sum(alone) / 2, abs=0.05), (alone, line)
         assert line["test_accuracy"] > 0.9
     parameters = [p for p in load_checkpoint(tmp_path / "wire4" / "checkpoint.pt")["net"].items() if is_learned(p[0])]
     values, steps = sum(value.numel() for _, value in parameters), 1437 // 64
@@ -195,7 +196,7 @@ class Spots(Task):
     def weight(self, targets: torch.Tensor) -> torch.Tensor:
         return (targets > 0).sum().clamp(min=1)
 
-    steps, batch, train_figures, evaluate = 1, None, None, None  # type: ignore[assignment]
+    steps, fewest, batch, train_figures, evaluate = 1, 3, None, None, None  # type: ignore[assignment]
 
 
 @pytest.mark.parametrize("accumulate", [2, 3, 4, 7])
@@ -214,13 +215,24 @@ def test_parts_count_by_their_weight(accumulate: int, tmp_path: Path) -> None:
         torch.testing.assert_close(whole, summed)
 
 
-def test_a_process_without_a_sample_is_told(tmp_path: Path) -> None:
-    stages = plan_stages(Spec.parse("w32a32"), 1)
-    trainer = Trainer(RECIPES["digits"], stages, Spots(), tmp_path, torch.device("cpu"), group=Group())
-    with pytest.raises(
-        TrainError, match=r"^batch: every one of 1 processes must have a sample, not none; start fewer$"
-    ):
-        trainer._learn(torch.zeros(0, 3), torch.zeros(0))
+FEW = """
+import dataclasses
+import sys
+from bitlens.train import RECIPES, run
+from bitlens.train.classify import Classifying
+
+Classifying.fewest = property(lambda self: 1)  # as the large scenes of a face detector's small batch
+run("digits", out=sys.argv[1], bits="w1a2", epochs=1, threads=1)
+"""
+
+
+def test_a_process_without_a_sample_is_told_before_there_is_a_run(tmp_path: Path) -> None:
+    (tmp_path / "few.py").write_text(FEW)
+    done = torchrun(str(tmp_path / "few.py"), str(tmp_path / "run"))
+    assert done.returncode != 0
+    sentence = "processes: must be at most 1, the samples of the smallest step of digits, not 2"
+    assert done.stderr.count(f"TrainError: {sentence}") == 2
+    assert not (tmp_path / "run").exists()
 
 
 def test_alone_there_is_nobody_to_tell() -> None:
@@ -241,6 +253,16 @@ def test_alone_there_is_nobody_to_tell() -> None:
         ({"float_free": "on"}, 2, "float_free: must be off for 2 processes; train without --float-free"),
         ({"float_free": "on", "accumulate": 4}, 1, "accumulate: must be 1 to train without float, not 4"),
         ({"wire_bits": 4}, 1, "wire_bits: must be 32 for one process, which sends nothing, not 4"),
+        (
+            {"wire_bits": 4},
+            16,
+            "wire_bits: must be 32, or below 4, for 16 processes, each of which sends its codes to all others, not 4",
+        ),
+        (
+            {"wire_bits": 8, "batch": 96},
+            12,
+            "wire_bits: must be 32, or below 5.33333, for 12 processes, each of which sends its codes to all others, not 8",
+        ),
     ],
 )
 def test_mistakes_are_told_before_processes_meet(

@@ -81,6 +81,7 @@ def test_an_epoch_reads_every_stream_in_order_and_carries_the_state() -> None:
     text = torch.from_numpy(small_corpus().train)
     assert task.steps == 799 // 4 // 5
     inputs, targets = zip(*(task.batch(0, step) for step in range(task.steps)), strict=True)
+    assert task.fewest == len(inputs[0])
     assert torch.equal(torch.cat(inputs, 1)[1], text[199 : 199 + 5 * task.steps])
     assert torch.equal(torch.cat(targets, 1)[1], text[200 : 200 + 5 * task.steps])
     torch.manual_seed(0)

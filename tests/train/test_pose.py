@@ -45,6 +45,7 @@ def test_batches_follow_from_seed_epoch_and_step(data: Path) -> None:
     task = PoseOfFaces().open(data, None, 5, 0, CPU)
     assert task.steps == 1
     inputs, targets = task.batch(0, 0)
+    assert task.fewest == len(inputs)
     again = PoseOfFaces().open(data, None, 5, 0, CPU).batch(0, 0)
     assert inputs.shape == (5, 1, 64, 64)
     assert torch.equal(inputs, again[0])

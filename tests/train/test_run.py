@@ -15,10 +15,12 @@ import torch
 
 from bitlens.data import DataError, Dataset, Split, digits
 from bitlens.nn import freeze
-from bitlens.quant import QuantError
+from bitlens.quant import QuantError, Spec
 from bitlens.train import RECIPES, Classification, TrainError, evaluate, load_run, pick_device, read_config, run
 from bitlens.train.checkpoint import load_checkpoint
+from bitlens.train.classify import _Opened as OpenedClassification
 from bitlens.train.loop import Trainer
+from bitlens.train.schedule import plan_stages
 
 TRAIN = "import sys; from bitlens.train import run; run('digits', out=sys.argv[1], bits='w1a2g6', epochs=4, threads=1, resume=True, every_steps=5)"
 
@@ -26,11 +28,11 @@ TRAIN = "import sys; from bitlens.train import run; run('digits', out=sys.argv[1
 def same(a: Any, b: Any) -> bool:
     """Bit equality of nested checkpoints; seconds are measured, so they are left out."""
     if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a if key not in ("seconds", "sums"))
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a if key != "seconds")
     if isinstance(a, list | tuple):
         return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
+        return a.dtype == b.dtype and torch.equal(a, b)
     return bool((a == b).all()) if hasattr(a, "all") else bool(a == b)
 
 
@@ -184,6 +186,13 @@ def test_another_torch_file_is_no_checkpoint(tmp_path: Path, content: object, ru
         (lambda config: {}, "recipe must be there, not missing"),
         (lambda config: {key: config[key] for key in config if key != "batch"}, "batch must be there, not missing"),
         (lambda config: config | {"bits": 3}, "bits must be a string, not 3"),
+        (lambda config: config | {"batch": "32"}, 'batch must be a whole number of at least 1, not "32"'),
+        (lambda config: config | {"batch": 0}, "batch must be a whole number of at least 1, not 0"),
+        (lambda config: config | {"seed": -5}, "seed must be a whole number of at least 0, not -5"),
+        (lambda config: config | {"threads": True}, "threads must be a whole number of at least 1, not true"),
+        (lambda config: config | {"rate": float("nan")}, "rate must be a number of at least 0, not NaN"),
+        (lambda config: config | {"bf16": 1}, "bf16 must be true or false, not 1"),
+        (lambda config: config | {"decay": None}, "decay must be a string, not null"),
     ],
 )
 def test_another_file_is_no_configuration(tmp_path: Path, change: Callable[[Any], Any], rule: str) -> None:
@@ -194,6 +203,69 @@ def test_another_file_is_no_configuration(tmp_path: Path, change: Callable[[Any]
         with pytest.raises(TrainError) as caught:
             action()
         assert str(caught.value) == f"{path}: {rule}"
+
+
+HOLDS = """
+import sys
+from bitlens.train import run
+from bitlens.train.loop import Trainer
+
+finish = Trainer._finish_epoch
+
+def wait(self):
+    finish(self)
+    print("trained", flush=True)
+    sys.stdin.readline()
+
+Trainer._finish_epoch = wait
+run("digits", out=sys.argv[1], bits="w1a2", epochs=2, threads=1)
+"""
+
+
+def test_a_folder_is_of_one_training_at_a_time(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    other = subprocess.Popen([sys.executable, "-c", HOLDS, str(out)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert other.stdout is not None
+    while b"trained" not in (line := other.stdout.readline()):
+        assert line
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    for resume in (True, False):
+        with pytest.raises(TrainError) as caught:
+            run("digits", out=out, bits="w1a2", epochs=2, threads=1, resume=resume)
+        assert str(caught.value) == f"{out}: must be of one training at a time, not of another that goes on"
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    other.communicate(b"\n\n")
+    assert other.returncode == 0
+    run("digits", out=out, bits="w1a2", epochs=2, threads=1, resume=True)
+
+
+def test_sums_of_an_epoch_go_on_as_they_are(tmp_path: Path) -> None:
+    """Whole numbers beyond 2^24, as of an epoch's pixels, which float32 would round."""
+
+    class Counted(OpenedClassification):
+        def loss(self, net: Any, inputs: Any, targets: Any) -> Any:
+            loss, figures = super().loss(net, inputs, targets)
+            return loss, {**figures, "right": torch.tensor(196607), "seen": 196607}
+
+    recipe = RECIPES["digits"]
+    trainers = []
+    for name in ("whole", "stopped"):
+        task = recipe.task.open(None, None, 16, 0, torch.device("cpu"))
+        task.__class__ = Counted
+        torch.manual_seed(0)
+        (tmp_path / name).mkdir()
+        trainers.append(Trainer(recipe, plan_stages(Spec.parse("w1a2"), 1), task, tmp_path / name, torch.device("cpu")))
+    whole, stopped = trainers
+    for step in range(89):
+        for trainer in trainers:
+            trainer.step = step
+            trainer._train_step(*trainer.task.batch(0, step))
+        if step in (3, 85):
+            stopped.save()
+            stopped.sums = {}
+            stopped.restore()
+    assert same(whole.sums, stopped.sums)
+    assert int(stopped.sums["right"]) == 89 * 196607 > 1 << 24
 
 
 @pytest.mark.usefixtures("tiny")

@@ -73,6 +73,7 @@ def test_crops_keep_images_and_masks_together() -> None:
     for step in range(3):
         images, masks = task.batch(1, step)
         assert images.shape == (3, 3, 4, 5)
+        assert task.fewest == len(images)
         assert torch.equal((images[:, 0] * 255).round().long(), masks * 60)
         assert all(map(torch.equal, (images, masks), task.batch(1, step)))
     assert not torch.equal(task.batch(0, 0)[1], task.batch(1, 0)[1])

@@ -46,7 +46,7 @@ class How(NamedTuple):
             runs of the same time, and "auto".
         cache: folder for decoded images; the user's cache folder when None.
         bf16, evaluate_every: see `bitlens.train.run`; a run that was begun in bfloat16 goes on so.
-        record: see `bitlens.train.run`.
+        record: see `bitlens.train.run`; a run that was begun so goes on so.
         jobs: how many runs at the same time.
     """
 
@@ -180,7 +180,7 @@ def _train_row(training: Training, together: int, runs: Path, data: Path | None,
             cache=how.cache,
             bf16=how.bf16 or begun.get("bf16", False),
             evaluate_every=how.evaluate_every,
-            record=how.record,
+            record=how.record or begun.get("record", False),
         )
     finally:
         torch.set_num_threads(threads)  # those of a continued run are not the next one's

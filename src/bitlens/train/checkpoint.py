@@ -26,7 +26,8 @@ __all__ = [
     "seed_noise",
 ]
 
-_STRIDE = 0x9E3779B1  # odd, from one seed to the next: torch's generator on a CPU takes the low 32 bits of a seed alone
+# Odd, from one seed and one stage to the next: torch's generator on a CPU takes the low 32 bits of a seed alone.
+_STRIDE, _STAGE_STRIDE = 0x9E3779B1, 0x85EBCA77
 
 
 def generators(net: nn.Module) -> dict[str, Any]:
@@ -56,11 +57,11 @@ def restore_generators(net: nn.Module, state: dict[str, Any]) -> None:
             module.set_state(state["gradient"][name])
 
 
-def seed_noise(net: nn.Module, seed: int, process: int = 0) -> None:
-    """Give the gradient quantizers of a fresh net the noise of a seed and process; of 0 and 0 is what the net has chosen."""
+def seed_noise(net: nn.Module, seed: int, process: int = 0, stage: int = 0) -> None:
+    """Give the gradient quantizers of a fresh net the noise of a seed, process and stage; of zeros is what the net has chosen."""
     for module in net.modules():
         if isinstance(module, DoReFaGradient):
-            module.set_state((module.seed + (process << 16) + seed * _STRIDE, 0))
+            module.set_state((module.seed + (process << 16) + stage * _STAGE_STRIDE + seed * _STRIDE, 0))
 
 
 def process_seed(seed: int, process: int) -> int:

@@ -78,6 +78,11 @@ class Classifying(Task):
         """Steps of an epoch; the last incomplete batch is left out, unless it is the only one."""
         return max(1, self.images // self.batch_size)
 
+    @property
+    def fewest(self) -> int:
+        """Samples of the smallest step."""
+        return min(self.images, self.batch_size)
+
     def chosen(self, epoch: int, step: int) -> tuple[Numbers, np.random.Generator]:
         """Return the numbers of a step's images and the source of their augmentation."""
         if self._order is None or self._order[0] != epoch:

@@ -156,6 +156,11 @@ class _Worsener(Maker):
         """Steps of an epoch; the last incomplete batch is left out, unless it is the only one."""
         return max(1, self.draws * len(self.sharp) // self.batch)
 
+    @property
+    def fewest(self) -> int:
+        """Samples of the smallest step."""
+        return min(self.draws * len(self.sharp), self.batch)
+
     def make(self, epoch: int, step: int) -> Made:
         """Make a step's crops worse: levelled crops (N, 112, 112), sharpness and likeness (N, 2)."""
         order = np.random.default_rng([self.seed, epoch, 0]).permutation(self.draws * len(self.sharp))

@@ -197,12 +197,17 @@ class _Composer(Maker):
         """Steps of an epoch: there is no end to scenes, this is how often figures are wanted."""
         return _STEPS
 
+    @property
+    def fewest(self) -> int:
+        """Scenes of a step of large ones."""
+        return max(1, round(self.batch * (self.setup.small / self.setup.large) ** 2))
+
     def make(self, epoch: int, step: int) -> Made:
         """Compose a step's scenes; targets as of `pack`."""
         rng = np.random.default_rng([self.seed, epoch, step])
         side, count = self.setup.small, self.batch
         if step % 4 == 3:
-            side, count = self.setup.large, max(1, round(count * (side / self.setup.large) ** 2))
+            side, count = self.setup.large, self.fewest
         scenes = [self.scenes.compose(side, side, rng) for _ in range(count)]
         return Made(np.stack([scene.luma for scene in scenes]), pack(scenes))
 

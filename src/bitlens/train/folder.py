@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from bitlens.core.files import write_atomically
+from bitlens.core.lock import FolderLock
 from bitlens.nn.layer import QuantLayer
 from bitlens.quant import Spec
 from bitlens.train.catalog import find_recipe
@@ -28,10 +29,11 @@ from bitlens.train.weights import load_weights
 
 __all__ = [
     "Weights",
-    "begin",
     "check_writable",
     "continues",
+    "hold",
     "load_run",
+    "make",
     "read_config",
     "read_weights",
     "write_json",
@@ -66,11 +68,12 @@ def read_config(out: str | Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise TrainError(f"{path}: must be a run's configuration, not a {type(config).__name__}")
     for key, meant in KEYS.items():
-        if meant.absent is REQUIRED and key not in config:
+        if key in config:
+            rule = meant.broken_by(config[key])
+            if rule:
+                raise TrainError(f"{path}: {key} must be {rule}, not {json.dumps(config[key])}")
+        elif meant.absent is REQUIRED:
             raise TrainError(f"{path}: {key} must be there, not missing")
-    for key in ("recipe", "bits"):
-        if not isinstance(config[key], str):
-            raise TrainError(f"{path}: {key} must be a string, not {config[key]}")
     return config
 
 
@@ -180,17 +183,26 @@ def check_writable(folder: Path) -> None:
         raise TrainError(f"{folder}: must be a writable folder ({error.strerror})") from error
 
 
-def begin(folder: Path, config: dict[str, Any]) -> None:
-    """Make the folder of a new run and write its configuration.
+def hold(lock: FolderLock) -> None:
+    """Take the lock of a run's folder, which one process at a time may train in.
 
     Raises:
-        TrainError: the folder cannot be written.
+        TrainError: another process has it.
+    """
+    if not lock.take(wait=False):
+        raise TrainError(f"{lock.folder}: must be of one training at a time, not of another that goes on")
+
+
+def make(folder: Path) -> None:
+    """Make the folder of a new run.
+
+    Raises:
+        TrainError: it cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrainError(f"{folder}: must be a writable folder ({error.strerror})") from error
-    write_json(folder / "config.json", config)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -116,6 +116,11 @@ class _Opened(Task):
         """Steps of an epoch; the last words that fill no step are left out."""
         return max(1, self.length // self.unroll)
 
+    @property
+    def fewest(self) -> int:
+        """Streams."""
+        return len(self.inputs)
+
     def batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """Return (words (streams, unroll), the words that follow); an epoch begins with the initial state."""
         if step == 0:

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One training run: a recipe, a spec, a folder. It may be killed at any moment and continued bit-identically.
+"""One training run: a recipe, a spec, a folder. It may be killed at any moment and continued, on a CPU bit-identically.
 
 A run's folder holds `config.json`, `metrics.jsonl` (one line an epoch), `checkpoint.pt` and, at the end, `result.json`.
 Data order and augmentation of a step follow from (seed, epoch, step) alone. Several processes share a step's batch, each takes
 its rows, in parts where gradients are accumulated; see `group`.
 
-On CUDA nothing waits for the device within an epoch: figures are summed there, and what is not finite is found at the
-epoch's end. The epoch is then repeated from its checkpoint, each step looked at, so that the layer is named all the same.
+On CUDA nothing here but a progress bar waits for the device within an epoch: figures are summed there, and what is not
+finite is found at the epoch's end. The epoch is then repeated from its checkpoint, each step looked at, so that the layer
+is named all the same.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from bitlens.train.float_free import FloatFree, Options
 from bitlens.train.group import Group
 from bitlens.train.guard import check_finite
 from bitlens.train.products import products
-from bitlens.train.recipe import Recipe, TrainError
+from bitlens.train.recipe import Recipe
 from bitlens.train.replay import Replay
 from bitlens.train.schedule import Stage
 from bitlens.train.start import start_from
@@ -76,6 +77,7 @@ class Trainer:
         task: Task,
         out: Path,
         device: torch.device,
+        *,
         every_steps: int = 0,
         seed: int = 0,
         record: bool = False,
@@ -111,7 +113,7 @@ class Trainer:
         self.stage = stage
         self.begins = sum(earlier.epochs for earlier in self.stages[:stage])
         self.net = self.recipe.fresh(self.spec, self.device)
-        seed_noise(self.net, self.seed, self.group.number)
+        seed_noise(self.net, self.seed, self.group.number, stage)
         self.model = self.group.spread(self.net)
         self.free = FloatFree(self.net, self.float_free) if self.float_free else None
         self.optimizer = None if self.free else self.recipe.optimizer_of(self.net, self.record)
@@ -138,7 +140,8 @@ class Trainer:
         """Write the metrics and the checkpoint; the first process does."""
         if self.free is not None:
             self.free.write()
-        own = {"generators": generators(self.net), "sums": self._totals(), "task": self.task.state()}
+        sums = {key: value.cpu() if isinstance(value, Tensor) else value for key, value in self.sums.items()}
+        own = {"generators": generators(self.net), "sums": sums, "task": self.task.state()}
         first, *others = self.group.gathered(own)
         if not self.group.leads:
             return
@@ -179,7 +182,9 @@ class Trainer:
                 self.optimizer.load_state_dict({"state": state["optimizer"]["state"], "param_groups": groups})
             restore_generators(self.net, own["generators"])
             self.epoch, self.step = state["epoch"], state["step"]
-            self.sums, self.seconds, self.metrics = own["sums"], state["seconds"], state["metrics"]
+            # Of their own types: a whole number that came back as a float would make float32 of whole tensors.
+            self.sums = {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in own["sums"].items()}
+            self.seconds, self.metrics = state["seconds"], state["metrics"]
             self.task.restore(own["task"])
             self._forget()
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
@@ -214,8 +219,7 @@ class Trainer:
             while self.step < steps:
                 loss = self._train_step(*self.task.share(self.epoch, self.step, self.group.number, self.group.count))
                 self.step += 1
-                bar.update()
-                if not quiet:
+                if bar.update() and not quiet:  # when it is drawn, some times a second: it waits for the device
                     bar.set_postfix(loss=f"{float(loss):.3f}", refresh=False)
                 if self.every_steps and self.step % self.every_steps == 0 and self.step < steps:
                     if not self._sound():
@@ -278,15 +282,7 @@ class Trainer:
         return loss, figures
 
     def _weight(self, targets: Tensor) -> float | Tensor | None:
-        """Return the weight of a process's whole batch, of several processes the mean; None where it has one part alone.
-
-        Raises:
-            TrainError: this process has no sample.
-        """
-        if not len(targets):
-            raise TrainError(
-                f"batch: every one of {self.group.count} processes must have a sample, not none; start fewer"
-            )
+        """Return the weight of a process's whole batch, of several processes the mean; None where it has one part alone."""
         if self.accumulate == self.group.count == 1:
             return None
         return self.group.mean(self.task.weight(targets), self.device)

@@ -42,6 +42,11 @@ class Maker(ABC):
     def steps(self) -> int:
         """Steps of an epoch."""
 
+    @property
+    @abstractmethod
+    def fewest(self) -> int:
+        """Samples of the smallest step."""
+
     @abstractmethod
     def make(self, epoch: int, step: int) -> Made:
         """Return the batch of a step; it follows from (seed, epoch, step) alone."""
@@ -64,6 +69,11 @@ class MadeTask(Task):
     def steps(self) -> int:
         """Steps of an epoch."""
         return self.maker.steps
+
+    @property
+    def fewest(self) -> int:
+        """Samples of the smallest step."""
+        return self.maker.fewest
 
     def batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """Return (luma (N, 1, H, W), targets (N, ...)), float32 on the device."""

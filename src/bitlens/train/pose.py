@@ -99,6 +99,11 @@ class _Varier(Maker):
         """Steps of an epoch; the last incomplete batch is left out, unless it is the only one."""
         return max(1, len(self.train.crops) // self.batch)
 
+    @property
+    def fewest(self) -> int:
+        """Samples of the smallest step."""
+        return min(len(self.train.crops), self.batch)
+
     def make(self, epoch: int, step: int) -> Made:
         """Vary a step's crops: levelled crops (N, 64, 64), angles over 30 degrees (N, 3)."""
         order = np.random.default_rng([self.seed, epoch, 0]).permutation(len(self.train.crops))

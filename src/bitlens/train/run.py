@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import random
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ import numpy as np
 import torch
 
 from bitlens.core.files import remove_partial
+from bitlens.core.lock import FolderLock
 from bitlens.train.checkpoint import process_seed
 from bitlens.train.exchange import FLOAT, WIRE_BITS
 from bitlens.train.float_free import FloatFree
-from bitlens.train.folder import begin, check_writable, continues, read_weights, write_json
+from bitlens.train.folder import check_writable, continues, hold, make, read_weights, write_json
 from bitlens.train.group import joined, process_count
 from bitlens.train.loop import Trainer
 from bitlens.train.maker import MadeSetup, MadeTask
@@ -117,18 +118,18 @@ def run(
     """
     settings = settings_of(
         recipe,
-        bits,
-        epochs,
-        seed,
-        None if init is None else str(init),
-        decay,
-        delay,
-        batch,
-        rate,
-        float_free,
-        accumulate,
-        wire_bits,
-        bf16,
+        bits=bits,
+        epochs=epochs,
+        seed=seed,
+        init=None if init is None else str(init),
+        decay=decay,
+        delay=delay,
+        batch=batch,
+        rate=rate,
+        float_free=float_free,
+        accumulate=accumulate,
+        wire_bits=wire_bits,
+        bf16=bf16,
     )
     chosen, stages, options = settings.recipe, settings.stages, settings.float_free
     if every_steps < 0:
@@ -147,12 +148,18 @@ def run(
         chosen.fresh(stage.spec)  # what its net cannot have is told before there is a run
     _check_float_free(settings)
     folder = Path(out)
-    config = settings.config() | place_of(place)
-    with joined(place, wire_bits, seed) as group:
-        continued = group.told(lambda: _prepared(folder, config, resume))
+    config = settings.config() | place_of(place, record)
+    lock = FolderLock(folder)
+    with closing(lock), joined(place, wire_bits, seed) as group:
+        continued = group.told(lambda: _prepared(lock, config, resume))
         weights = None if init is None or continued else read_weights(init)
         with telling_memory(chosen.name, chosen.batch, place), ExitStack() as stack:
             task = chosen.task.open(data, cache, chosen.batch, seed, place)
+            if task.fewest < group.count:
+                raise TrainError(
+                    f"processes: must be at most {task.fewest}, the samples of the smallest step of {chosen.name}, "
+                    f"not {group.count}"
+                )
             if accumulate > 1 and task.carried != ():
                 raise TrainError(f"accumulate: must be 1 for {chosen.name}, whose state is carried, not {accumulate}")
             if workers:
@@ -167,14 +174,14 @@ def run(
                 task,
                 folder,
                 place,
-                every_steps,
-                seed,
-                record,
-                evaluate_every,
-                options,
-                accumulate,
-                group,
-                bf16,
+                every_steps=every_steps,
+                seed=seed,
+                record=record,
+                evaluate_every=evaluate_every,
+                float_free=options,
+                accumulate=accumulate,
+                group=group,
+                bf16=bf16,
             )
             if continued:
                 trainer.restore()
@@ -183,17 +190,27 @@ def run(
                     torch.manual_seed(process_seed(seed, group.number))  # dropout of its own
                 if weights is not None:
                     trainer.start(weights.values, str(init), weights.bits)
-                group.told(partial(begin, folder, config))
+                group.told(lambda: _begun(lock, config))
             metrics = trainer.run()
         return group.told(partial(_finish, trainer, metrics, folder))
 
 
-def _prepared(folder: Path, config: dict[str, Any], resume: bool) -> bool:
-    """Whether the folder holds a run to continue; it can be written."""
-    continued = continues(folder, config, resume)
-    check_writable(folder)
-    remove_partial(folder)
+def _prepared(lock: FolderLock, config: dict[str, Any], resume: bool) -> bool:
+    """Whether the folder, this process's from now on if it exists, holds a run to continue; it can be written."""
+    if lock.folder.is_dir():
+        hold(lock)
+    continued = continues(lock.folder, config, resume)
+    check_writable(lock.folder)
+    remove_partial(lock.folder)
     return continued
+
+
+def _begun(lock: FolderLock, config: dict[str, Any]) -> None:
+    """Begin a run in a folder, made now if it did not exist."""
+    make(lock.folder)
+    hold(lock)
+    continues(lock.folder, config, resume=False)  # another process may have begun one while data were read
+    write_json(lock.folder / "config.json", config)
 
 
 def _finish(trainer: Trainer, metrics: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
@@ -222,6 +239,11 @@ def _check_processes(recipe: Recipe, accumulate: int, wire_bits: int, record: bo
         )
     if wire_bits not in WIRE_BITS:
         raise TrainError(f"wire_bits: must be one of {', '.join(map(str, WIRE_BITS))}, not {wire_bits}")
+    if count * wire_bits >= 2 * FLOAT and wire_bits != FLOAT:
+        raise TrainError(
+            f"wire_bits: must be {FLOAT}, or below {2 * FLOAT / count:g}, for {count} processes, each of which sends its codes "
+            f"to all others, not {wire_bits}"
+        )
     if count == 1 and wire_bits != FLOAT:
         raise TrainError(f"wire_bits: must be {FLOAT} for one process, which sends nothing, not {wire_bits}")
     if float_free and count > 1:

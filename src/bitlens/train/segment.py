@@ -101,6 +101,11 @@ class _Opened(Task):
         """Steps of an epoch; the last incomplete batch is left out, unless it is the only one."""
         return max(1, len(self.dataset.train) // self.batch_size)
 
+    @property
+    def fewest(self) -> int:
+        """Samples of the smallest step."""
+        return min(len(self.dataset.train), self.batch_size)
+
     def batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """Return (images (N, 3, H, W), class ids (N, H, W))."""
         train = self.dataset.train

@@ -42,32 +42,47 @@ class Key(NamedTuple):
     """Of `config.json`; a run goes on only with the same values of all `KEYS`.
 
     Args:
+        kind: of its value.
         absent: what a configuration without it means; `REQUIRED`: it must be there.
         of_row: whether a finished run serves a table's row only with the value that the row is trained with.
+        least: of a number.
     """
 
+    kind: type
     absent: Any
     of_row: bool
+    least: int = 1
+
+    def broken_by(self, value: object) -> str:
+        """Return the rule that a value of `config.json` breaks, "" if none."""
+        if self.kind is str:
+            return "" if isinstance(value, str) else "a string"
+        if self.kind is bool:
+            return "" if isinstance(value, bool) else "true or false"
+        kinds = (int, float) if self.kind is float else (int,)
+        number = isinstance(value, kinds) and not isinstance(value, bool) and value >= self.least
+        return "" if number else f"a {'' if self.kind is float else 'whole '}number of at least {self.least}"
 
 
 KEYS = {
-    "recipe": Key(REQUIRED, of_row=True),
-    "method": Key(1, of_row=False),  # the tables' page tells which rows are older
-    "bits": Key(REQUIRED, of_row=True),
-    "epochs": Key(REQUIRED, of_row=False),  # with the run's own bits; the table tells how many there were in all
-    "seed": Key(REQUIRED, of_row=True),
-    "batch": Key(REQUIRED, of_row=True),
-    "rate": Key(REQUIRED, of_row=True),
-    "decay": Key(None, of_row=True),
-    "float_free": Key(None, of_row=True),
-    "init": Key(None, of_row=True),
+    "recipe": Key(str, REQUIRED, of_row=True),
+    "method": Key(int, 1, of_row=False),  # the tables' page tells which rows are older
+    "bits": Key(str, REQUIRED, of_row=True),
+    "epochs": Key(int, REQUIRED, of_row=False),  # with the run's own bits; the table tells how many there were in all
+    "seed": Key(int, REQUIRED, of_row=True, least=0),
+    "batch": Key(int, REQUIRED, of_row=True),
+    "rate": Key(float, REQUIRED, of_row=True, least=0),
+    "decay": Key(str, None, of_row=True),
+    "float_free": Key(str, None, of_row=True),
+    "init": Key(str, None, of_row=True),
     # How it is computed, not what is trained:
-    "device": Key(REQUIRED, of_row=False),
-    "threads": Key(REQUIRED, of_row=False),
-    "processes": Key(1, of_row=False),
-    "accumulate": Key(1, of_row=False),
-    "wire_bits": Key(FLOAT, of_row=True),  # after the processes, whose sentence comes first
-    "bf16": Key(False, of_row=False),
+    "device": Key(str, REQUIRED, of_row=False),
+    "threads": Key(int, REQUIRED, of_row=False),
+    "record": Key(bool, False, of_row=False),
+    "processes": Key(int, 1, of_row=False),
+    "accumulate": Key(int, 1, of_row=False),
+    "wire_bits": Key(int, FLOAT, of_row=True),  # after the processes, whose sentence comes first
+    "bf16": Key(bool, False, of_row=False),
 }
 
 
@@ -113,6 +128,7 @@ class Settings:
 
 def settings_of(
     recipe: str,
+    *,
     bits: str | None = None,
     epochs: int | None = None,
     seed: int = 0,
@@ -159,9 +175,10 @@ def settings_of(
     return Settings(chosen, stages, seed, init, options, accumulate, wire_bits, bf16)
 
 
-def place_of(device: torch.device) -> dict[str, Any]:
-    """Return where this process trains on a device: the rest of `KEYS`, and what is written for the record alone."""
+def place_of(device: torch.device, record: bool = False) -> dict[str, Any]:
+    """Return how this process trains on a device: the rest of `KEYS`, and what is written to be known alone."""
     return {
+        **({"record": True} if record else {}),
         "device": str(device),
         "threads": torch.get_num_threads(),
         "processes": process_count(),

@@ -44,6 +44,11 @@ class Task(ABC):
     def steps(self) -> int:
         """Steps of an epoch."""
 
+    @property
+    @abstractmethod
+    def fewest(self) -> int:
+        """Samples of the smallest step: no more processes can share it."""
+
     @abstractmethod
     def batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """Return (inputs, targets) of a step on the device; they follow from (seed, epoch, step) alone."""
