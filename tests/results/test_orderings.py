@@ -53,6 +53,22 @@ def test_statements_are_judged(monkeypatch: pytest.MonkeyPatch, statement: State
     assert verdict.found == found
 
 
+def test_a_spread_is_borrowed_of_the_same_net_where_there_is_one() -> None:
+    rows = lines(
+        **{
+            "C 1-1-8": [0.6, 0.68],
+            "B 1-1-32": [0.67, 0.68],
+            "B 1-2-32": [0.73],
+            "B 32-32-32": [0.75],
+        }
+    )
+    verdicts = {v.statement.better: v for v in judge("dorefa", rows, ENGINE, lower=False) if v.seeds}
+    assert (verdicts["B 32-32-32"].spread, verdicts["B 32-32-32"].borrowed) == (pytest.approx(0.01), True)
+    rows = [row for row in rows if row["row"] != "B 1-1-32"]
+    verdicts = {v.statement.better: v for v in judge("dorefa", rows, ENGINE, lower=False) if v.seeds}
+    assert (verdicts["B 32-32-32"].spread, verdicts["B 32-32-32"].borrowed) == (pytest.approx(0.08), True)
+
+
 def test_of_perplexities_less_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = lines(a=[150.0], b=[160.0])
     monkeypatch.setitem(STATEMENTS, "joins", (Statement("a", "b"), Statement("b", 155.0), Statement("a", 152.0)))

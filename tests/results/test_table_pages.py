@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from bitlens.results.orderings import Statement
-from bitlens.results.papers import figure_of
+from bitlens.results.papers import command_of, figure_of
 from bitlens.results.table_pages import _TOLD, TITLES, _sentence, page_of, read_tables, renew_pages, summary_of
-from bitlens.results.table_run import read_run
+from bitlens.results.table_run import ReproduceError, read_run
 from bitlens.results.trainings import TRAININGS
+from bitlens.train import read_config
+from bitlens.train.settings import settings_of
 
 ROOT = Path(__file__).parents[2]
 TABLES = read_tables(ROOT)
@@ -63,16 +65,16 @@ def test_a_page_holds_rows_and_judged_statements() -> None:
         "| ResNet-20 2/2, shared grid | 71.00 % (70.00 to 72.00) | 71.00 % (70.00 to 72.00) | – | 3 | 1 | 2 |" in page
     )
     assert "| ResNet-20 2/2, float sums | 75.00 % (75.00 to 75.00) | – | – | 3 | 1 | 2 |" in page
-    sentence = "ResNet-20 2/2, float sums better than ResNet-20 2/2, shared grid"
-    assert f"| {sentence} | the cost of integer sums | +4.00 points | 2.00 points | yes |" in page
+    sentence = "ResNet-20 2/2, shared grid within 1 point of ResNet-20 2/2, float sums"
+    assert f"| {sentence} | integer sums cost at most 1 point | -4.00 points | 2.00 points | **no** |" in page
     told = "| [What integer sums cost](docs/tables.md#what-integer-sums-cost) |"
-    row = f"{told} ResNet-20 2/2, shared grid: accuracy 71.00 % | 1 | 0 | 0 | 0 | 0 | 0 |"
+    row = f"{told} ResNet-20 2/2, shared grid: accuracy 71.00 % | 0 | 1 | 0 | 0 | 0 | 0 |"
     assert row in summary_of({"joins": lines()})
 
 
 def test_rows_that_were_trained_otherwise_are_told() -> None:
     changed = [{**line, "epochs": 9} if "float" in str(line["row"]) else line for line in lines()]
-    assert "| +4.00 points | 2.00 points | not comparable |" in page_of({"joins": changed})
+    assert "| -4.00 points | 2.00 points | not comparable |" in page_of({"joins": changed})
     assert summary_of({"joins": changed}).endswith(" | 0 | 0 | 0 | 1 | 0 | 0 |\n")
 
 
@@ -80,17 +82,54 @@ def test_seeds_of_an_older_method_do_not_count() -> None:
     mixed = [{**line, "method": 1 + (line["seed"] == 0)} for line in lines()]
     page = page_of({"joins": mixed})
     assert "| ResNet-20 2/2, shared grid | 70.00 % | 70.00 % | – | 3 | 2 | 1 |" in page
-    assert "| the cost of integer sums | +5.00 points | – | yes, of one seed |" in page  # of the same seeds
+    assert "| integer sums cost at most 1 point | -5.00 points | – | **no**, of one seed |" in page  # of the same seeds
 
 
 def test_what_is_of_one_seed_is_told() -> None:
     alone = [line for line in lines() if line["seed"] == 0]
     page = page_of({"joins": alone})
-    assert "| the cost of integer sums | +5.00 points | – | yes, of one seed |" in page
-    assert summary_of({"joins": alone}).endswith(" | 1 | 0 | 0 | 0 | 0 | 1 |\n")
+    assert "| integer sums cost at most 1 point | -5.00 points | – | **no**, of one seed |" in page
+    assert summary_of({"joins": alone}).endswith(" | 0 | 1 | 0 | 0 | 0 | 1 |\n")
     other = [{**line, "row": "another"} for line in lines() if "shared" in str(line["row"])]
     page = page_of({"joins": [*alone, *other]})
-    assert "| the cost of integer sums | +5.00 points | 2.00 points (of other rows) | yes, of one seed |" in page
+    assert (
+        "| integer sums cost at most 1 point | -5.00 points | 2.00 points (of other rows) | **no**, of one seed |"
+        in page
+    )
+
+
+def test_what_is_not_measured_is_told() -> None:
+    some = [line for line in lines() if "float" in str(line["row"])]
+    page = page_of({"joins": some, "beyond": []})
+    assert "\nNot measured: ResNet-20 2/2, shared grid.\n" in page
+    assert " which are of hundreds of epochs." in page
+    assert page.endswith(" No row is measured.\n")
+    assert "Not measured" not in page_of({"joins": lines()})
+    assert " | – | 0 | 0 | 0 | 0 | 12 | 0 |\n" in summary_of({"joins": some, "beyond": []})
+
+
+def test_a_folder_without_the_source_is_told(tmp_path: Path) -> None:
+    with pytest.raises(
+        ReproduceError, match=f"^{tmp_path}: must be the root of the source, with README.md, not another"
+    ):
+        renew_pages(tmp_path)
+    (tmp_path / "README.md").touch()
+    (tmp_path / "docs/results").mkdir(parents=True)
+    (tmp_path / "docs/results/fcn.json").write_text('[{"row":')
+    with pytest.raises(ReproduceError, match=r"docs/results/fcn\.json: must be a table of figures, not another file"):
+        renew_pages(tmp_path)
+    assert [path.name for path in (tmp_path / "docs").iterdir()] == ["results"]
+
+
+@pytest.mark.parametrize("table", TITLES)
+def test_the_command_of_a_row_trains_as_long_as_it_was_trained(table: str) -> None:
+    for training in TRAININGS[table]:
+        for line in TABLES[table]:
+            if (line["row"], line["seed"]) == (training.row, training.seed):
+                stages = settings_of(**training.arguments).stages
+                assert line["epochs"] == sum(stage.epochs for stage in stages)
+                config = read_config(ROOT / "docs/results" / table / training.folder)
+                assert line["command"] == command_of(training, table, config)
 
 
 def test_margins_are_told_in_points() -> None:

@@ -34,7 +34,7 @@ def left(folder: Path, result: object = RESULT, **changed: Any) -> Path:
     folder.mkdir(exist_ok=True)
     config = {key: value for key, value in (CONFIG | changed).items() if value is not None}
     (folder / "config.json").write_text(json.dumps(config))
-    (folder / "metrics.jsonl").write_text("{}\n")
+    (folder / "metrics.jsonl").write_text("".join(f'{{"epoch": {number}}}\n' for number in (1, 2, 3)))
     (folder / "result.json").write_text(result if isinstance(result, str) else json.dumps(result))
     return folder
 
@@ -92,10 +92,15 @@ def test_a_row_may_name_another_batch_and_rate(tmp_path: Path) -> None:
     [
         ("{", "must be JSON, not damaged: "),
         ("[]", "must be a run's result, not a list"),
-        ("{}", "test_accuracy or test_miou or test_perplexity must be a number, not missing or something else"),
-        ({**RESULT, "test_accuracy": "much"}, "test_accuracy or test_miou or test_perplexity must be a number"),
-        ({**RESULT, "epochs": None}, "epochs must be a number, not missing or something else"),
-        ({**RESULT, "seconds": True}, "seconds must be a number, not missing or something else"),
+        ("{}", "test_accuracy or test_miou or test_perplexity must be a finite number, not missing or something else"),
+        ({**RESULT, "test_accuracy": "much"}, "test_accuracy or test_miou or test_perplexity must be a finite number"),
+        (
+            {**RESULT, "test_accuracy": float("nan")},
+            "test_accuracy or test_miou or test_perplexity must be a finite number",
+        ),
+        ({**RESULT, "epochs": 1.5}, "epochs must be a whole number, not 1.5"),
+        ({**RESULT, "epochs": None}, "epochs must be a finite number, not missing or something else"),
+        ({**RESULT, "seconds": True}, "seconds must be a finite number, not missing or something else"),
     ],
 )
 def test_a_damaged_result_is_told(tmp_path: Path, result: object, told: str) -> None:
@@ -112,6 +117,13 @@ def test_what_is_missing_is_told(tmp_path: Path) -> None:
     (run / "metrics.jsonl").unlink()
     with pytest.raises(ReproduceError, match=r"metrics\.jsonl: must be there beside the run's result, not missing$"):
         read_run(ROW, run)
+    for text, told in (
+        ("x", "lines must be JSON, not damaged: "),
+        ('{"epoch": 1}', "must hold the run's 3 epochs, one a line, "),
+    ):
+        (run / "metrics.jsonl").write_text(text)
+        with pytest.raises(ReproduceError, match=rf"metrics\.jsonl: {told}"):
+            read_run(ROW, run)
     (run / "config.json").unlink()
     with pytest.raises(TrainError, match=r"log: must be a run's folder with config\.json, not without$"):
         read_run(ROW, run)

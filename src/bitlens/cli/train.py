@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const="on",
         default="",
         help="train on integers alone: batch norm, master weights and steps; keys, each with its default:\n"
-        "masters=16 (bits, 8 to 16), norm=l1 (or range), rounding=stochastic (or nearest, which stalls)",
+        "masters=16 (bits, 8 to 16), norm=l1 (or range), rounding=stochastic (or nearest: few bits stall)",
     )
     parser.add_argument(
         "--accumulate",

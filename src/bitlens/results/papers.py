@@ -28,6 +28,7 @@ __all__ = [
     "TORCH",
     "How",
     "code_entropy",
+    "command_of",
     "figure_of",
     "measures",
     "train_rows",
@@ -69,7 +70,7 @@ def measures(table: str, runs: Path, logs: Path, how: How) -> dict[Unit, Callabl
         how: runs without a result are trained.
     """
     return {
-        (training.row, training.seed): partial(_measure, training, runs / table, logs / table, how)
+        (training.row, training.seed): partial(_measure, training, table, runs / table, logs / table, how)
         for training in TRAININGS[table]
     }
 
@@ -124,7 +125,13 @@ def code_entropy(program: Program, bits: int) -> float:
     return float(np.average([entropy_bits(w) for w in layers], weights=[w.size for w in layers]))
 
 
-def _measure(training: Training, runs: Path, logs: Path, how: How, data: Path | None) -> list[Row]:
+def command_of(training: Training, table: str, config: dict[str, Any]) -> str:
+    """Return the command that trains and measures a row as a run of this configuration was trained."""
+    flags = " --bf16" * bool(config.get("bf16")) + " --device cuda" * bool(config.get("accelerator"))
+    return f'bitlens reproduce {table} --data DIR --row "{training.row}"{flags}'
+
+
+def _measure(training: Training, table: str, runs: Path, logs: Path, how: How, data: Path | None) -> list[Row]:
     """Return the lines of one run."""
     run = runs / training.folder
     if not is_trained(training, runs):
@@ -147,6 +154,7 @@ def _measure(training: Training, runs: Path, logs: Path, how: How, data: Path | 
         "training_seconds": result["seconds"],
         "trained_on": _place_of(config),
         "log": f"{logs.name}/{training.folder}/metrics.jsonl",
+        "command": command_of(training, table, config),
     }
     told = {figure_of(training): {"published": training.published, "source": training.source}}
     nothing = {"published": None, "source": ""}

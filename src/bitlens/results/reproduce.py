@@ -88,7 +88,8 @@ def reproduce(
     if jobs < 1:
         raise ReproduceError(f"jobs: must be at least 1, not {jobs}")
     if table in _MODULES and how != How():
-        raise ReproduceError(f"{table}: {', '.join(How._fields)} must be left out, because its rows are not trained")
+        given = [key for key, value in how._asdict().items() if value != How._field_defaults[key]]
+        raise ReproduceError(f"{table}: {', '.join(given)} must be left out, because its rows are not trained")
     measures = _measures(table, out, runs, how)
     names = list(dict.fromkeys(name for name, _ in measures))
     if row is not None and row not in names:
@@ -140,14 +141,14 @@ def _measured(table: str, unit: Unit, measure: Measure, data: Path | None) -> li
     started = time.perf_counter()
     figures = measure(data)
     told = {
-        "command": f'bitlens reproduce {table} --row "{unit[0]}"',
+        "command": f'bitlens reproduce {table} --data DIR --row "{unit[0]}"',
         "seconds": round(time.perf_counter() - started, 1),
         "machine": f"{processor_name()}, {os.cpu_count()} cores",
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
     }
     if isinstance(figures, Mapping):
         figures = [{"metric": metric, "measured": value} for metric, value in figures.items()]
-    return [{"row": unit[0], **line, **told} for line in figures]
+    return [{"row": unit[0], **line, **{key: told[key] for key in told if key not in line}} for line in figures]
 
 
 def draw_pictures(table: str, out: Path, data: Path | None = None, file: Path | None = None) -> list[Path]:
@@ -166,7 +167,8 @@ def draw_pictures(table: str, out: Path, data: Path | None = None, file: Path | 
         from bitlens.results.table_pages import draw_table
 
         file = file or Path(f"{table}.json")
-        rows = read_rows(table, file)
+        known = {training.row for training in TRAININGS[table]}
+        rows = [line for line in read_rows(table, file) if line["row"] in known]
         if not rows:
             raise ReproduceError(
                 f"{file}: must hold rows of {table} to be drawn; bitlens reproduce {table} measures them"

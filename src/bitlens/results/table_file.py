@@ -7,14 +7,13 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from bitlens.core.files import write_atomically
 from bitlens.core.lock import FolderLock
-from bitlens.results.table_run import ReproduceError
+from bitlens.results.table_run import ReproduceError, is_finite
 from bitlens.results.trainings import TRAININGS
 
 __all__ = ["Row", "Unit", "put_rows", "read_rows", "unit_of"]
@@ -93,11 +92,7 @@ def _check(table: str, line: object, number: int) -> None:
     for key in _WHOLE:
         if not isinstance(line.get(key), int) or isinstance(line[key], bool):
             raise ValueError(f"row {number} has no {key}")
-    if not _is_finite(line["measured"]):
+    if not is_finite(line["measured"]):
         raise ValueError(f"row {number}: measured is no number")
-    if line.get("published") is not None and not _is_finite(line["published"]):
+    if line.get("published") is not None and not is_finite(line["published"]):
         raise ValueError(f"row {number}: published is no number")
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

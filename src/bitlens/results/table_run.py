@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 from bitlens.results.trainings import Training
 
-__all__ = ["FIGURES", "LOGS", "ReproduceError", "is_trained", "read_run"]
+__all__ = ["FIGURES", "LOGS", "ReproduceError", "is_finite", "is_trained", "read_run"]
 
 FIGURES = {"test_accuracy": "accuracy", "test_miou": "mean IoU", "test_perplexity": "perplexity"}
 LOGS = ("config.json", "metrics.jsonl", "result.json")
@@ -55,9 +56,23 @@ def read_run(training: Training, run: Path) -> tuple[dict[str, Any], dict[str, A
             )
     if "machine" not in config:
         raise ReproduceError(f"{run / 'config.json'}: machine must be there, not missing")
-    if not (run / "metrics.jsonl").is_file():
-        raise ReproduceError(f"{run / 'metrics.jsonl'}: must be there beside the run's result, not missing")
-    return config, _read_result(run / "result.json")
+    result = _read_result(run / "result.json")
+    _check_log(run / "metrics.jsonl", result["epochs"])
+    return config, result
+
+
+def _check_log(path: Path, epochs: int) -> None:
+    if not path.is_file():
+        raise ReproduceError(f"{path}: must be there beside the run's result, not missing")
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except ValueError as error:
+        raise ReproduceError(f"{path}: lines must be JSON, not damaged: {error}") from error
+    found = [line.get("epoch") if isinstance(line, dict) else None for line in lines]
+    if found != [*range(1, epochs + 1)]:
+        raise ReproduceError(
+            f"{path}: must hold the run's {epochs} epochs, one a line, not {len(lines)} lines of others"
+        )
 
 
 def _read_result(path: Path) -> dict[str, Any]:
@@ -68,10 +83,13 @@ def _read_result(path: Path) -> dict[str, Any]:
     if not isinstance(result, dict):
         raise ReproduceError(f"{path}: must be a run's result, not a {type(result).__name__}")
     for names in (tuple(FIGURES), ("epochs",), ("seconds",)):
-        if not any(_is_number(result.get(name)) for name in names):
-            raise ReproduceError(f"{path}: {' or '.join(names)} must be a number, not missing or something else")
+        if not any(is_finite(result.get(name)) for name in names):
+            raise ReproduceError(f"{path}: {' or '.join(names)} must be a finite number, not missing or something else")
+    if not isinstance(result["epochs"], int):
+        raise ReproduceError(f"{path}: epochs must be a whole number, not {result['epochs']}")
     return result
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def is_finite(value: object) -> bool:
+    """Whether something read of JSON is a number, and neither NaN nor infinite."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -70,7 +70,7 @@ _TALK = "talk on Smart Embedded Vision, 2017 (PTB)"
 _XU = "Xu et al., ICLR 2018, arXiv 1802.00150, table 3, of Balanced Quantization (PTB)"
 _LQ = "LQ-Nets, arXiv 1807.10029 (CIFAR-10)"
 _VOC = "talk on Smart Embedded Vision, 2017, table 5 (mean IoU, VOC 2012)"
-_LSTM_EPOCHS, _GRU_EPOCHS, _DOREFA_EPOCHS, _RESNET_EPOCHS, _LONG_EPOCHS = 8, 5, 12, 16, 32
+_LSTM_EPOCHS, _GRU_EPOCHS, _DOREFA_EPOCHS, _RESNET_EPOCHS = 8, 5, 12, 8
 _FCN_EPOCHS, _GOOGLENET_EPOCHS, _VGG_EPOCHS, _VGG_BINARY_EPOCHS = 14, 16, 70, 16
 
 
@@ -168,6 +168,7 @@ _BALANCED = _seeds(
         for bits in (2, 4)
         for family, name in _FAMILIES.items()
     ),
+    Training("C float", _C, "w32a32", _DOREFA_EPOCHS),
 )
 
 _GOOGLENETS = (
@@ -234,13 +235,18 @@ _JOINS = _seeds(
 )
 
 _BEYOND = (
-    Training("ResNet-20 2/2", _RESNET, "w2a2", _LONG_EPOCHS, published=0.902, source=_LQ),
-    Training("ResNet-20 1/2", _RESNET, "w1a2", _LONG_EPOCHS, published=0.884, source=_LQ),
-    Training("ResNet-20 float", _RESNET, "w32a32", _LONG_EPOCHS, published=0.921, source=_LQ),
+    Training("ResNet-20 2/2", _RESNET, "w2a2", _RESNET_EPOCHS, published=0.902, source=_LQ),
+    Training("ResNet-20 1/2", _RESNET, "w1a2", _RESNET_EPOCHS, published=0.884, source=_LQ),
+    Training("ResNet-20 float", _RESNET, "w32a32", _RESNET_EPOCHS, published=0.921, source=_LQ),
     Training(
-        "ResNet-20 4/4", _RESNET, "w4a4", _LONG_EPOCHS, published=0.908, source="PACT, by K. An's repository (CIFAR-10)"
+        "ResNet-20 4/4",
+        _RESNET,
+        "w4a4",
+        _RESNET_EPOCHS,
+        published=0.908,
+        source="PACT, by K. An's repository (CIFAR-10)",
     ),
-    Training("ResNet-20 1/1", _RESNET, "w1a1", _LONG_EPOCHS),
+    Training("ResNet-20 1/1", _RESNET, "w1a1", _RESNET_EPOCHS),
     Training("VGG-small 1/2", _VGG, "w1a2", _VGG_EPOCHS, published=0.934, source=_LQ),
     Training("VGG-small 2/2", _VGG, "w2a2", _VGG_EPOCHS, published=0.935, source=_LQ),
     Training(
