@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator, NullLocator
 
 from bitlens.plots.canvas import PlotError, new_figure
 
@@ -38,12 +39,17 @@ def draw_pareto(sweeps: Mapping[str, Mapping[str, Any]]) -> Figure:
             bits = point["layers"].split("/")[0]
             axes.annotate(bits, (point["cost"], point["loss"]), (4, 4), textcoords="offset points", fontsize=7)
     axes.set_xscale("log")
+    axes.margins(x=0.12)  # room for the bits of the widest
+    axes.xaxis.set_major_locator(MaxNLocator(5))  # costs often span less than a power of ten
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(EngFormatter())
     axes.set_xlabel({"bit-operations": "bit operations of one input"}.get(kinds[0], kinds[0]), size=8)
     axes.set_ylabel("loss, not trained at these bits", size=8)
     axes.set_title("bits per layer (line; ring: chosen) and for all layers (crosses)", size=9)
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=7)
+    if len(sweeps) > 1:
+        axes.legend(fontsize=7)
     return figure
 
 
