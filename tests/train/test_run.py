@@ -350,8 +350,10 @@ def test_evaluations_may_be_rare(tmp_path: Path) -> None:
 def test_products_in_bfloat16_are_part_of_the_run(tmp_path: Path) -> None:
     run("digits", out=tmp_path, epochs=1, bf16=True, threads=1)
     assert json.loads((tmp_path / "config.json").read_text())["bf16"] is True
-    with pytest.raises(TrainError, match="bf16"):
+    with pytest.raises(TrainError, match=r": bf16 must be on to continue this run, not off$"):
         run("digits", out=tmp_path, epochs=1, resume=True, threads=1)
+    with pytest.raises(TrainError, match=r": decay must be left out to continue this run, not w8a8g32:1$"):
+        run("digits", out=tmp_path, epochs=1, resume=True, threads=1, bf16=True, decay="w8a8:1")
     message = "bf16: must be off to train without float, whose products are exact; train without --bf16"
     with pytest.raises(TrainError, match=f"^{message}$"):
         run("digits", out=tmp_path / "other", epochs=1, bf16=True, float_free="on")

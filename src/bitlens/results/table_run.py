@@ -43,7 +43,7 @@ def read_run(training: Training, run: Path) -> tuple[dict[str, Any], dict[str, A
     """
     from bitlens.quant import Spec
     from bitlens.train import read_config
-    from bitlens.train.settings import KEYS, settings_of
+    from bitlens.train.settings import KEYS, settings_of, told
 
     config, row = read_config(run), settings_of(**training.arguments).config()
     own = config | {"bits": str(Spec.parse(config["bits"]))}
@@ -51,7 +51,7 @@ def read_run(training: Training, run: Path) -> tuple[dict[str, Any], dict[str, A
         found, wanted = own.get(key, meant.absent), row.get(key, meant.absent)
         if meant.of_row and found != wanted:
             raise ReproduceError(
-                f"{run}: {key} must be {wanted} for the row {training.row}, not {found}; "
+                f"{run}: {key} must be {told(wanted)} for the row {training.row}, not {told(found)}; "
                 "keep this run elsewhere, or name another folder of runs"
             )
     if "machine" not in config:

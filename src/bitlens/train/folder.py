@@ -24,7 +24,7 @@ from bitlens.quant import Spec
 from bitlens.train.catalog import find_recipe
 from bitlens.train.checkpoint import foreign_checkpoint, load_checkpoint
 from bitlens.train.recipe import TrainError
-from bitlens.train.settings import KEYS, REQUIRED
+from bitlens.train.settings import KEYS, REQUIRED, told
 from bitlens.train.weights import load_weights
 
 __all__ = [
@@ -163,7 +163,7 @@ def continues(folder: Path, config: dict[str, Any], resume: bool) -> bool:
     for key, meant in KEYS.items():
         before, now = old.get(key, meant.absent), config.get(key, meant.absent)
         if before != now:
-            raise TrainError(f"{folder}: {key} must be {before} to continue this run, not {now}")
+            raise TrainError(f"{folder}: {key} must be {told(before)} to continue this run, not {told(now)}")
     return True
 
 

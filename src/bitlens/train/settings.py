@@ -28,7 +28,7 @@ from bitlens.train.group import process_count
 from bitlens.train.recipe import Recipe, TrainError
 from bitlens.train.schedule import Stage, plan_stages
 
-__all__ = ["KEYS", "METHOD", "REQUIRED", "Key", "Settings", "place_of", "settings_of"]
+__all__ = ["KEYS", "METHOD", "REQUIRED", "Key", "Settings", "place_of", "settings_of", "told"]
 
 _MOST_SEED = 2**32 - 1  # of numpy
 REQUIRED = "required"
@@ -173,6 +173,13 @@ def settings_of(
         if bf16:
             raise TrainError("bf16: must be off to train without float, whose products are exact; train without --bf16")
     return Settings(chosen, stages, seed, init, options, accumulate, wire_bits, bf16)
+
+
+def told(value: object) -> str:
+    """Return how a sentence says a value of `KEYS`."""
+    return (
+        {None: "left out", False: "off", True: "on"}[value] if value is None or isinstance(value, bool) else str(value)
+    )
 
 
 def place_of(device: torch.device, record: bool = False) -> dict[str, Any]:
