@@ -197,8 +197,8 @@ def _section(name: str, found: Sequence[dict[str, Any]]) -> str:
     engines = "; ".join(dict.fromkeys(str(row["machine"]) for row in found))
     measured = f"Trained on {machines}. Integers on {engines}, {' to '.join(dict.fromkeys((dates[0], dates[-1])))}."
     picture = f"![{title}](figures/table_{name}.svg)\n"
-    missing = dict.fromkeys(training.row for training in TRAININGS[name])
-    missing = {row: None for row in missing if row not in {line["row"] for line in found}}
+    measured_rows = {line["row"] for line in found}
+    missing = dict.fromkeys(run.row for run in TRAININGS[name] if run.row not in measured_rows)
     lacks = f"\nNot measured: {'; '.join(missing)}.\n" if missing else ""
     return (
         f"{head} {measured}\n\n{picture}\n{_rows(name, found).strip()}\n{lacks}\n{_statements(name, found).strip()}\n"
