@@ -54,6 +54,23 @@ def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
     lock.close()
 
 
+def test_what_is_given_back_is_free_whatever_was_forked(tmp_path: Path) -> None:
+    lock, other = FolderLock(tmp_path), FolderLock(tmp_path)
+    lock.take()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:  # holds what was open, until it is told to end
+        os.close(writing)
+        os.read(reading, 1)
+        os._exit(0)
+    lock.close()
+    assert other.take(wait=False)
+    other.close()
+    os.close(writing)
+    os.close(reading)
+    os.waitpid(child, 0)
+
+
 def test_processes_that_wait_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "count"
     path.write_text("0")

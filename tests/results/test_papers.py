@@ -195,16 +195,17 @@ def test_a_recipe_reads_its_data_set_of_a_folder_of_all(
 def test_damaged_lines_are_told(table: None, tmp_path: Path) -> None:
     out = tmp_path / "balanced.json"
     for change, told in (
-        ({"seed": None}, "row 1 has no seed"),
-        ({"seed": True}, "row 1 has no seed"),
-        ({"epochs": 1.5}, "row 1 has no epochs"),
-        ({"method": None}, "row 1 has no method"),
+        ({"seed": None}, "row 1: seed is no whole number"),
+        ({"seed": True}, "row 1: seed is no whole number"),
+        ({"epochs": 1.5}, "row 1: epochs is no whole number"),
+        ({"method": None}, "row 1: method is no whole number"),
         ({"trained_on": None}, "row 1 has no trained_on"),
-        ({"measured": "much"}, "row 1: measured is no number"),
-        ({"measured": True}, "row 1: measured is no number"),
-        ({"measured": float("nan")}, "row 1: measured is no number"),
-        ({"published": "much"}, "row 1: published is no number"),
-        ({"published": float("inf")}, "row 1: published is no number"),
+        ({"measured": "much"}, "row 1: measured is no finite number"),
+        ({"measured": True}, "row 1: measured is no finite number"),
+        ({"measured": 10**400}, "row 1: measured is no finite number"),
+        ({"measured": float("nan")}, "row 1: measured is no finite number"),
+        ({"published": "much"}, "row 1: published is no finite number"),
+        ({"published": float("inf")}, "row 1: published is no finite number"),
     ):
         out.write_text(json.dumps([line("short", 0) | change]))
         with pytest.raises(ReproduceError, match=f"must be a table of figures, not another file \\({told}\\)$"):

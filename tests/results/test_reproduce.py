@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+import os
 import re
 import subprocess
 import sys
@@ -123,7 +124,7 @@ from bitlens.results.table_file import put_rows
 first = int(sys.argv[2])
 for number in range(first, first + 50):
     name = f"row {number}"
-    put_rows("faces", Path(sys.argv[1]), (name, None), [{"row": name, "metric": "m", "measured": 1}], lambda line: line["row"])
+    put_rows("faces", Path(sys.argv[1]), (name, None), [{"row": name, "metric": "m", "measured": 1}], lambda line: line["row"], [])
 """
 
 
@@ -139,3 +140,13 @@ def test_where_no_table_can_be_is_told_before_a_row_is_measured(tmp_path: Path, 
         with pytest.raises(OSError, match=re.escape(str(place))):
             reproduce("faces", place, row="a")
     assert calls == []
+
+
+def test_a_pipe_is_given_all_rows(tmp_path: Path, calls: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(module.import_module("").ROWS, "c")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert [row["row"] for row in reproduce("faces", pipe)] == ["a", "a", "b"]
+    assert os.read(reader, 1 << 16).decode().count('"row"') == 2 + 3  # after a and after b
+    os.close(reader)

@@ -256,12 +256,12 @@ def test_alone_there_is_nobody_to_tell() -> None:
         (
             {"wire_bits": 4},
             16,
-            "wire_bits: must be 32, or below 4, for 16 processes, each of which sends its codes to all others, not 4",
+            "wire_bits: must be one of 1, 2, 32 for 16 processes, each of which sends its codes to all others, not 4",
         ),
         (
             {"wire_bits": 8, "batch": 96},
             12,
-            "wire_bits: must be 32, or below 5.33333, for 12 processes, each of which sends its codes to all others, not 8",
+            "wire_bits: must be one of 1, 2, 4, 32 for 12 processes, each of which sends its codes to all others, not 8",
         ),
     ],
 )

@@ -17,7 +17,7 @@ from bitlens.data import DataError, Dataset, Split, digits
 from bitlens.nn import freeze
 from bitlens.quant import QuantError, Spec
 from bitlens.train import RECIPES, Classification, TrainError, evaluate, load_run, pick_device, read_config, run
-from bitlens.train.checkpoint import load_checkpoint
+from bitlens.train.checkpoint import generators, load_checkpoint
 from bitlens.train.classify import _Opened as OpenedClassification
 from bitlens.train.loop import Trainer
 from bitlens.train.schedule import plan_stages
@@ -190,7 +190,8 @@ def test_another_torch_file_is_no_checkpoint(tmp_path: Path, content: object, ru
         (lambda config: config | {"batch": 0}, "batch must be a whole number of at least 1, not 0"),
         (lambda config: config | {"seed": -5}, "seed must be a whole number of at least 0, not -5"),
         (lambda config: config | {"threads": True}, "threads must be a whole number of at least 1, not true"),
-        (lambda config: config | {"rate": float("nan")}, "rate must be a number of at least 0, not NaN"),
+        (lambda config: config | {"rate": float("nan")}, "rate must be a positive number, not NaN"),
+        (lambda config: config | {"rate": 0}, "rate must be a positive number, not 0"),
         (lambda config: config | {"bf16": 1}, "bf16 must be true or false, not 1"),
         (lambda config: config | {"decay": None}, "decay must be a string, not null"),
     ],
@@ -237,6 +238,17 @@ def test_a_folder_is_of_one_training_at_a_time(tmp_path: Path) -> None:
     other.communicate(b"\n\n")
     assert other.returncode == 0
     run("digits", out=out, bits="w1a2", epochs=2, threads=1, resume=True)
+
+
+def test_stages_have_noise_of_their_own(tmp_path: Path) -> None:
+    task = RECIPES["digits"].task.open(None, None, 16, 0, torch.device("cpu"))
+    stages = plan_stages(Spec.parse("w1a2g4"), 2, "w8a8g4:1")
+    trainer = Trainer(RECIPES["digits"], stages, task, tmp_path, torch.device("cpu"))
+    first = generators(trainer.net)["gradient"]
+    trainer._enter(1)
+    second = generators(trainer.net)["gradient"]
+    assert first.keys() == second.keys() != set()
+    assert all(first[name] != second[name] for name in first)
 
 
 def test_sums_of_an_epoch_go_on_as_they_are(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def test_every_key_that_is_written_has_a_meaning() -> None:
     settings = settings_of("digits", decay="w8a8:1", init="run", bf16=True)
     own, place = (
         dataclasses.replace(settings, float_free=Options()).config(),
-        place_of(torch.device("cpu"), record=True),
+        place_of(torch.device("cpu")),
     )
     assert {*own, *place} == {*KEYS} | RECORD
     assert own.keys().isdisjoint(place)
@@ -27,7 +27,7 @@ def test_every_key_that_is_written_has_a_meaning() -> None:
 
 def test_what_is_left_out_is_what_its_absence_means() -> None:
     config = settings_of("digits").config() | place_of(torch.device("cpu"))
-    assert {*KEYS} - {*config} == {"decay", "float_free", "init", "bf16", "record"}
+    assert {*KEYS} - {*config} == {"decay", "float_free", "init", "bf16"}
     for key, meant in KEYS.items():
         assert key in config or meant.absent in (None, False)
         assert key == "method" or meant.absent is REQUIRED or config.get(key, meant.absent) == meant.absent

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -54,6 +55,8 @@ class FolderLock:
     def close(self) -> None:
         """Give it back, if it is held."""
         if self._place is not None:
+            with suppress(OSError):  # of a file system without locks
+                fcntl.flock(self._place, fcntl.LOCK_UN)  # closing would leave it to a process forked meanwhile
             os.close(self._place)
             self._place = None
 

@@ -47,7 +47,7 @@ class How(NamedTuple):
             runs of the same time, and "auto".
         cache: folder for decoded images; the user's cache folder when None.
         bf16, evaluate_every: see `bitlens.train.run`; a run that was begun in bfloat16 goes on so.
-        record: see `bitlens.train.run`; a run that was begun so goes on so.
+        record: see `bitlens.train.run`.
         jobs: how many runs at the same time.
     """
 
@@ -126,7 +126,7 @@ def code_entropy(program: Program, bits: int) -> float:
 
 
 def command_of(training: Training, table: str, config: dict[str, Any]) -> str:
-    """Return the command that trains and measures a row as a run of this configuration was trained."""
+    """Return the command that trains a row on such a processor as a run of this configuration had, and measures it."""
     flags = " --bf16" * bool(config.get("bf16")) + " --device cuda" * bool(config.get("accelerator"))
     return f'bitlens reproduce {table} --data DIR --row "{training.row}"{flags}'
 
@@ -188,7 +188,7 @@ def _train_row(training: Training, together: int, runs: Path, data: Path | None,
             cache=how.cache,
             bf16=how.bf16 or begun.get("bf16", False),
             evaluate_every=how.evaluate_every,
-            record=how.record or begun.get("record", False),
+            record=how.record,
         )
     finally:
         torch.set_num_threads(threads)  # those of a continued run are not the next one's

@@ -117,7 +117,7 @@ def reproduce(
                 failed[unit] = found
                 tqdm.write(f"{unit[0]}, seed {unit[1]}: {found}", file=sys.stderr)
                 continue
-            known = put_rows(table, out, unit, lines, lambda line: _place(line, names, places))
+            known = put_rows(table, out, unit, lines, lambda line: _place(line, names, places), known)
     if failed:
         unit = min(failed, key=places.index)
         raise ReproduceError(

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,9 @@ def read_rows(table: str, path: Path) -> list[Row]:
     return rows
 
 
-def put_rows(table: str, path: Path, unit: Unit, lines: list[Row], place: Callable[[Row], Any]) -> list[Row]:
+def put_rows(
+    table: str, path: Path, unit: Unit, lines: list[Row], place: Callable[[Row], Any], known: list[Row]
+) -> list[Row]:
     """Write the lines of a row in the place of what the file holds of it, and return all lines.
 
     Rows that another process measures at the same time are kept.
@@ -63,13 +66,15 @@ def put_rows(table: str, path: Path, unit: Unit, lines: list[Row], place: Callab
         unit: of the lines.
         lines: measured.
         place: of a line in the file's order.
+        known: what is written of other rows to what is no file, such as a pipe.
 
     Raises:
         ReproduceError: see `read_rows`.
         OSError: the file cannot be written.
     """
-    with FolderLock(path.absolute().parent):
-        rows = [line for line in read_rows(table, path) if unit_of(line) != unit] + lines
+    with FolderLock(Path(os.path.realpath(path)).parent):
+        old = read_rows(table, path) if path.is_file() else known
+        rows = [line for line in old if unit_of(line) != unit] + lines
         rows.sort(key=place)
         write_atomically(path, (json.dumps(rows, indent=1) + "\n").encode())
     return rows
@@ -91,8 +96,8 @@ def _check(table: str, line: object, number: int) -> None:
             raise ValueError(f"row {number} has no {key}")
     for key in _WHOLE:
         if not isinstance(line.get(key), int) or isinstance(line[key], bool):
-            raise ValueError(f"row {number} has no {key}")
+            raise ValueError(f"row {number}: {key} is no whole number")
     if not is_finite(line["measured"]):
-        raise ValueError(f"row {number}: measured is no number")
+        raise ValueError(f"row {number}: measured is no finite number")
     if line.get("published") is not None and not is_finite(line["published"]):
-        raise ValueError(f"row {number}: published is no number")
+        raise ValueError(f"row {number}: published is no finite number")

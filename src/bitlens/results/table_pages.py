@@ -175,7 +175,13 @@ def read_tables(root: Path) -> Rows:
         bitlens.results.reproduce.ReproduceError: a file of them is another.
     """
     paths = {name: root / "docs/results" / f"{name}.json" for name in TITLES}
-    return {name: read_rows(name, path) for name, path in paths.items()}
+    found = {name: read_rows(name, path) for name, path in paths.items()}
+    for name, lines in found.items():
+        known = {run.row for run in TRAININGS[name]}
+        for line in lines:
+            if line["row"] not in known:
+                raise ReproduceError(f"{paths[name]}: rows must be of the table {name}, not {line['row']}")
+    return found
 
 
 def _figure(table: str) -> str:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def read_run(training: Training, run: Path) -> tuple[dict[str, Any], dict[str, A
     """
     from bitlens.quant import Spec
     from bitlens.train import read_config
-    from bitlens.train.settings import KEYS, settings_of, told
+    from bitlens.train.settings import KEYS, settings_of, spelled
 
     config, row = read_config(run), settings_of(**training.arguments).config()
     own = config | {"bits": str(Spec.parse(config["bits"]))}
@@ -51,7 +51,7 @@ def read_run(training: Training, run: Path) -> tuple[dict[str, Any], dict[str, A
         found, wanted = own.get(key, meant.absent), row.get(key, meant.absent)
         if meant.of_row and found != wanted:
             raise ReproduceError(
-                f"{run}: {key} must be {told(wanted)} for the row {training.row}, not {told(found)}; "
+                f"{run}: {key} must be {spelled(wanted)} for the row {training.row}, not {spelled(found)}; "
                 "keep this run elsewhere, or name another folder of runs"
             )
     if "machine" not in config:
@@ -69,7 +69,7 @@ def _check_log(path: Path, epochs: int) -> None:
     except ValueError as error:
         raise ReproduceError(f"{path}: lines must be JSON, not damaged: {error}") from error
     found = [line.get("epoch") if isinstance(line, dict) else None for line in lines]
-    if found != [*range(1, epochs + 1)]:
+    if len(lines) != epochs or found != [*range(1, epochs + 1)]:
         raise ReproduceError(
             f"{path}: must hold the run's {epochs} epochs, one a line, not {len(lines)} lines of others"
         )
@@ -91,5 +91,5 @@ def _read_result(path: Path) -> dict[str, Any]:
 
 
 def is_finite(value: object) -> bool:
-    """Whether something read of JSON is a number, and neither NaN nor infinite."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether something read of JSON is a number that a float can hold, and neither NaN nor infinite."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

@@ -24,16 +24,16 @@ from bitlens.quant import Spec
 from bitlens.train.catalog import find_recipe
 from bitlens.train.checkpoint import foreign_checkpoint, load_checkpoint
 from bitlens.train.recipe import TrainError
-from bitlens.train.settings import KEYS, REQUIRED, told
+from bitlens.train.settings import KEYS, REQUIRED, spelled
 from bitlens.train.weights import load_weights
 
 __all__ = [
     "Weights",
     "check_writable",
     "continues",
-    "hold",
+    "hold_folder",
     "load_run",
-    "make",
+    "make_folder",
     "read_config",
     "read_weights",
     "write_json",
@@ -163,7 +163,7 @@ def continues(folder: Path, config: dict[str, Any], resume: bool) -> bool:
     for key, meant in KEYS.items():
         before, now = old.get(key, meant.absent), config.get(key, meant.absent)
         if before != now:
-            raise TrainError(f"{folder}: {key} must be {told(before)} to continue this run, not {told(now)}")
+            raise TrainError(f"{folder}: {key} must be {spelled(before)} to continue this run, not {spelled(now)}")
     return True
 
 
@@ -183,7 +183,7 @@ def check_writable(folder: Path) -> None:
         raise TrainError(f"{folder}: must be a writable folder ({error.strerror})") from error
 
 
-def hold(lock: FolderLock) -> None:
+def hold_folder(lock: FolderLock) -> None:
     """Take the lock of a run's folder, which one process at a time may train in.
 
     Raises:
@@ -193,7 +193,7 @@ def hold(lock: FolderLock) -> None:
         raise TrainError(f"{lock.folder}: must be of one training at a time, not of another that goes on")
 
 
-def make(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     """Make the folder of a new run.
 
     Raises:

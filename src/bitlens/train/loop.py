@@ -219,7 +219,7 @@ class Trainer:
             while self.step < steps:
                 loss = self._train_step(*self.task.share(self.epoch, self.step, self.group.number, self.group.count))
                 self.step += 1
-                if bar.update() and not quiet:  # when it is drawn, some times a second: it waits for the device
+                if bar.update():  # when it is drawn, some times a second: it waits for the device
                     bar.set_postfix(loss=f"{float(loss):.3f}", refresh=False)
                 if self.every_steps and self.step % self.every_steps == 0 and self.step < steps:
                     if not self._sound():

@@ -20,7 +20,7 @@ from bitlens.core.lock import FolderLock
 from bitlens.train.checkpoint import process_seed
 from bitlens.train.exchange import FLOAT, WIRE_BITS
 from bitlens.train.float_free import FloatFree
-from bitlens.train.folder import check_writable, continues, hold, make, read_weights, write_json
+from bitlens.train.folder import check_writable, continues, hold_folder, make_folder, read_weights, write_json
 from bitlens.train.group import joined, process_count
 from bitlens.train.loop import Trainer
 from bitlens.train.maker import MadeSetup, MadeTask
@@ -148,7 +148,7 @@ def run(
         chosen.fresh(stage.spec)  # what its net cannot have is told before there is a run
     _check_float_free(settings)
     folder = Path(out)
-    config = settings.config() | place_of(place, record)
+    config = settings.config() | place_of(place)
     lock = FolderLock(folder)
     with closing(lock), joined(place, wire_bits, seed) as group:
         continued = group.told(lambda: _prepared(lock, config, resume))
@@ -198,7 +198,7 @@ def run(
 def _prepared(lock: FolderLock, config: dict[str, Any], resume: bool) -> bool:
     """Whether the folder, this process's from now on if it exists, holds a run to continue; it can be written."""
     if lock.folder.is_dir():
-        hold(lock)
+        hold_folder(lock)
     continued = continues(lock.folder, config, resume)
     check_writable(lock.folder)
     remove_partial(lock.folder)
@@ -207,9 +207,10 @@ def _prepared(lock: FolderLock, config: dict[str, Any], resume: bool) -> bool:
 
 def _begun(lock: FolderLock, config: dict[str, Any]) -> None:
     """Begin a run in a folder, made now if it did not exist."""
-    make(lock.folder)
-    hold(lock)
-    continues(lock.folder, config, resume=False)  # another process may have begun one while data were read
+    make_folder(lock.folder)
+    hold_folder(lock)
+    if (lock.folder / "checkpoint.pt").is_file():
+        raise TrainError(f"{lock.folder}: must be empty for a new run, not hold one begun while data were read")
     write_json(lock.folder / "config.json", config)
 
 
@@ -240,9 +241,10 @@ def _check_processes(recipe: Recipe, accumulate: int, wire_bits: int, record: bo
     if wire_bits not in WIRE_BITS:
         raise TrainError(f"wire_bits: must be one of {', '.join(map(str, WIRE_BITS))}, not {wire_bits}")
     if count * wire_bits >= 2 * FLOAT and wire_bits != FLOAT:
+        saving = ", ".join(str(bits) for bits in WIRE_BITS if bits == FLOAT or count * bits < 2 * FLOAT)
         raise TrainError(
-            f"wire_bits: must be {FLOAT}, or below {2 * FLOAT / count:g}, for {count} processes, each of which sends its codes "
-            f"to all others, not {wire_bits}"
+            f"wire_bits: must be one of {saving} for {count} processes, each of which sends its codes to all others, "
+            f"not {wire_bits}"
         )
     if count == 1 and wire_bits != FLOAT:
         raise TrainError(f"wire_bits: must be {FLOAT} for one process, which sends nothing, not {wire_bits}")

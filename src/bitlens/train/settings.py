@@ -28,7 +28,7 @@ from bitlens.train.group import process_count
 from bitlens.train.recipe import Recipe, TrainError
 from bitlens.train.schedule import Stage, plan_stages
 
-__all__ = ["KEYS", "METHOD", "REQUIRED", "Key", "Settings", "place_of", "settings_of", "told"]
+__all__ = ["KEYS", "METHOD", "REQUIRED", "Key", "Settings", "place_of", "settings_of", "spelled"]
 
 _MOST_SEED = 2**32 - 1  # of numpy
 REQUIRED = "required"
@@ -45,7 +45,7 @@ class Key(NamedTuple):
         kind: of its value.
         absent: what a configuration without it means; `REQUIRED`: it must be there.
         of_row: whether a finished run serves a table's row only with the value that the row is trained with.
-        least: of a number.
+        least: of a whole number; others are positive.
     """
 
     kind: type
@@ -59,9 +59,14 @@ class Key(NamedTuple):
             return "" if isinstance(value, str) else "a string"
         if self.kind is bool:
             return "" if isinstance(value, bool) else "true or false"
-        kinds = (int, float) if self.kind is float else (int,)
-        number = isinstance(value, kinds) and not isinstance(value, bool) and value >= self.least
-        return "" if number else f"a {'' if self.kind is float else 'whole '}number of at least {self.least}"
+        if self.kind is float:
+            return (
+                ""
+                if isinstance(value, int | float) and value is not True and 0 < value < math.inf
+                else "a positive number"
+            )
+        number = isinstance(value, int) and not isinstance(value, bool) and value >= self.least
+        return "" if number else f"a whole number of at least {self.least}"
 
 
 KEYS = {
@@ -71,14 +76,13 @@ KEYS = {
     "epochs": Key(int, REQUIRED, of_row=False),  # with the run's own bits; the table tells how many there were in all
     "seed": Key(int, REQUIRED, of_row=True, least=0),
     "batch": Key(int, REQUIRED, of_row=True),
-    "rate": Key(float, REQUIRED, of_row=True, least=0),
+    "rate": Key(float, REQUIRED, of_row=True),
     "decay": Key(str, None, of_row=True),
     "float_free": Key(str, None, of_row=True),
     "init": Key(str, None, of_row=True),
     # How it is computed, not what is trained:
     "device": Key(str, REQUIRED, of_row=False),
     "threads": Key(int, REQUIRED, of_row=False),
-    "record": Key(bool, False, of_row=False),
     "processes": Key(int, 1, of_row=False),
     "accumulate": Key(int, 1, of_row=False),
     "wire_bits": Key(int, FLOAT, of_row=True),  # after the processes, whose sentence comes first
@@ -175,17 +179,16 @@ def settings_of(
     return Settings(chosen, stages, seed, init, options, accumulate, wire_bits, bf16)
 
 
-def told(value: object) -> str:
-    """Return how a sentence says a value of `KEYS`."""
+def spelled(value: object) -> str:
+    """Return how a sentence spells a value of `KEYS`."""
     return (
         {None: "left out", False: "off", True: "on"}[value] if value is None or isinstance(value, bool) else str(value)
     )
 
 
-def place_of(device: torch.device, record: bool = False) -> dict[str, Any]:
-    """Return how this process trains on a device: the rest of `KEYS`, and what is written to be known alone."""
+def place_of(device: torch.device) -> dict[str, Any]:
+    """Return where this process trains on a device: the rest of `KEYS`, and what is written for the record alone."""
     return {
-        **({"record": True} if record else {}),
         "device": str(device),
         "threads": torch.get_num_threads(),
         "processes": process_count(),
