@@ -43,7 +43,7 @@ TITLES = {
         "codes of recurrent and softmax weights use. Unbalanced rows differ by the scale alone: the largest weight behind tanh. "
         "LSTM 2/2 uniform-max has no tanh, so nothing bounds its scale: it learned for two epochs, to 316 in training, and "
         "then unlearned. "
-        "Rows read 60 streams at a rate of 0.008 and drop 0.15 of the codes; GRU float dropped 0.3.",
+        "Rows read 60 streams at a rate of 0.008 and drop 0.15 of the codes.",
     ),
     "fcn": (
         "Bit fully convolutional nets",
