@@ -170,7 +170,7 @@ def damage(run: Path) -> None:
 
 def another_run(run: Path) -> None:
     """A finished run of another row."""
-    reproduce("balanced", run.parent / "other.json", row="float", runs=run.parents[1], threads=1)
+    reproduce("balanced", run.parents[2] / "other.json", row="float", runs=run.parents[1], threads=1)
     (run.parent / "float_seed0").rename(run)
 
 

@@ -247,7 +247,13 @@ _FLOAT_FREE = (
             margin=-0.01,
             source=f"{_GOAL}: within 1 point of float",
         )
-        for which in ("16-bit masters", "12-bit masters", "12-bit masters, range norm")
+        for which in (
+            "16-bit masters",
+            "12-bit masters",
+            "10-bit masters",
+            "8-bit masters",
+            "12-bit masters, range norm",
+        )
     ),
     *(
         Statement(
