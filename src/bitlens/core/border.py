@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["border_classes"]
+__all__ = ["border_classes", "sees_pixels"]
 
 
 def border_classes(
@@ -26,3 +26,17 @@ def border_classes(
     inside = (position >= 0) & (position < size)
     taps, index = np.unique(inside, axis=0, return_inverse=True)
     return np.asarray(index).reshape(-1), taps
+
+
+def sees_pixels(size: int, kernel: int, stride: int, pads: tuple[int, int], dilation: int) -> bool:
+    """Return whether every window of one axis has a tap inside, whatever its size: nothing as long as the axis is made.
+
+    Args:
+        size, kernel, stride, pads, dilation: see `border_classes`.
+    """
+    count = (size + sum(pads) - (dilation * (kernel - 1) + 1)) // stride + 1
+    if (count - 1) * stride - pads[0] >= size:
+        return False
+    before = np.arange(-pads[0], min(0, count * stride - pads[0]), stride)  # others begin at a pixel
+    taps = -(before // dilation)  # the first at or behind pixel 0
+    return bool(np.all((taps < kernel) & (before + taps * dilation < size)))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bitlens.core.border import border_classes
+from bitlens.core.border import sees_pixels
 from bitlens.core.bounds import conv_bounds
 from bitlens.core.grid import Grid
 from bitlens.core.steps import NEVER, StepTable
@@ -92,10 +92,8 @@ def _max_pool_shape(shapes: Sequence[Shape], attrs: Attrs) -> Shape:
     for axis, size in enumerate(shapes[0][:2]):
         pads = (attrs["pads"][axis], attrs["pads"][axis + 2])
         if size is not None and max(pads) > 0:
-            _, inside = border_classes(
-                size, attrs["kernel"][axis], attrs["stride"][axis], pads, attrs["dilation"][axis]
-            )
-            if not inside.any(axis=1).all():
+            kernel, stride, dilation = (attrs[name][axis] for name in ("kernel", "stride", "dilation"))
+            if not sees_pixels(size, kernel, stride, pads, dilation):
                 raise ValueError(f"every window must see a pixel, not padding alone, of {size} with pads {pads}")
     return (height, width, shapes[0][2])
 
