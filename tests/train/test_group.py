@@ -20,6 +20,7 @@ from bitlens.train.checkpoint import load_checkpoint
 from bitlens.train.group import Group, process_count, process_number
 from bitlens.train.loop import Trainer
 from bitlens.train.schedule import plan_stages
+from checkpoints import same
 
 # What a process of the tests below does: several runs after one another in the same group, for starting torch is slow.
 MEAN = """
@@ -92,17 +93,6 @@ def torchrun(*arguments: str, restarts: int = 0) -> "subprocess.CompletedProcess
 
 def metrics(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-
-
-def same(a: Any, b: Any) -> bool:
-    """Bit equality of checkpoints, but for measured seconds."""
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a if key != "seconds")
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(same, a, b))
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    return bool((a == b).all()) if hasattr(a, "all") else bool(a == b)
 
 
 def test_two_processes_learn_what_one_does_and_send_an_eighth(tmp_path: Path) -> None:

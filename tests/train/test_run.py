@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +20,9 @@ from bitlens.train.checkpoint import generators, load_checkpoint
 from bitlens.train.classify import _Opened as OpenedClassification
 from bitlens.train.loop import Trainer
 from bitlens.train.schedule import plan_stages
+from checkpoints import same
 
 TRAIN = "import sys; from bitlens.train import run; run('digits', out=sys.argv[1], bits='w1a2g6', epochs=4, threads=1, resume=True, every_steps=5)"
-
-
-def same(a: Any, b: Any) -> bool:
-    """Bit equality of nested checkpoints; seconds are measured, so they are left out."""
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a if key != "seconds")
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(same, a, b))
-    if isinstance(a, torch.Tensor):
-        return a.dtype == b.dtype and torch.equal(a, b)
-    return bool((a == b).all()) if hasattr(a, "all") else bool(a == b)
 
 
 def python(*arguments: str) -> "subprocess.Popen[bytes]":
@@ -178,68 +167,6 @@ def test_another_torch_file_is_no_checkpoint(tmp_path: Path, content: object, ru
         load_run(tmp_path)
 
 
-@pytest.mark.usefixtures("tiny")
-@pytest.mark.parametrize(
-    ("change", "rule"),
-    [
-        (lambda config: [1], "must be a run's configuration, not a list"),
-        (lambda config: {}, "recipe must be there, not missing"),
-        (lambda config: {key: config[key] for key in config if key != "batch"}, "batch must be there, not missing"),
-        (lambda config: config | {"bits": 3}, "bits must be a string, not 3"),
-        (lambda config: config | {"batch": "32"}, 'batch must be a whole number of at least 1, not "32"'),
-        (lambda config: config | {"batch": 0}, "batch must be a whole number of at least 1, not 0"),
-        (lambda config: config | {"seed": -5}, "seed must be a whole number of at least 0, not -5"),
-        (lambda config: config | {"threads": True}, "threads must be a whole number of at least 1, not true"),
-        (lambda config: config | {"rate": float("nan")}, "rate must be a positive number, not NaN"),
-        (lambda config: config | {"rate": 0}, "rate must be a positive number, not 0"),
-        (lambda config: config | {"bf16": 1}, "bf16 must be true or false, not 1"),
-        (lambda config: config | {"decay": None}, "decay must be a string, not null"),
-    ],
-)
-def test_another_file_is_no_configuration(tmp_path: Path, change: Callable[[Any], Any], rule: str) -> None:
-    run("digits", out=tmp_path)
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps(change(json.loads(path.read_text()))))
-    for action in (lambda: run("digits", out=tmp_path, resume=True), lambda: load_run(tmp_path)):
-        with pytest.raises(TrainError) as caught:
-            action()
-        assert str(caught.value) == f"{path}: {rule}"
-
-
-HOLDS = """
-import sys
-from bitlens.train import run
-from bitlens.train.loop import Trainer
-
-finish = Trainer._finish_epoch
-
-def wait(self):
-    finish(self)
-    print("trained", flush=True)
-    sys.stdin.readline()
-
-Trainer._finish_epoch = wait
-run("digits", out=sys.argv[1], bits="w1a2", epochs=2, threads=1)
-"""
-
-
-def test_a_folder_is_of_one_training_at_a_time(tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    other = subprocess.Popen([sys.executable, "-c", HOLDS, str(out)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert other.stdout is not None
-    while b"trained" not in (line := other.stdout.readline()):
-        assert line
-    before = {path.name: path.read_bytes() for path in out.iterdir()}
-    for resume in (True, False):
-        with pytest.raises(TrainError) as caught:
-            run("digits", out=out, bits="w1a2", epochs=2, threads=1, resume=resume)
-        assert str(caught.value) == f"{out}: must be of one training at a time, not of another that goes on"
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
-    other.communicate(b"\n\n")
-    assert other.returncode == 0
-    run("digits", out=out, bits="w1a2", epochs=2, threads=1, resume=True)
-
-
 def test_stages_have_noise_of_their_own(tmp_path: Path) -> None:
     task = RECIPES["digits"].task.open(None, None, 16, 0, torch.device("cpu"))
     stages = plan_stages(Spec.parse("w1a2g4"), 2, "w8a8g4:1")
@@ -374,12 +301,6 @@ def test_products_in_bfloat16_are_part_of_the_run(tmp_path: Path) -> None:
 def test_a_step_is_recorded_on_cuda_only(tmp_path: Path) -> None:
     with pytest.raises(TrainError, match=r"^record: device must be cuda, not cpu; train without --record$"):
         run("digits", out=tmp_path, device="cpu", record=True)
-
-
-def test_a_folder_without_a_run_is_told(tmp_path: Path) -> None:
-    with pytest.raises(TrainError) as caught:
-        load_run(tmp_path)
-    assert str(caught.value) == f"{tmp_path}: must be a run's folder with config.json, not without"
 
 
 def test_devices() -> None:

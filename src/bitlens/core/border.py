@@ -21,7 +21,7 @@ def border_classes(
     Returns:
         The class of each output position, and per class which taps lie inside, (classes, kernel).
     """
-    count = (size + sum(pads) - (dilation * (kernel - 1) + 1)) // stride + 1
+    count = _windows(size, kernel, stride, pads, dilation)
     position = np.arange(max(0, count))[:, None] * stride - pads[0] + np.arange(kernel) * dilation  # (out, kernel)
     inside = (position >= 0) & (position < size)
     taps, index = np.unique(inside, axis=0, return_inverse=True)
@@ -29,14 +29,18 @@ def border_classes(
 
 
 def sees_pixels(size: int, kernel: int, stride: int, pads: tuple[int, int], dilation: int) -> bool:
-    """Return whether every window of one axis has a tap inside, whatever its size: nothing as long as the axis is made.
+    """Return whether every window of one axis has a tap inside; no array of the axis's length is made.
 
     Args:
         size, kernel, stride, pads, dilation: see `border_classes`.
     """
-    count = (size + sum(pads) - (dilation * (kernel - 1) + 1)) // stride + 1
+    count = _windows(size, kernel, stride, pads, dilation)
     if (count - 1) * stride - pads[0] >= size:
         return False
     before = np.arange(-pads[0], min(0, count * stride - pads[0]), stride)  # others begin at a pixel
     taps = -(before // dilation)  # the first at or behind pixel 0
     return bool(np.all((taps < kernel) & (before + taps * dilation < size)))
+
+
+def _windows(size: int, kernel: int, stride: int, pads: tuple[int, int], dilation: int) -> int:
+    return (size + sum(pads) - (dilation * (kernel - 1) + 1)) // stride + 1
